@@ -1,0 +1,150 @@
+# Makefile for vectorx, built with PGXS.
+#
+#   make PG_CONFIG=/path/to/pg_config
+#   make install PG_CONFIG=/path/to/pg_config
+#
+# Variables
+#   PG_CONFIG   the server to build for (default: the first pg_config in PATH)
+#   WERROR=1    warnings are errors
+#   PROVE_TESTS TAP tests to run (default: t/*.pl)
+#
+# The targets installcheck and check-isolation use the running server that
+# PGHOST, PGPORT and PGUSER name, and check-tap starts its own; all three need
+# an installed library.  "make check" needs nothing: it runs scripts/test.
+
+MODULE_big = vectorx
+EXTENSION = vectorx
+DATA = sql/vectorx--0.1.0.sql
+PGFILEDESC = "vectorx - vector types and an HNSW index"
+
+SRCS = $(filter-out src/types/test_%.c, \
+		$(sort $(wildcard src/*.c src/types/*.c src/quant/*.c src/hnsw/*.c)))
+# Instruction sets are chosen at run time, so every file is always compiled;
+# those for another architecture are empty then.
+SRCS += $(wildcard simd/generic.c simd/avx2.c simd/avx512.c simd/neon.c \
+		simd/dispatch.c)
+OBJS = $(SRCS:.c=.o)
+DEPS = $(SRCS:.c=.d)
+
+REGRESS = $(patsubst sql/%.sql,%,$(wildcard sql/setup.sql) \
+		$(sort $(wildcard sql/vector_*.sql)) \
+		$(sort $(wildcard sql/hnsw_*.sql)))
+ISOLATION_SPECS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
+
+# -MMD -MP: objects follow the headers they include.
+PG_CPPFLAGS = -I$(srcdir) -I$(srcdir:/=)/src -I$(srcdir:/=)/simd -MMD -MP
+# No -march: one library serves every processor of the architecture.
+PG_CFLAGS = -fno-math-errno \
+		-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+		-Wno-missing-field-initializers -Wno-declaration-after-statement
+# A server built with gcc hands its flags to every compiler.
+PG_CFLAGS += $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option \
+		-Wno-ignored-optimization-argument -Wno-ignored-attributes)
+ifdef WERROR
+PG_CFLAGS += -Werror
+endif
+
+SHLIB_LINK = -lm
+ifeq ($(shell uname -s),Linux)
+# The library may be loaded beside pgvector's, which defines some of the same
+# names: each has to bind its own.
+SHLIB_LINK += -Wl,-Bsymbolic
+endif
+
+EXTRA_CLEAN = $(DEPS) .build-for
+
+# No bitcode for JIT: building needs no clang.
+override with_llvm := no
+
+PG_CONFIG ?= pg_config
+
+# PGXS has a "check" of its own that only says that it does nothing.
+ifeq ($(MAKECMDGOALS),check)
+
+.PHONY: check
+check:
+	$(if $(filter file,$(origin PG_CONFIG)),,PG_CONFIG='$(PG_CONFIG)') bash scripts/test
+
+else
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(PGXS),)
+$(error $(PG_CONFIG) --pgxs gave nothing: set PG_CONFIG, and install the server's development files)
+endif
+include $(PGXS)
+
+# Objects of one server or compiler are of no use to another.  Goals that build
+# nothing leave the note alone, for they may run as a user who cannot write.
+BUILD_FOR := $(strip $(shell $(PG_CONFIG) --version) $(PGXS) $(CC) \
+		$(if $(WERROR),-Werror))
+ifneq ($(filter-out check-% bench-% installcheck format lint clean,\
+		$(or $(MAKECMDGOALS),all)),)
+ifneq ($(BUILD_FOR),$(shell cat .build-for 2>/dev/null))
+$(shell printf '%s\n' '$(BUILD_FOR)' > .build-for)
+endif
+endif
+$(OBJS): .build-for Makefile
+
+-include $(DEPS)
+
+# ---- tests
+
+TEST_OUTPUT ?= .
+
+installcheck: REGRESS_OPTS += --outputdir=$(TEST_OUTPUT)
+
+.PHONY: check-isolation check-tap check-simd check-sanitize-simd \
+	bench-simd format lint
+
+check-isolation:
+ifeq ($(ISOLATION_SPECS),)
+	@echo "no isolation tests: there is no specs/*.spec"
+else
+	$(top_builddir)/src/test/isolation/pg_isolation_regress \
+		--inputdir=$(srcdir) --outputdir=$(TEST_OUTPUT)/output_iso \
+		--bindir='$(bindir)' --dbname=isolation_regression \
+		--load-extension=vectorx $(ISOLATION_SPECS)
+endif
+
+# PGPORT is a number to start the search for free ports at; IPC::Run and the
+# server's Perl modules have to be there.  Not as root: initdb refuses.
+check-tap:
+	cd $(srcdir) && rm -rf '$(abspath $(TEST_OUTPUT))/tmp_check' && \
+	mkdir -p '$(abspath $(TEST_OUTPUT))' && \
+	TESTDIR='$(abspath $(TEST_OUTPUT))' \
+	TESTDATADIR='$(abspath $(TEST_OUTPUT))/tmp_check' \
+	TESTLOGDIR='$(abspath $(TEST_OUTPUT))/tmp_check/log' \
+	PATH="$(bindir):$$PATH" \
+	PG_REGRESS='$(top_builddir)/src/test/regress/pg_regress' \
+	PGPORT='6$(DEF_PGPORT)' \
+	prove -v -I $(dir $(PGXS))../test/perl -I $(srcdir)/t \
+		$(or $(PROVE_TESTS),t/*.pl)
+
+# The kernels and the number parser know nothing of PostgreSQL.
+check-simd:
+	$(MAKE) -C simd test
+	$(CC) -O2 -Wall -Wextra -I. -Isrc -Isimd -o src/types/test_parse_float \
+		src/types/test_parse_float.c src/types/parse_float.c -lm
+	./src/types/test_parse_float
+
+check-sanitize-simd:
+	$(MAKE) -C simd test-sanitize
+
+bench-simd:
+	$(MAKE) -C simd bench
+
+EXTRA_CLEAN += src/types/test_parse_float simd/build
+
+# ---- source form
+
+FORMAT_FILES = $(wildcard src/*.[ch] src/*/*.[ch] simd/*.[ch])
+
+format:
+	clang-format -i $(FORMAT_FILES)
+
+# Whole builds with every compiler that is here, warnings as errors, in a copy
+# of the sources so that no object of the working tree is touched.
+lint:
+	PG_CONFIG='$(PG_CONFIG)' bash scripts/lint
+
+endif

@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""The Python part of scripts/demo, which says what it does.
+
+Connects as PGHOST, PGPORT and PGUSER say; leaves the table "words" with its
+index behind.
+"""
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+import time
+
+import numpy as np
+import psycopg
+from psycopg.types.numeric import Int4
+
+from vxdb import connect, load_words, recall, register_vector
+
+SEED = 1
+HELD_OUT = 1000
+WARM_UP = 10
+EF_SEARCH = (10, 20, 40, 80, 160)
+SHOWN = ("coffee", "guitar", "doctor", "berlin", "hurricane")
+ANALOGIES = (("king", "man", "woman"), ("paris", "france", "italy"))
+BAR = 30
+
+NEAREST = "SELECT id FROM words ORDER BY embedding <=> %b LIMIT 10"
+SCANS = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'words_embedding'"
+
+
+class Progress:
+    """One line that fills up; on something other than a terminal, only its end."""
+
+    def __init__(self, what: str):
+        self.what = what
+        self.start = time.monotonic()
+        self.live = sys.stdout.isatty()
+
+    def show(self, done: int, total: int, note: str = "", end: str = "") -> None:
+        part = min(1.0, done / total) if total else 0.0
+        bar = ("#" * round(BAR * part)).ljust(BAR, ".")
+        line = (f"{self.what:<7}[{bar}] {done:>6,} of {total:,}  "
+                f"{time.monotonic() - self.start:5.1f} s  {note}")
+        print(("\r" if self.live else "") + (f"{line:<78}" if self.live else line.rstrip()),
+              end=end, flush=True)
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        if self.live:
+            self.show(done, total, note)
+
+    def finish(self, total: int, note: str = "") -> None:
+        self.show(total, total, note, end="\n")
+
+
+def processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            for line in f:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def one(conn: psycopg.Connection, query: str, params=None):
+    row = conn.execute(query, params).fetchone()
+    return row[0] if row else None
+
+
+def load(conn: psycopg.Connection, words: list[str], vectors: np.ndarray,
+         stored: np.ndarray) -> None:
+    conn.execute("CREATE TABLE words (id int PRIMARY KEY, word text,"
+                 f" embedding vector({vectors.shape[1]}))")
+    progress = Progress("load")
+    with conn.cursor() as cur, cur.copy("COPY words FROM STDIN (FORMAT binary)") as copy:
+        for n, i in enumerate(stored):
+            copy.write_row((Int4(int(i)), words[i], vectors[i]))
+            if n % 500 == 0:
+                progress.update(n, len(stored), "rows")
+    progress.finish(len(stored), "rows")
+    conn.execute("ANALYZE words")
+
+
+def build(conn: psycopg.Connection, rows: int) -> None:
+    """CREATE INDEX, watched from a second connection."""
+    failure: list[Exception] = []
+
+    def create() -> None:
+        try:
+            conn.execute("CREATE INDEX words_embedding ON words"
+                         " USING hnsw (embedding vector_cosine_ops)")
+        except Exception as e:  # handed to the main thread
+            failure.append(e)
+
+    progress = Progress("index")
+    builder = threading.Thread(target=create)
+    with connect() as watcher:
+        builder.start()
+        while builder.is_alive():
+            row = watcher.execute(
+                "SELECT phase, tuples_done, tuples_total FROM pg_stat_progress_create_index"
+            ).fetchone()
+            if row is not None:
+                progress.update(row[1], row[2] or rows, row[0].removeprefix("building index: "))
+            builder.join(0.05)
+    if failure:
+        raise failure[0]
+    size = one(conn, "SELECT pg_size_pretty(pg_relation_size('words_embedding'))")
+    progress.finish(rows, f"rows, {size}")
+
+
+def show_neighbours(conn: psycopg.Connection) -> None:
+    print("\n  SELECT word FROM words ORDER BY embedding <=> (its embedding) LIMIT ...\n")
+    for word in SHOWN:
+        vector = "(SELECT embedding FROM words WHERE word = %s)"
+        query = (f"SELECT word, embedding <=> {vector} FROM words"
+                 f" ORDER BY embedding <=> {vector} LIMIT 7")
+        rows = conn.execute(query, (word, word)).fetchall()
+        print(f"  {word:<24}" + ", ".join(w for w, _ in rows if w != word))
+    for a, minus, plus in ANALOGIES:
+        target = "(" + " ".join(
+            f"{sign} (SELECT embedding FROM words WHERE word = %s)".lstrip()
+            for sign in ("", "-", "+")) + ")"
+        rows = conn.execute(f"SELECT word FROM words ORDER BY embedding <=> {target} LIMIT 8",
+                            (a, minus, plus)).fetchall()
+        print(f"  {f'{a} - {minus} + {plus}':<24}"
+              + ", ".join([w for (w,) in rows if w not in (a, minus, plus)][:5]))
+
+
+def timed(queries: np.ndarray, *settings: str) -> tuple[list[list[int]], float, int]:
+    """Answers, queries a second, and how many of the queries used the index.
+
+    One client, prepared, binary; a connection of its own, for a prepared plan
+    outlives a change of settings.
+    """
+    found = []
+    with connect() as conn:
+        register_vector(conn)
+        cur = conn.cursor(binary=True)
+        for setting in ("max_parallel_workers_per_gather = 0",) + settings:
+            conn.execute(f"SET {setting}")
+        for q in queries[:WARM_UP]:
+            cur.execute(NEAREST, (q,), prepare=True).fetchall()
+        conn.execute("SELECT pg_stat_force_next_flush()")
+        before = one(conn, SCANS)
+        start = time.perf_counter()
+        for q in queries:
+            found.append([r[0] for r in cur.execute(NEAREST, (q,), prepare=True).fetchall()])
+        seconds = time.perf_counter() - start
+        conn.execute("SELECT pg_stat_force_next_flush()")
+        return found, len(queries) / seconds, one(conn, SCANS) - before
+
+
+def compare(queries: np.ndarray) -> None:
+    exact, exact_speed, scans = timed(queries, "enable_indexscan = off")
+    if scans:
+        raise SystemExit("the exact scan used the index")
+    print(f"\n  {len(queries):,} words that are not in the table, 10 nearest of each, one client\n")
+    print("  method          ef_search  recall@10  queries/s  times exact")
+    print(f"  exact scan              -      1.000 {exact_speed:>10,.0f}          1.0")
+    for ef in EF_SEARCH:
+        found, speed, scans = timed(queries, f"hnsw.ef_search = {ef}")
+        if scans < len(queries):
+            raise SystemExit(f"only {scans} of {len(queries)} queries used the index")
+        print(f"  hnsw index     {ef:>10}      {recall(found, exact):.3f} {speed:>10,.0f}"
+              f" {speed / exact_speed:>12,.1f}")
+
+
+def main() -> None:
+    words, vectors = load_words()
+    rng = np.random.default_rng(SEED)
+    keep = {w for w in SHOWN} | {w for a in ANALOGIES for w in a}
+    may_go = np.array([i for i, w in enumerate(words) if w not in keep])
+    held = np.sort(rng.choice(may_go, HELD_OUT, replace=False))
+    stored = np.setdiff1d(np.arange(len(words)), held)
+
+    with connect() as conn:
+        conn.execute("CREATE EXTENSION vectorx")
+        register_vector(conn)
+        version = one(conn, "SELECT extversion FROM pg_extension WHERE extname = 'vectorx'")
+        server = one(conn, "SHOW server_version").split()[0]
+        print(f"vectorx {version}, PostgreSQL {server}, {processor()}, {os.cpu_count()} processors\n")
+        load(conn, words, vectors, stored)
+        build(conn, len(stored))
+        show_neighbours(conn)
+    compare(vectors[held])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+# shellcheck shell=bash
+# What the scripts share: messages, who runs what, and a throw-away server.
+# Sourced, never run.
+
+# The repository's root.
+VX_ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+# The server that is built for and tested with.
+if [ -z "${PG_CONFIG:-}" ]; then
+  PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
+fi
+export PG_CONFIG
+
+# The Python that scripts/bootstrap provides.
+export VX_PYTHON=$VX_ROOT/.venv/bin/python
+
+# make for this server, and with the compiler CC if that is set.
+VX_MAKE=(make -s -C "$VX_ROOT" "PG_CONFIG=$PG_CONFIG" ${CC:+"CC=$CC"})
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+# Set by server_start: the server's folder, which is also its socket's.
+VX_SERVER_DIR=
+# Folders that vx_cleanup removes.
+VX_TEMP_DIRS=()
+
+say() {
+  printf '%s\n' "$*"
+}
+
+step() {
+  printf '\n== %s\n' "$*"
+}
+
+die() {
+  printf '%s: %s\n' "$(basename -- "$0")" "$*" >&2
+  exit 1
+}
+
+# Run a command as root: directly, or through sudo.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "this needs root, and there is no sudo: $*"
+  fi
+}
+
+# The user the server runs as: PostgreSQL refuses root.
+server_user() {
+  if [ "$(id -u)" -ne 0 ]; then
+    id -un
+  elif id postgres >/dev/null 2>&1; then
+    echo postgres
+  else
+    echo nobody
+  fi
+}
+
+# Run a command as that user, in a folder that user can read.
+as_server_user() {
+  if [ "$(id -u)" -eq 0 ]; then
+    (cd / && exec runuser -u "$(server_user)" -- "$@")
+  else
+    "$@"
+  fi
+}
+
+# A new folder of the server's user.  The path is short because a socket's
+# path may have about 100 characters.  The name is left in VX_TEMP_DIR.
+temp_dir() {
+  VX_TEMP_DIR=$(mktemp -d /tmp/vx.XXXXXX)
+  VX_TEMP_DIRS+=("$VX_TEMP_DIR")
+  if [ "$(id -u)" -eq 0 ]; then
+    chown "$(server_user)" "$VX_TEMP_DIR"
+  fi
+}
+
+# server_start [setting=value ...]
+# Makes a cluster and starts it; exports PGHOST, PGPORT, PGUSER, PGDATABASE.
+# It listens on a private socket only, and on no address.
+server_start() {
+  local bindir setting
+  bindir=$("$PG_CONFIG" --bindir)
+  temp_dir
+  VX_SERVER_DIR=$VX_TEMP_DIR
+  as_server_user "$bindir/initdb" -D "$VX_SERVER_DIR/data" -U postgres -A trust \
+    --no-sync --locale=C --encoding=UTF8 >"$VX_SERVER_DIR.initdb.log" 2>&1 || {
+    cat "$VX_SERVER_DIR.initdb.log" >&2
+    rm -f "$VX_SERVER_DIR.initdb.log"
+    die "initdb failed"
+  }
+  rm -f "$VX_SERVER_DIR.initdb.log"
+  {
+    echo "listen_addresses = ''"
+    echo "unix_socket_directories = '$VX_SERVER_DIR'"
+    echo "port = 5432"
+    echo "fsync = off"
+    echo "max_wal_size = '4GB'"
+    for setting in "$@"; do
+      echo "$setting"
+    done
+  } >>"$VX_SERVER_DIR/data/postgresql.conf"
+  as_server_user "$bindir/pg_ctl" -D "$VX_SERVER_DIR/data" -l "$VX_SERVER_DIR/log" \
+    -w -t 60 start >/dev/null || {
+    cat "$VX_SERVER_DIR/log" >&2
+    die "the server did not start"
+  }
+  export PGHOST=$VX_SERVER_DIR PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+  unset PGSERVICE PGSSLMODE PGOPTIONS PGPASSWORD
+}
+
+server_stop() {
+  if [ -n "$VX_SERVER_DIR" ] && [ -f "$VX_SERVER_DIR/data/postmaster.pid" ]; then
+    as_server_user "$("$PG_CONFIG" --bindir)/pg_ctl" -D "$VX_SERVER_DIR/data" \
+      -m immediate -w stop >/dev/null || true
+  fi
+  VX_SERVER_DIR=
+}
+
+# For a trap on EXIT: stop the server, remove the temporary folders.
+vx_cleanup() {
+  local dir
+  server_stop
+  for dir in ${VX_TEMP_DIRS[@]+"${VX_TEMP_DIRS[@]}"}; do
+    rm -rf -- "$dir"
+  done
+  VX_TEMP_DIRS=()
+}
+
+# The number of processors.
+cpu_count() {
+  getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1
+}
+
+vx_build() {
+  "${VX_MAKE[@]}" -j "$(cpu_count)"
+}
+
+# Install into the server's own folders.
+vx_install() {
+  if [ -w "$("$PG_CONFIG" --pkglibdir)" ] && [ -w "$("$PG_CONFIG" --sharedir)/extension" ]; then
+    "${VX_MAKE[@]}" install >/dev/null
+  else
+    as_root env WERROR="${WERROR:-}" "${VX_MAKE[@]}" install >/dev/null
+  fi
+}

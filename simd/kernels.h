@@ -1,0 +1,142 @@
+/*
+ * kernels.h
+ *		What the files of this folder share: kernel tables and constants.
+ *
+ * Internal: callers outside this folder include vx_simd.h only.  Must never
+ * include a server header.
+ */
+#ifndef VX_KERNELS_H
+#define VX_KERNELS_H
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "vx_simd.h"
+
+#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
+#define VX_X86 1
+#endif
+
+#define VX_INLINE static inline __attribute__((always_inline))
+
+/*
+ * rotate() and quantize_i8() are bit-equal in every instruction set, so no
+ * file of this folder lets the compiler fuse a multiplication and an addition
+ * by itself; where a fused one is wanted the intrinsic says so.  gcc contracts
+ * even the intrinsics for multiply and add, and ignores the standard's pragma.
+ */
+#if defined(__clang__)
+#define VX_NO_CONTRACTION _Pragma("STDC FP_CONTRACT OFF")
+#else
+#define VX_NO_CONTRACTION _Pragma("GCC optimize (\"fp-contract=off\")")
+#endif
+
+/*
+ * Steps tried by encode(), in units of the rms of the residual.  The middle of
+ * each list is the best uniform quantiser of a normal distribution (step 0.996
+ * for 2 bits, 0.335 for 4), which a rotated residual is close to.
+ */
+#define VX_ENCODE_STEPS	8
+#define VX_ENCODE_STEPS_2 \
+	{0.60f, 0.75f, 0.87f, 0.996f, 1.10f, 1.25f, 1.45f, 1.75f}
+#define VX_ENCODE_STEPS_4 \
+	{0.20f, 0.24f, 0.28f, 0.31f, 0.335f, 0.37f, 0.42f, 0.50f}
+
+/* Outside this range the rms of a residual is not trusted; the step is 1. */
+#define VX_ENCODE_RMS_MIN	1e-17f
+#define VX_ENCODE_RMS_MAX	1e17f
+
+/*
+ * quantize_i16: |out| <= 32767, and sum |out| stays below 2^24 less what
+ * rounding can add (n / 2) and what fp32 summation can lose.
+ */
+#define VX_I16_MAX			32767.0f
+#define VX_I16_SUM(n)		(16777216.0f * 0.999f - (float) (n))
+/* Below this the reciprocal of the scale would overflow: as good as zero. */
+#define VX_I16_MIN_ABS		1e-33f
+
+/* build_table: below this 1 / delta would overflow; the query counts as zero. */
+#define VX_TABLE_MIN_DELTA	1e-35f
+
+/*
+ * Nearest integer, ties to even, of |x| < 2^22: the addition leaves no bits
+ * for a fraction.
+ */
+VX_INLINE int32_t
+vx_round_to_int(float x)
+{
+	float		shifted = x + 12582912.0f;
+	uint32_t	bits;
+
+	memcpy(&bits, &shifted, sizeof(bits));
+	return (int32_t) (bits - 0x4B400000u);
+}
+
+/* Scale of a Walsh-Hadamard transform over p (a power of two) values. */
+VX_INLINE float
+vx_hadamard_scale(int p)
+{
+	int			log2 = __builtin_ctz((unsigned) p);
+	float		scale = (log2 & 1) ? 0.70710678f : 1.0f;
+
+	return scale / (float) (1 << (log2 / 2));
+}
+
+/* Largest power of two <= n, for n >= 1. */
+VX_INLINE int
+vx_power_of_two_below(int n)
+{
+	return 1 << (31 - __builtin_clz((unsigned) n));
+}
+
+/*
+ * The middle and the scale of quantize_i8 from the least and the greatest
+ * value.  Halved before subtraction, so that no finite input overflows.  A
+ * scale too small for its reciprocal counts as constant.  Adding zero turns a
+ * negative zero, whose sign min and max do not define, into a positive one.
+ */
+VX_INLINE void
+vx_i8_scale(float min, float max, float *scale, float *offset)
+{
+	float		half_min = 0.5f * min;
+	float		half_max = 0.5f * max;
+
+	*offset = (half_min + half_max) + 0.0f;
+	*scale = (half_max - half_min) / 127.0f;
+	if (!(*scale >= FLT_MIN))
+		*scale = 0.0f;
+}
+
+/*
+ * Write "count" <= 16 bits (the rest of "bits" zero) at a nibble of a code
+ * that is zero from there on.
+ */
+VX_INLINE void
+vx_put_bits(uint8_t *code, int nibble, uint32_t bits, int count)
+{
+	uint8_t    *p = code + nibble / 2;
+	int			shift = (nibble & 1) * 4;
+
+	bits <<= shift;
+	p[0] |= (uint8_t) bits;
+	if (count + shift > 8)
+		p[1] |= (uint8_t) (bits >> 8);
+	if (count + shift > 16)
+		p[2] |= (uint8_t) (bits >> 16);
+}
+
+extern const VxKernels vx_kernels_generic;
+
+#ifdef VX_X86
+extern const VxKernels vx_kernels_avx2;
+extern const VxKernels vx_kernels_avx512;
+
+/* Replacements in the AVX-512 table for processors with more. */
+extern int32_t vx_dot_i16_i8_vnni(const int16_t *q, const int8_t *c, int n);
+extern int32_t vx_dot_i8_i8_vnni(const int8_t *a, const int8_t *b, int n);
+extern void vx_scan32_vbmi(const uint8_t *codes, int groups,
+						   const uint8_t *table, uint32_t *sums);
+#endif
+
+#endif							/* VX_KERNELS_H */

@@ -1,0 +1,59 @@
+/*
+ * compat.h
+ *		Differences between the PostgreSQL releases vectorx builds on (15-18).
+ *
+ * The only place where PG_VERSION_NUM is compared.
+ */
+#ifndef VECTORX_COMPAT_H
+#define VECTORX_COMPAT_H
+
+#include "postgres.h"
+
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#define CompatRelFile			RelFileLocator
+#define CompatRelFileOf(rel)	((rel)->rd_locator)
+#define CompatRelFileEquals(a, b)	RelFileLocatorEquals(a, b)
+#else
+#define CompatRelFile			RelFileNode
+#define CompatRelFileOf(rel)	((rel)->rd_node)
+#define CompatRelFileEquals(a, b)	RelFileNodeEquals(a, b)
+#endif
+
+/*
+ * CompatInputError: an error of an input function.  From 16 on it is a soft
+ * one if the caller's context allows that (pg_input_is_valid): the function
+ * then returns "dummy".  Before that it is always raised.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#define CompatInputError(context, dummy, ...) \
+	ereturn((context), dummy, __VA_ARGS__)
+#else
+#define CompatInputError(context, dummy, ...) \
+	do \
+	{ \
+		(void) (context); \
+		ereport(ERROR, __VA_ARGS__); \
+	} while (0)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define CompatVacuumDelayPoint()	vacuum_delay_point(false)
+#else
+#define CompatVacuumDelayPoint()	vacuum_delay_point()
+#endif
+
+/* May the role do to the relation what only its owner may? */
+#if PG_VERSION_NUM >= 160000
+#define CompatOwnsRelation(relid, role) \
+	object_ownercheck(RelationRelationId, (relid), (role))
+#else
+#define CompatOwnsRelation(relid, role) \
+	pg_class_ownercheck((relid), (role))
+#endif
+
+#endif							/* VECTORX_COMPAT_H */

@@ -1,0 +1,403 @@
+/*
+ * access.c
+ *		The page accessor: how graph code gets, changes and adds pages.
+ *
+ * Over the buffer manager, or over an arena while an index is built: the
+ * callers do not see which.  A change is a list of (offset, bytes) spans on up
+ * to HNSW_WRITE_PAGES pages, which become one WAL record.  The record is a
+ * Generic WAL record (resource manager RM_GENERIC_ID, whose redo applies
+ * exactly such spans, and works on every standby without this library), but
+ * the spans are those the caller names: GenericXLogFinish would copy each page
+ * and compare all of it byte by byte to find them.
+ */
+#include "postgres.h"
+
+#include "access/generic_xlog.h"
+#include "access/xloginsert.h"
+#include "hnsw/hnsw.h"
+#include "miscadmin.h"
+#include "storage/buf_internals.h"
+#include "storage/bufmgr.h"
+#include "storage/freespace.h"
+#include "storage/lmgr.h"
+#include "storage/smgr.h"
+#include "utils/memutils.h"
+
+/* Report a page that cannot be what it claims to be. */
+void
+HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" is damaged", RelationGetRelationName(g->rel)),
+			 errdetail("Block %u, slot %d: %s.", blk, slot, what),
+			 errhint("REINDEX the index.")));
+	pg_unreachable();
+}
+
+static inline Page
+arena_page(HnswArena *arena, BlockNumber blk)
+{
+	return (Page) (arena->chunks[blk / HNSW_ARENA_CHUNK] +
+				   (Size) (blk % HNSW_ARENA_CHUNK) * BLCKSZ);
+}
+
+/*
+ * Make the per-block arrays cover block "blk"; an error when the index has no
+ * such block, since only a damaged link could name it.
+ */
+void
+HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
+{
+	BlockNumber n;
+	BlockNumber size;
+	Size		words;
+	Size		oldwords;
+
+	if (g->arena)
+		n = g->arena->npages;
+	else
+		n = RelationGetNumberOfBlocks(g->rel);
+	if (blk >= n)
+		HnswCorrupted(g, blk, 0, "a link leads past the end of the index");
+
+	g->nblocks = n;
+	if (n <= g->mapsize)
+		return;
+
+	/* room to grow, so that this is rare while the index grows */
+	size = n + n / 8 + 64;
+	oldwords = ((Size) g->mapsize * g->lay.per_page + 63) / 64;
+	words = ((Size) size * g->lay.per_page + 63) / 64;
+	if (g->map == NULL)
+	{
+		g->map = MemoryContextAllocExtended(g->cxt, (Size) size * sizeof(Buffer),
+											MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		g->visited = MemoryContextAllocExtended(g->cxt, words * sizeof(uint64),
+												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	}
+	else
+	{
+		g->map = repalloc_huge(g->map, (Size) size * sizeof(Buffer));
+		memset(g->map + g->mapsize, 0, (Size) (size - g->mapsize) * sizeof(Buffer));
+		g->visited = repalloc_huge(g->visited, words * sizeof(uint64));
+		memset(g->visited + oldwords, 0, (words - oldwords) * sizeof(uint64));
+	}
+	g->mapsize = size;
+}
+
+/*
+ * Pin and lock a page (mode as LockBuffer's).  Over the buffer manager the
+ * block's last known buffer is tried first, which saves the look-up in the
+ * shared hash table.  Errors: index_corrupted when the page is not one of ours.
+ */
+void
+HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
+{
+	HnswPageHeader *header;
+
+	pin->blk = blk;
+	g->pages++;
+	if (unlikely(blk >= g->nblocks))
+		HnswKnowBlocks(g, blk);
+	if (g->arena)
+	{
+		if (unlikely(blk >= g->arena->npages))
+			HnswKnowBlocks(g, blk);
+		pin->buf = InvalidBuffer;
+		pin->page = arena_page(g->arena, blk);
+		return;
+	}
+	pin->buf = g->map[blk];
+	if (pin->buf == InvalidBuffer ||
+		!ReadRecentBuffer(CompatRelFileOf(g->rel), MAIN_FORKNUM, blk, pin->buf))
+	{
+		pin->buf = ReadBuffer(g->rel, blk);
+		g->map[blk] = pin->buf;
+	}
+	LockBuffer(pin->buf, mode);
+	pin->page = BufferGetPage(pin->buf);
+	header = HnswPageGetHeader(pin->page);
+	if (unlikely(PageIsNew(pin->page) || header->magic != HNSW_MAGIC))
+		HnswCorrupted(g, blk, 0, "the page is not initialised");
+}
+
+void
+HnswRelease(HnswGraph *g, HnswPin *pin)
+{
+	if (pin->buf != InvalidBuffer)
+		UnlockReleaseBuffer(pin->buf);
+	pin->page = NULL;
+}
+
+/* Bring the first lines of a record towards the cache, if its buffer is known. */
+void
+HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot)
+{
+	const char *at;
+	Size		from = HnswSlotOffset(&g->lay, slot);
+	int			lines = Min(g->lay.rec_size, 2048) / 64;
+
+	if (blk >= g->nblocks || from >= BLCKSZ)
+		return;
+	if (g->arena)
+	{
+		if (blk >= g->arena->npages)
+			return;
+		at = (const char *) arena_page(g->arena, blk) + from;
+	}
+	else
+	{
+		Buffer		buf = g->map[blk];
+
+		if (buf <= 0 || buf > NBuffers)
+			return;
+		at = (const char *) BufferGetBlock(buf) + from;
+		__builtin_prefetch(GetBufferDescriptor(buf - 1));
+	}
+	for (int i = 0; i <= lines; i++)
+		__builtin_prefetch(at + i * 64);
+}
+
+/* Initialise a new page of a kind; the caller holds it exclusively. */
+void
+HnswInitPage(HnswPin *pin, HnswPageKind kind)
+{
+	HnswPageHeader *header;
+
+	PageInit(pin->page, BLCKSZ, 0);
+	header = HnswPageGetHeader(pin->page);
+	header->kind = kind;
+	header->nslots = 0;
+	header->magic = HNSW_MAGIC;
+	/* what lies between pd_lower and pd_upper is neither logged nor kept */
+	((PageHeader) pin->page)->pd_lower = HNSW_PAGE_DATA;
+}
+
+/*
+ * Take a page the free space map names, if it is in no use: new, or of kind
+ * FREE.  Then it is held exclusively and no longer in the map.  Does not wait
+ * for the page's lock, so that the caller may hold others.
+ */
+bool
+HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin)
+{
+	if (blk >= g->nblocks)
+		HnswKnowBlocks(g, blk);
+	pin->blk = blk;
+	pin->buf = ReadBuffer(g->rel, blk);
+	if (ConditionalLockBuffer(pin->buf))
+	{
+		pin->page = BufferGetPage(pin->buf);
+		if (PageIsNew(pin->page) ||
+			(HnswPageGetHeader(pin->page)->kind == HNSW_PAGE_FREE &&
+			 HnswPageGetHeader(pin->page)->magic == HNSW_MAGIC))
+		{
+			RecordPageWithFreeSpace(g->rel, blk, 0);
+			return true;
+		}
+		LockBuffer(pin->buf, BUFFER_LOCK_UNLOCK);
+	}
+	ReleaseBuffer(pin->buf);
+	return false;
+}
+
+static void
+arena_extend(HnswGraph *g, int n, HnswPin *pins)
+{
+	HnswArena  *arena = g->arena;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (arena->npages / HNSW_ARENA_CHUNK >= (BlockNumber) arena->nchunks)
+		{
+			arena->chunks = repalloc_huge(arena->chunks, (arena->nchunks + 1) * sizeof(char *));
+			arena->chunks[arena->nchunks] =
+				MemoryContextAllocExtended(g->cxt, HNSW_ARENA_CHUNK * BLCKSZ,
+										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+			arena->nchunks++;
+		}
+		pins[i].blk = arena->npages++;
+		pins[i].buf = InvalidBuffer;
+		pins[i].page = arena_page(arena, pins[i].blk);
+	}
+}
+
+/*
+ * Add n consecutive pages at the end, zeroed, held exclusively.  A crash
+ * before they are written leaves pages that are new: VACUUM gives them to the
+ * free space map.
+ */
+void
+HnswExtend(HnswGraph *g, int n, HnswPin *pins)
+{
+	if (g->arena)
+		arena_extend(g, n, pins);
+	else
+	{
+		bool		lock = !RELATION_IS_LOCAL(g->rel);
+
+		if (lock)
+			LockRelationForExtension(g->rel, ExclusiveLock);
+		for (int i = 0; i < n; i++)
+		{
+			pins[i].buf = ReadBufferExtended(g->rel, MAIN_FORKNUM, P_NEW, RBM_NORMAL, NULL);
+			LockBuffer(pins[i].buf, BUFFER_LOCK_EXCLUSIVE);
+			pins[i].blk = BufferGetBlockNumber(pins[i].buf);
+			pins[i].page = BufferGetPage(pins[i].buf);
+		}
+		if (lock)
+			UnlockRelationForExtension(g->rel, ExclusiveLock);
+	}
+	if (pins[n - 1].blk >= g->nblocks)
+		HnswKnowBlocks(g, pins[n - 1].blk);
+	for (int i = 0; i < n && !g->arena; i++)
+		g->map[pins[i].blk] = pins[i].buf;
+}
+
+/* Start a change.  "w" is the graph's scratch->write. */
+void
+HnswWriteBegin(HnswGraph *g, HnswWrite *w)
+{
+	w->g = g;
+	w->npages = 0;
+}
+
+/*
+ * Add a page, held exclusively, to the change; returns its number in it.
+ * image: the page is new and complete as it is in memory, log it whole.
+ */
+int
+HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image)
+{
+	HnswWritePage *p;
+
+	if (w->npages >= HNSW_WRITE_PAGES)
+		elog(ERROR, "too many pages in one change of an hnsw index");
+	p = &w->pages[w->npages];
+	p->pin = pin;
+	p->image = image;
+	resetStringInfo(&p->delta);
+	return w->npages++;
+}
+
+/*
+ * Set len bytes at an offset of a page.  Over the buffer manager nothing
+ * changes before HnswWriteEnd, so an error in between leaves the page as it
+ * was; in the arena it changes at once.
+ */
+void
+HnswWriteBytes(HnswWrite *w, int page, Size offset, const void *data, Size len)
+{
+	HnswWritePage *p = &w->pages[page];
+	uint16		head[2];
+
+	Assert(offset + len <= BLCKSZ);
+	if (p->pin->buf == InvalidBuffer || p->image)
+	{
+		memcpy((char *) p->pin->page + offset, data, len);
+		return;
+	}
+	/* the form generic redo reads: offset, length, bytes */
+	head[0] = offset;
+	head[1] = len;
+	appendBinaryStringInfo(&p->delta, (char *) head, sizeof(head));
+	appendBinaryStringInfo(&p->delta, data, len);
+}
+
+static void
+apply_delta(Page page, const StringInfoData *delta)
+{
+	int			at = 0;
+
+	while (at < delta->len)
+	{
+		uint16		head[2];
+
+		memcpy(head, delta->data + at, sizeof(head));
+		at += sizeof(head);
+		memcpy((char *) page + head[0], delta->data + at, head[1]);
+		at += head[1];
+	}
+}
+
+/*
+ * Carry out the change: apply the spans, mark the pages dirty, log them as
+ * one record.  The locks stay with the caller.
+ */
+void
+HnswWriteEnd(HnswWrite *w)
+{
+	HnswGraph  *g = w->g;
+	bool		log;
+	XLogRecPtr	lsn;
+
+	if (w->npages == 0 || w->pages[0].pin->buf == InvalidBuffer)
+		return;
+	log = !g->nolog && RelationNeedsWAL(g->rel);
+
+	START_CRIT_SECTION();
+	for (int i = 0; i < w->npages; i++)
+	{
+		HnswWritePage *p = &w->pages[i];
+
+		if (!p->image)
+			apply_delta(p->pin->page, &p->delta);
+		MarkBufferDirty(p->pin->buf);
+	}
+	if (log)
+	{
+		XLogBeginInsert();
+		for (int i = 0; i < w->npages; i++)
+		{
+			HnswWritePage *p = &w->pages[i];
+
+			if (p->image)
+				XLogRegisterBuffer(i, p->pin->buf, REGBUF_FORCE_IMAGE | REGBUF_STANDARD);
+			else
+			{
+				XLogRegisterBuffer(i, p->pin->buf, REGBUF_STANDARD);
+				if (p->delta.len > 0)
+					XLogRegisterBufData(i, p->delta.data, p->delta.len);
+			}
+		}
+		lsn = XLogInsert(RM_GENERIC_ID, 0);
+		for (int i = 0; i < w->npages; i++)
+			PageSetLSN(w->pages[i].pin->page, lsn);
+	}
+	END_CRIT_SECTION();
+}
+
+/*
+ * Write the arena's pages to the index, in order, through the buffer manager,
+ * not logged (the build logs everything at its end), and free it: from here
+ * on the accessor works on buffers.
+ */
+void
+HnswArenaFlush(HnswGraph *g)
+{
+	HnswArena  *arena = g->arena;
+
+	g->arena = NULL;
+	for (BlockNumber blk = 0; blk < arena->npages; blk++)
+	{
+		HnswPin		pin;
+
+		CHECK_FOR_INTERRUPTS();
+		pin.buf = ReadBufferExtended(g->rel, MAIN_FORKNUM, P_NEW, RBM_NORMAL, NULL);
+		if (BufferGetBlockNumber(pin.buf) != blk)
+			elog(ERROR, "hnsw index \"%s\" was extended while it was built",
+				 RelationGetRelationName(g->rel));
+		LockBuffer(pin.buf, BUFFER_LOCK_EXCLUSIVE);
+		START_CRIT_SECTION();
+		memcpy(BufferGetPage(pin.buf), arena_page(arena, blk), BLCKSZ);
+		MarkBufferDirty(pin.buf);
+		END_CRIT_SECTION();
+		UnlockReleaseBuffer(pin.buf);
+		g->map[blk] = pin.buf;
+		if (blk % HNSW_ARENA_CHUNK == HNSW_ARENA_CHUNK - 1 || blk == arena->npages - 1)
+			pfree(arena->chunks[blk / HNSW_ARENA_CHUNK]);
+	}
+	pfree(arena->chunks);
+	pfree(arena);
+}

@@ -1,0 +1,751 @@
+/*
+ * connect.c
+ *		A new node: choose its neighbours, give it a slot, link it both ways.
+ *
+ * Locks.  The new record and its first incoming link (the tree link from its
+ * parent) appear in one WAL record, with both pages locked exclusively, lower
+ * block first; a node's side pages are locked inside its page's lock.  Every
+ * further back-link is a change of one page under one lock.  An error or crash
+ * between them leaves a node with fewer incoming links, which is sound.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/hnsw.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/freespace.h"
+#include "storage/indexfsm.h"
+
+/* Where a new record goes: a page held exclusively, and the slot. */
+typedef struct Place
+{
+	HnswPin		pins[1 + HNSW_MAX_SIDE_PAGES];	/* node page; when fresh its side pages */
+	uint16		slot;
+	bool		fresh;
+} Place;
+
+/* A list of nodes to try as parents, which may grow while it is worked off. */
+typedef struct ParentQueue
+{
+	HnswCandidate *items;
+	int			n;
+	int			max;
+} ParentQueue;
+
+int
+HnswCountTreeLinks(const HnswLayout *lay, const char *node)
+{
+	int			n = 0;
+
+	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
+		n += (HnswLinkFlags(&HnswNodeLinks(lay, node)[i]) & HNSW_LINK_TREE) != 0;
+	return n;
+}
+
+/*
+ * Choose up to fanout neighbours among the found nodes: those the heuristic
+ * of HNSW (Malkov & Yashunin, 2018, algorithm 4) selects, nearest first, then
+ * the nearest of the others.  chosen: pool indexes; returns their number,
+ * *nselected how many of them the heuristic selected.
+ */
+static int
+choose_neighbours(HnswGraph *g, HnswResult *res, int *chosen, int *nselected)
+{
+	int			fanout = g->lay.fanout;
+	int			pruned[HNSW_MAX_FANOUT];
+	int			npruned = 0;
+	int			n = 0;
+
+	for (int i = 0; i < res->nfound && n < fanout; i++)
+	{
+		int			c = res->order[i].idx;
+		float		dist = res->found[c].dist;
+		bool		keep = true;
+
+		for (int j = 0; j < n && keep; j++)
+			keep = HnswFoundDistance(g, res, c, chosen[j]) > dist;
+		if (keep)
+			chosen[n++] = c;
+		else if (npruned < fanout)
+			pruned[npruned++] = c;
+	}
+	*nselected = n;
+	for (int i = 0; i < npruned && n < fanout; i++)
+		chosen[n++] = pruned[i];
+	return n;
+}
+
+/* Form the new record in scratch->record. */
+static void
+form_record(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
+			const char *own, const ItemPointerData *tids, int ntids,
+			const int *chosen, int nchosen, int nselected)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswScratch *s = g->scratch;
+	char	   *node = s->record;
+	HnswRecord *rec = (HnswRecord *) node;
+
+	memset(node, 0, lay->rec_size);
+	*rec = *own_rec;
+	rec->state = HNSW_LIVE;
+	rec->level = level;
+	rec->ntids = ntids;
+	rec->nlinks = nchosen;
+	rec->overflow = InvalidBlockNumber;
+	memcpy(HnswNodeTids(lay, node), tids, ntids * sizeof(ItemPointerData));
+	if (!lay->own_side)
+		memcpy(node + lay->off_own, own, lay->own_bytes);
+
+	if (lay->sketch == HNSW_SKETCH_BITS)
+		HnswOwnDecode(g, own, own_rec->scale, own_rec->offset, s->fa);
+	for (int i = 0; i < nchosen; i++)
+	{
+		HnswFound  *f = &res->found[chosen[i]];
+		float		a;
+		float		b;
+
+		if (lay->sketch != HNSW_SKETCH_NONE)
+			HnswOwnDecode(g, res->own + (Size) chosen[i] * lay->own_bytes,
+						  f->scale, f->offset, s->fb);
+		HnswLinkForm(g, s->fa, s->fb, f->dist, &a, &b, s->code);
+		HnswLinkPut(g, node, i, f->blk, f->slot | (i < nselected ? 0 : HNSW_LINK_PRUNED),
+					f->dist, a, b, s->code);
+	}
+}
+
+/*
+ * Which position of a node's list a link to the new vector takes, at distance
+ * dist; -1 for none.  Decided from the node's page alone: the distances of the
+ * new vector to the node's neighbours are estimated from their sketches (or
+ * known from the search, where there are none).  A tree link always gets a
+ * place; other tree links are never taken.  *flags: the new link's.
+ */
+int
+HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node, float dist,
+				bool tree, uint16 *flags)
+{
+	const HnswLayout *lay = &g->lay;
+	const HnswRecord *rec = (const HnswRecord *) node;
+	float	   *est = g->scratch->est;
+	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
+	int			victim[4] = {-1, -1, -1, -1};
+	float		far[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+	bool		dominated = false;
+
+	*flags = tree ? HNSW_LINK_TREE : 0;
+	if (rec->nlinks < lay->fanout)
+		return rec->nlinks;
+
+	if (lay->sketch == HNSW_SKETCH_NONE)
+	{
+		for (int i = 0; i < rec->nlinks; i++)
+		{
+			const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
+
+			if (!HnswKnownDistance(g, HnswLinkBlock(link), HnswLinkSlot(link), &est[i]))
+				est[i] = INFINITY;
+		}
+	}
+	else
+		(void) HnswScoreLinks(g, q, node, dist, INFINITY, est, masks);
+
+	for (int i = 0; i < rec->nlinks; i++)
+	{
+		uint16		f = HnswLinkFlags(&HnswNodeLinks(lay, node)[i]);
+		float		edge = HnswLinkEdge(g, node, i);
+		int			kind;
+
+		if (!(f & HNSW_LINK_PRUNED) && est[i] < dist && edge < dist)
+			dominated = true;
+		if (f & HNSW_LINK_TREE)
+			continue;
+		if (f & HNSW_LINK_PRUNED)
+			kind = 0;			/* only fills up */
+		else if (est[i] < edge && dist < edge)
+			kind = 1;			/* the new node leads to it */
+		else if (edge > dist)
+			kind = 2;
+		else
+			kind = 3;
+		if (edge > far[kind])
+		{
+			far[kind] = edge;
+			victim[kind] = i;
+		}
+	}
+
+	if (dominated && !tree)
+	{
+		*flags = HNSW_LINK_PRUNED;
+		return far[0] > dist ? victim[0] : -1;
+	}
+	for (int kind = 0; kind < (tree ? 4 : 3); kind++)
+		if (victim[kind] >= 0)
+			return victim[kind];
+	return -1;
+}
+
+/*
+ * Add to the change w the link from a node (in hand, exclusively) to the new
+ * record at blk/slot.  The page is already number "page" of the change.
+ */
+static void
+write_link(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin, uint16 at_slot,
+		   const char *node, const HnswQuery *q, int pos, uint16 flags,
+		   float dist, BlockNumber blk, uint16 slot)
+{
+	const HnswLayout *lay = &g->lay;
+	const HnswRecord *rec = (const HnswRecord *) node;
+	HnswScratch *s = g->scratch;
+	Size		recoff = HnswSlotOffset(lay, at_slot);
+	float		a;
+	float		b;
+
+	if (lay->sketch == HNSW_SKETCH_BITS)
+		HnswOwnDecode(g, HnswNodeOwn(g, pin, at_slot, node), rec->scale, rec->offset, s->fa);
+	HnswLinkForm(g, s->fa, q->vec, dist, &a, &b, s->code);
+	HnswLinkWrite(g, w, page, recoff, pos, blk, slot | flags, dist, a, b, s->code);
+	if (pos == rec->nlinks)
+	{
+		uint8		nlinks = pos + 1;
+
+		HnswWriteBytes(w, page, recoff + offsetof(HnswRecord, nlinks), &nlinks, 1);
+	}
+}
+
+/* The distance of the new vector to a record in hand. */
+static float
+node_distance(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const char *node)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	return HnswOwnDistance(g, q, HnswNodeOwn(g, pin, slot, node),
+						   rec->scale, rec->offset, rec->norm2);
+}
+
+/* Link an existing node to the new one, if its list has a place for it. */
+static void
+add_back_link(HnswGraph *g, const HnswQuery *q, int level, BlockNumber at_blk,
+			  uint16 at_slot, const HnswCandidate *to)
+{
+	HnswPin		pin;
+	char	   *node;
+	const HnswRecord *rec;
+
+	HnswAcquire(g, at_blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+	node = HnswNodeAt(g, &pin, at_slot);
+	rec = (const HnswRecord *) node;
+	if (rec->state == HNSW_LIVE && rec->level == level)
+	{
+		float		dist = node_distance(g, q, &pin, at_slot, node);
+		uint16		flags;
+		int			pos = HnswChoosePosition(g, q, node, dist, false, &flags);
+
+		if (pos >= 0)
+		{
+			HnswWrite  *w = &g->scratch->write;
+
+			HnswWriteBegin(g, w);
+			HnswWriteAdd(w, &pin, false);
+			write_link(g, w, 0, &pin, at_slot, node, q, pos, flags, dist, to->blk, to->slot);
+			HnswWriteEnd(w);
+		}
+	}
+	HnswRelease(g, &pin);
+}
+
+/* First free slot of a page in hand that is meant for this level; -1: none. */
+static int
+free_slot(HnswGraph *g, HnswPin *pin, int level)
+{
+	HnswPageHeader *header = HnswPageGetHeader(pin->page);
+
+	if (header->kind != (level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER))
+		return -1;
+	for (int i = 0; i < header->nslots && i < g->lay.per_page; i++)
+		if (((HnswRecord *) ((char *) pin->page + HnswSlotOffset(&g->lay, i)))->state == HNSW_FREE)
+			return i;
+	return header->nslots < g->lay.per_page ? header->nslots : -1;
+}
+
+/*
+ * Initialise a node page, and its side pages, all new and held exclusively in
+ * place->pins.
+ */
+static void
+init_place(HnswGraph *g, int level, Place *place)
+{
+	HnswInitPage(&place->pins[0], level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER);
+	for (int i = 1; i <= g->lay.side_pages; i++)
+	{
+		HnswInitPage(&place->pins[i], HNSW_PAGE_SIDE);
+		HnswPageGetHeader(place->pins[i].page)->nslots = i;
+		memset(HnswPageGetData(place->pins[i].page), 0, HNSW_PAGE_ROOM);
+		((PageHeader) place->pins[i].page)->pd_lower = BLCKSZ;
+	}
+	place->slot = 0;
+	place->fresh = true;
+}
+
+/* Add a node page and its side pages at the end. */
+static void
+fresh_page(HnswGraph *g, int level, Place *place)
+{
+	HnswExtend(g, 1 + g->lay.side_pages, place->pins);
+	init_place(g, level, place);
+}
+
+/*
+ * A page that may have a free slot for this level.  InvalidBlockNumber when
+ * there is none: then *place is a fresh page if the free space map had a page
+ * that is in no use (*have_fresh), and else the index has to grow.
+ */
+static BlockNumber
+target_page(HnswGraph *g, int level, Place *place, bool *have_fresh)
+{
+	if (level > 0)
+		return g->upper_target;
+	while (g->target == InvalidBlockNumber && !g->arena && !g->nolog)
+	{
+		BlockNumber blk = GetPageWithFreeSpace(g->rel, BLCKSZ / 3);
+		HnswPin		pin;
+
+		if (blk == InvalidBlockNumber)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		if (HnswClaimFreePage(g, blk, &pin))
+		{
+			if (g->lay.side_pages == 0)
+			{
+				place->pins[0] = pin;
+				init_place(g, level, place);
+				*have_fresh = true;
+				break;
+			}
+			HnswRelease(g, &pin);	/* no room for side pages behind it */
+		}
+		else
+		{
+			HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+			if (HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_NODE)
+				g->target = blk;
+			else
+				RecordPageWithFreeSpace(g->rel, blk, 0);
+			HnswRelease(g, &pin);
+		}
+	}
+	return g->target;
+}
+
+/* The target has no slot: forget it, so that the next call finds another. */
+static void
+forget_target(HnswGraph *g, int level)
+{
+	if (level > 0)
+		g->upper_target = InvalidBlockNumber;
+	else
+	{
+		if (!g->arena && !g->nolog)
+			RecordPageWithFreeSpace(g->rel, g->target, 0);
+		g->target = InvalidBlockNumber;
+	}
+}
+
+/*
+ * Write the own vector to the side pages of a place whose page is held; the
+ * slot is free, so no reader looks there.
+ */
+static void
+write_side(HnswGraph *g, Place *place, const char *own)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswWrite  *w = &g->scratch->write;
+	Size		from = (Size) place->slot * lay->own_bytes;
+	Size		done = 0;
+
+	if (!lay->own_side)
+		return;
+	while (done < (Size) lay->own_bytes)
+	{
+		int			i = 1 + (from + done) / HNSW_PAGE_ROOM;
+		Size		at = (from + done) % HNSW_PAGE_ROOM;
+		Size		n = Min(HNSW_PAGE_ROOM - at, lay->own_bytes - done);
+		HnswPin		pin = place->pins[i];
+
+		if (!place->fresh)
+		{
+			HnswAcquire(g, place->pins[0].blk + i, BUFFER_LOCK_EXCLUSIVE, &pin);
+			if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_SIDE)
+				HnswCorrupted(g, pin.blk, 0, "not a side page");
+		}
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, place->fresh);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + at, own + done, n);
+		HnswWriteEnd(w);
+		if (!place->fresh)
+			HnswRelease(g, &pin);
+		done += n;
+	}
+	/* a fresh cluster's further pages exist from now on, too */
+	for (int i = 1 + (from + lay->own_bytes - 1) / HNSW_PAGE_ROOM + 1;
+		 place->fresh && i <= lay->side_pages; i++)
+	{
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &place->pins[i], true);
+		HnswWriteEnd(w);
+	}
+}
+
+/*
+ * Add scratch->record at a place to the change; its page is number "page".
+ * A fresh page is changed at once: nothing may fail between this call and
+ * HnswWriteEnd.
+ */
+static void
+write_record(HnswGraph *g, HnswWrite *w, int page, Place *place)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswPageHeader *header = HnswPageGetHeader(place->pins[0].page);
+	HnswRecord *rec = (HnswRecord *) g->scratch->record;
+	Size		recoff = HnswSlotOffset(lay, place->slot);
+
+	if (place->slot < header->nslots)
+	{
+		const HnswRecord *old = (const HnswRecord *) ((char *) place->pins[0].page + recoff);
+
+		rec->generation = old->generation + 1;
+	}
+	else
+	{
+		uint16		nslots = place->slot + 1;
+		LocationIndex lower = recoff + lay->rec_size;
+
+		rec->generation = 0;
+		HnswWriteBytes(w, page, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
+		HnswWriteBytes(w, page, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, nslots),
+					   &nslots, sizeof(nslots));
+	}
+	HnswWriteBytes(w, page, recoff, rec, lay->rec_size);
+}
+
+static void
+release_place(HnswGraph *g, Place *place)
+{
+	HnswRelease(g, &place->pins[0]);
+	for (int i = 1; place->fresh && i <= g->lay.side_pages; i++)
+		HnswRelease(g, &place->pins[i]);
+}
+
+/* After a fresh page was used: let others find what is left of it. */
+static void
+announce_page(HnswGraph *g, int level, BlockNumber blk)
+{
+	if (g->lay.per_page == 1)
+		return;
+	if (level > 0)
+	{
+		HnswPin		pin;
+		HnswWrite  *w = &g->scratch->write;
+
+		g->upper_target = blk;
+		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
+					   &blk, sizeof(blk));
+		HnswWriteEnd(w);
+		HnswRelease(g, &pin);
+		return;
+	}
+	g->target = blk;
+	if (!g->arena && !g->nolog)
+	{
+		RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_SLOT);
+		FreeSpaceMapVacuumRange(g->rel, blk, blk + 1);
+	}
+}
+
+/* Add a node's tree children to the queue of parents to try. */
+static void
+queue_children(HnswGraph *g, ParentQueue *queue, const char *node)
+{
+	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[i];
+
+		if (!(HnswLinkFlags(link) & HNSW_LINK_TREE))
+			continue;
+		if (queue->n == queue->max)
+		{
+			queue->max *= 2;
+			queue->items = repalloc_huge(queue->items, (Size) queue->max * sizeof(HnswCandidate));
+		}
+		queue->items[queue->n].blk = HnswLinkBlock(link);
+		queue->items[queue->n].slot = HnswLinkSlot(link);
+		queue->n++;
+	}
+}
+
+/*
+ * With the place's page in hand (and the parent's: pparent, which may be the
+ * same pin), write record and tree link as one change.  False when the parent
+ * cannot take it; its children then join the queue.
+ */
+static bool
+write_with_parent(HnswGraph *g, const HnswQuery *q, int level, Place *place,
+				  HnswPin *pparent, const HnswCandidate *parent, const char *own,
+				  ParentQueue *queue)
+{
+	HnswWrite  *w = &g->scratch->write;
+	char	   *node = HnswNodeAt(g, pparent, parent->slot);
+	const HnswRecord *rec = (const HnswRecord *) node;
+	float		dist;
+	uint16		flags;
+	int			pos;
+	int			ppage;
+	int			rpage;
+
+	if (rec->state != HNSW_LIVE || rec->level != level)
+		return false;
+	pos = -1;
+	if (HnswCountTreeLinks(&g->lay, node) < HnswMaxTreeLinks(&g->lay))
+	{
+		dist = node_distance(g, q, pparent, parent->slot, node);
+		pos = HnswChoosePosition(g, q, node, dist, true, &flags);
+	}
+	if (pos < 0)
+	{
+		queue_children(g, queue, node);
+		return false;
+	}
+
+	write_side(g, place, own);
+	HnswWriteBegin(g, w);
+	ppage = HnswWriteAdd(w, pparent, false);
+	rpage = pparent == &place->pins[0] ? ppage : HnswWriteAdd(w, &place->pins[0], place->fresh);
+	write_link(g, w, ppage, pparent, parent->slot, node, q, pos, flags, dist,
+			   place->pins[0].blk, place->slot);
+	write_record(g, w, rpage, place);
+	HnswWriteEnd(w);
+	return true;
+}
+
+/*
+ * Place scratch->record below a parent from the queue.  On success *at is
+ * where the record is, *used which parent took it.
+ */
+static bool
+place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
+			 ParentQueue *queue, HnswCandidate *at, HnswCandidate *used)
+{
+	Place		place;
+	bool		have_fresh = false;
+	bool		done = false;
+
+	for (int i = 0; i < queue->n && !done;)
+	{
+		HnswCandidate parent = queue->items[i];
+		HnswPin		pparent;
+		HnswPin    *pp = &pparent;
+		BlockNumber target;
+
+		if (!have_fresh)
+		{
+			int			slot;
+
+			CHECK_FOR_INTERRUPTS();
+			target = target_page(g, level, &place, &have_fresh);
+			if (have_fresh)
+				continue;
+			if (target == InvalidBlockNumber)
+			{
+				fresh_page(g, level, &place);
+				have_fresh = true;
+				continue;
+			}
+			place.fresh = false;
+			/* both pages, lower block first */
+			if (parent.blk < target)
+				HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
+			HnswAcquire(g, target, BUFFER_LOCK_EXCLUSIVE, &place.pins[0]);
+			if (parent.blk == target)
+				pp = &place.pins[0];
+			else if (parent.blk > target)
+				HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
+			slot = free_slot(g, &place.pins[0], level);
+			if (slot >= 0)
+			{
+				place.slot = slot;
+				done = write_with_parent(g, q, level, &place, pp, &parent, own, queue);
+			}
+			if (pp == &pparent)
+				HnswRelease(g, &pparent);
+			HnswRelease(g, &place.pins[0]);
+			if (slot < 0)
+			{
+				forget_target(g, level);
+				continue;
+			}
+		}
+		else
+		{
+			/* nobody waits for the fresh page holding a lock: it comes first */
+			HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
+			done = write_with_parent(g, q, level, &place, &pparent, &parent, own, queue);
+			HnswRelease(g, &pparent);
+		}
+		if (done)
+			*used = parent;
+		i++;
+	}
+	if (done)
+	{
+		at->blk = place.pins[0].blk;
+		at->slot = place.slot;
+	}
+	if (have_fresh)
+	{
+		BlockNumber blk = place.pins[0].blk;
+
+		release_place(g, &place);
+		if (done)
+			announce_page(g, level, blk);
+	}
+	return done;
+}
+
+/* Place scratch->record where it needs no parent: first of its level. */
+static void
+place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
+{
+	Place		place;
+	HnswWrite  *w = &g->scratch->write;
+
+	fresh_page(g, level, &place);
+	write_side(g, &place, own);
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, &place.pins[0], true);
+	write_record(g, w, 0, &place);
+	HnswWriteEnd(w);
+	at->blk = place.pins[0].blk;
+	at->slot = place.slot;
+	release_place(g, &place);
+	announce_page(g, level, at->blk);
+}
+
+/*
+ * Make a new node of a level with the vector q (complete; own_rec and own: its
+ * stored form) and TIDs, linked to its neighbours among the found (res, with
+ * own vectors, sorted).  *at: where it is.  With nothing found, an upper
+ * record is placed alone; at level 0 that is HnswConnectRoot's case.  False
+ * when none of the found can be linked from any more (they died meanwhile):
+ * the caller starts over.
+ */
+bool
+HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+			const HnswRecord *own_rec, const char *own,
+			const ItemPointerData *tids, int ntids, HnswCandidate *at)
+{
+	int			chosen[HNSW_MAX_FANOUT];
+	int			nselected;
+	int			nchosen = choose_neighbours(g, res, chosen, &nselected);
+	ParentQueue queue;
+	HnswCandidate used;
+	bool		placed;
+
+	form_record(g, res, level, own_rec, own, tids, ntids, chosen, nchosen, nselected);
+	if (res->nfound == 0)
+	{
+		Assert(level > 0);
+		place_alone(g, level, own, at);
+		return true;
+	}
+
+	queue.max = Max(res->nfound, 16);
+	queue.n = 0;
+	queue.items = palloc(queue.max * sizeof(HnswCandidate));
+	/* the nearest selected ones first, then whatever else was found */
+	for (int i = 0; i < nselected; i++)
+	{
+		queue.items[queue.n].blk = res->found[chosen[i]].blk;
+		queue.items[queue.n++].slot = res->found[chosen[i]].slot;
+	}
+	for (int i = 0; i < res->nfound; i++)
+	{
+		int			c = res->order[i].idx;
+		bool		selected = false;
+
+		for (int j = 0; j < nselected && !selected; j++)
+			selected = chosen[j] == c;
+		if (selected)
+			continue;
+		queue.items[queue.n].blk = res->found[c].blk;
+		queue.items[queue.n++].slot = res->found[c].slot;
+	}
+	placed = place_record(g, q, level, own, &queue, at, &used);
+	pfree(queue.items);
+	if (!placed)
+		return false;
+
+	for (int i = 0; i < nselected; i++)
+	{
+		HnswFound  *f = &res->found[chosen[i]];
+
+		if (f->blk == used.blk && f->slot == used.slot)
+			continue;
+		add_back_link(g, q, level, f->blk, f->slot, at);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
+
+/*
+ * Make the first node, or the first live one: it becomes root and entry
+ * point.  "seen" is the metapage as the caller saw it; false when another
+ * backend was first, and the caller starts over.  Holds the metapage's lock
+ * exclusively while it makes the node.  The caller has set the centre.
+ */
+bool
+HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const HnswRecord *own_rec,
+				const char *own, const ItemPointerData *tid)
+{
+	HnswPin		pmeta;
+	HnswMetaPage *meta;
+	HnswMetaPage changed;
+	HnswWrite  *w = &g->scratch->write;
+	Place		place;
+	ItemPointerData at;
+
+	form_record(g, NULL, 0, own_rec, own, tid, 1, NULL, 0, 0);
+	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pmeta);
+	meta = HnswPageGetMeta(pmeta.page);
+	if (!HnswTidEqual(&meta->root, &seen->root) ||
+		meta->centre_set != seen->centre_set)
+	{
+		HnswRelease(g, &pmeta);
+		return false;
+	}
+	if (!meta->centre_set)
+		HnswStoreCentre(g, g->centre);
+	fresh_page(g, 0, &place);
+	write_side(g, &place, own);
+	ItemPointerSet(&at, place.pins[0].blk, place.slot);
+	changed = *meta;
+	changed.root = at;
+	changed.entry = at;
+	changed.entry_level = 0;
+	changed.centre_set = 1;
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, &pmeta, false);
+	HnswWriteAdd(w, &place.pins[0], true);
+	HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
+	write_record(g, w, 1, &place);
+	HnswWriteEnd(w);
+	release_place(g, &place);
+	HnswRelease(g, &pmeta);
+	announce_page(g, 0, ItemPointerGetBlockNumberNoCheck(&at));
+	return true;
+}

@@ -1,0 +1,418 @@
+/*
+ * graph.c
+ *		Handles on an index, kept by each backend; the metapage.
+ *
+ * A handle holds what never changes while the index has the same file
+ * (layout, rotation, centre), hints that may be wrong without harm (which
+ * buffer a block was in) and scratch memory.  It is found by the index's OID,
+ * checked against the file it was made for, and counted while in use, so an
+ * invalidation in the middle of a scan cannot free it.
+ */
+#include "postgres.h"
+
+#include "access/generic_xlog.h"
+#include "access/xloginsert.h"
+#include "catalog/index.h"
+#include "common/pg_prng.h"
+#include "hnsw/hnsw.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+
+#define CENTRE_PER_PAGE		((int) (HNSW_PAGE_ROOM / sizeof(float4)))
+
+typedef struct HandleEntry
+{
+	Oid			relid;
+	HnswGraph  *g;
+} HandleEntry;
+
+static HTAB *handles = NULL;
+
+static void
+destroy(HnswGraph *g)
+{
+	MemoryContextDelete(g->cxt);
+}
+
+/* Relcache callback: let go of handles whose index may be gone. */
+static void
+invalidate(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS seq;
+	HandleEntry *entry;
+
+	if (relid != InvalidOid)
+	{
+		entry = hash_search(handles, &relid, HASH_FIND, NULL);
+		if (entry == NULL)
+			return;
+		if (entry->g->users > 0)
+			return;				/* looked at again when it is opened next */
+		destroy(entry->g);
+		hash_search(handles, &relid, HASH_REMOVE, NULL);
+		return;
+	}
+	hash_seq_init(&seq, handles);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (entry->g->users > 0)
+			continue;
+		destroy(entry->g);
+		hash_search(handles, &entry->relid, HASH_REMOVE, NULL);
+	}
+}
+
+static void
+init_handles(void)
+{
+	HASHCTL		ctl;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(HandleEntry);
+	handles = hash_create("hnsw indexes", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+}
+
+static void
+result_alloc(HnswGraph *g, HnswResult *res)
+{
+	memset(res, 0, sizeof(*res));
+}
+
+/* Scratch memory of fixed size; what grows is allocated by its user. */
+static void
+init_scratch(HnswGraph *g)
+{
+	HnswScratch *s;
+	const HnswLayout *lay = &g->lay;
+	Size		floats = (Size) lay->dim * sizeof(float);
+
+	s = MemoryContextAllocZero(g->cxt, sizeof(HnswScratch));
+	s->cxt = g->cxt;
+	HnswQueryInit(g, &s->query, g->cxt);
+	s->maxheap = 1024;
+	s->heap = MemoryContextAlloc(g->cxt, s->maxheap * sizeof(HnswCandidate));
+	result_alloc(g, &s->results);
+	result_alloc(g, &s->descent);
+	s->est = MemoryContextAlloc(g->cxt, HNSW_MAX_FANOUT * sizeof(float));
+	s->fa = MemoryContextAlloc(g->cxt, floats);
+	s->fb = MemoryContextAlloc(g->cxt, floats);
+	s->fc = MemoryContextAlloc(g->cxt, floats);
+	s->own = MemoryContextAllocZero(g->cxt, lay->own_bytes);
+	s->side = MemoryContextAlloc(g->cxt, lay->own_bytes);
+	s->record = MemoryContextAllocZero(g->cxt, lay->rec_size);
+	s->code = MemoryContextAllocZero(g->cxt, Max((Size) lay->groups * 4, floats));
+	for (int i = 0; i < HNSW_WRITE_PAGES; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(g->cxt);
+
+		initStringInfo(&s->write.pages[i].delta);
+		MemoryContextSwitchTo(old);
+	}
+	g->scratch = s;
+}
+
+/*
+ * Make a handle from a metapage's contents, in a new memory context below
+ * "parent".  The caller has checked the metapage, or has just made it.
+ */
+HnswGraph *
+HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
+{
+	MemoryContext cxt = AllocSetContextCreate(parent, "hnsw index",
+											  ALLOCSET_DEFAULT_SIZES);
+	HnswGraph  *g = MemoryContextAllocZero(cxt, sizeof(HnswGraph));
+
+	g->cxt = cxt;
+	g->relid = RelationGetRelid(index);
+	g->file = CompatRelFileOf(index);
+	g->rel = index;
+	g->target = InvalidBlockNumber;
+	g->upper_target = InvalidBlockNumber;
+	if (!HnswLayoutFromMeta(meta, &g->lay))
+	{
+		MemoryContextDelete(cxt);
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a damaged metapage",
+						RelationGetRelationName(index)),
+				 errdetail("Block %u.", HNSW_META_BLOCK),
+				 errhint("REINDEX the index.")));
+	}
+	g->seed = meta->seed;
+	g->ncentre = meta->ncentre;
+	if (g->lay.metric != HNSW_L1)
+	{
+		g->signs = MemoryContextAlloc(cxt, 2 * VX_SIGN_WORDS(g->lay.dim) * sizeof(uint32));
+		VxRotationSigns(g->seed, g->lay.dim, g->signs);
+	}
+	if (g->ncentre > 0)
+		g->centre = MemoryContextAllocZero(cxt, g->lay.dim * sizeof(float));
+	init_scratch(g);
+	return g;
+}
+
+/*
+ * Handle of an index that exists, for reading or inserting.  The caller holds
+ * a lock on the index, keeps it until HnswClose, and makes sure that
+ * HnswClose is called also after an error.
+ */
+HnswGraph *
+HnswOpen(Relation index)
+{
+	HandleEntry *entry;
+	bool		found;
+	Oid			relid = RelationGetRelid(index);
+
+	if (handles == NULL)
+		init_handles();
+	entry = hash_search(handles, &relid, HASH_FIND, NULL);
+	if (entry != NULL && !CompatRelFileEquals(entry->g->file, CompatRelFileOf(index)))
+	{
+		HnswGraph  *old = entry->g;
+
+		hash_search(handles, &relid, HASH_REMOVE, NULL);
+		entry = NULL;
+		old->cached = false;
+		if (old->users == 0)
+			destroy(old);
+	}
+	if (entry == NULL)
+	{
+		HnswGraph  *g;
+		Buffer		buf;
+		HnswMetaPage meta;
+
+		buf = ReadBuffer(index, HNSW_META_BLOCK);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		HnswCheckMeta(index, BufferGetPage(buf));
+		meta = *HnswPageGetMeta(BufferGetPage(buf));
+		UnlockReleaseBuffer(buf);
+		g = HnswGraphCreate(index, TopMemoryContext, &meta);
+		g->cached = true;
+		entry = hash_search(handles, &relid, HASH_ENTER, &found);
+		entry->g = g;
+	}
+	entry->g->users++;
+	entry->g->rel = index;
+	return entry->g;
+}
+
+void
+HnswClose(HnswGraph *g)
+{
+	Assert(g->users > 0);
+	g->users--;
+	if (g->users == 0 && !g->cached)
+		destroy(g);
+}
+
+/* Check a metapage's page; the caller holds a lock on it. */
+void
+HnswCheckMeta(Relation index, Page page)
+{
+	HnswPageHeader *header;
+	HnswMetaPage *meta;
+	HnswLayout	lay;
+
+	header = HnswPageGetHeader(page);
+	meta = HnswPageGetMeta(page);
+	if (PageIsNew(page) || header->kind != HNSW_PAGE_META ||
+		header->magic != HNSW_MAGIC || meta->magic != HNSW_MAGIC)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" is not an hnsw index of vectorx",
+						RelationGetRelationName(index)),
+				 errdetail("Block %u has no metapage.", HNSW_META_BLOCK),
+				 errhint("REINDEX the index.")));
+	if (meta->version != HNSW_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has format version %u, this library reads %u",
+						RelationGetRelationName(index), meta->version, HNSW_VERSION),
+				 errhint("REINDEX the index.")));
+	if (!HnswLayoutFromMeta(meta, &lay) ||
+		meta->ncentre > HNSW_MAX_DIM / CENTRE_PER_PAGE + 1 ||
+		(meta->ncentre != 0 && (meta->ncentre - 1) * CENTRE_PER_PAGE >= lay.dim) ||
+		meta->ncentre * CENTRE_PER_PAGE < (meta->ncentre ? lay.dim : 0) ||
+		meta->entry_level > HNSW_MAX_LEVEL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a damaged metapage",
+						RelationGetRelationName(index)),
+				 errdetail("Block %u.", HNSW_META_BLOCK),
+				 errhint("REINDEX the index.")));
+}
+
+/* Copy the metapage; loads the centre when another backend has set it. */
+void
+HnswReadMeta(HnswGraph *g, HnswMetaPage *meta)
+{
+	HnswPin		pin;
+
+	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_SHARE, &pin);
+	*meta = *HnswPageGetMeta(pin.page);
+	if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_META ||
+		meta->rec_size != g->lay.rec_size || meta->dim != g->lay.dim ||
+		meta->entry_level > HNSW_MAX_LEVEL)
+		HnswCorrupted(g, HNSW_META_BLOCK, 0, "the metapage does not fit the index");
+	HnswRelease(g, &pin);
+	if (!meta->centre_set)
+		g->centre_set = false;
+	else if (!g->centre_set)
+		HnswLoadCentre(g);
+}
+
+/* Read the centre pages into the handle. */
+void
+HnswLoadCentre(HnswGraph *g)
+{
+	for (int i = 0; i < g->ncentre; i++)
+	{
+		HnswPin		pin;
+		int			from = i * CENTRE_PER_PAGE;
+		int			n = Min(CENTRE_PER_PAGE, g->lay.dim - from);
+
+		HnswAcquire(g, HNSW_META_BLOCK + 1 + i, BUFFER_LOCK_SHARE, &pin);
+		if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_CENTRE)
+			HnswCorrupted(g, pin.blk, 0, "not a centre page");
+		memcpy(g->centre + from, HnswPageGetData(pin.page), n * sizeof(float));
+		HnswRelease(g, &pin);
+	}
+	for (int i = 0; i < g->lay.dim && g->ncentre > 0; i++)
+		if (!isfinite(g->centre[i]))
+			HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is not finite");
+	g->centre_set = true;
+}
+
+/*
+ * Write the centre (rotated) to its pages and mark it set, before the first
+ * node exists.  Callers hold off other first inserts by the lock on the
+ * metapage of HnswConnect's caller: see insert.c.
+ */
+void
+HnswStoreCentre(HnswGraph *g, const float *centre)
+{
+	HnswWrite  *w = &g->scratch->write;
+
+	for (int i = 0; i < g->ncentre; i++)
+	{
+		HnswPin		pin;
+		int			from = i * CENTRE_PER_PAGE;
+		int			n = Min(CENTRE_PER_PAGE, g->lay.dim - from);
+
+		HnswAcquire(g, HNSW_META_BLOCK + 1 + i, BUFFER_LOCK_EXCLUSIVE, &pin);
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA, centre + from, n * sizeof(float));
+		HnswWriteEnd(w);
+		HnswRelease(g, &pin);
+	}
+	if (g->centre != centre && g->ncentre > 0)
+		memcpy(g->centre, centre, g->lay.dim * sizeof(float));
+	g->centre_set = true;
+}
+
+/* The metric an operator class stands for, by its support functions. */
+static HnswMetric
+index_metric(Relation index)
+{
+	FmgrInfo   *distance = index_getprocinfo(index, 1, HNSW_DISTANCE_PROC);
+	bool		normalised = OidIsValid(index_getprocid(index, 1, HNSW_NORM_PROC));
+
+	if (distance->fn_addr == vectorx_vector_l2_squared_distance)
+		return HNSW_L2;
+	if (distance->fn_addr == vectorx_vector_negative_inner_product)
+		return normalised ? HNSW_COSINE : HNSW_IP;
+	if (distance->fn_addr == vectorx_l1_distance)
+		return HNSW_L1;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the operator class of index \"%s\" has a distance function hnsw does not know",
+					RelationGetRelationName(index)),
+			 errdetail("Support function %d is %s.", HNSW_DISTANCE_PROC,
+					   format_procedure(distance->fn_oid))));
+	return HNSW_L2;				/* not reached */
+}
+
+/*
+ * Contents of the metapage of a new, empty index, from its definition.
+ * Errors when the column has no dimensions or too many.
+ */
+void
+HnswMetaFor(Relation index, HnswMetaPage *meta)
+{
+	HnswOptions *opts = (HnswOptions *) index->rd_options;
+	int			dim = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
+	uint64		seed;
+
+	if (dim < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column does not have dimensions"),
+				 errdetail("Index \"%s\" needs vectors of one length.",
+						   RelationGetRelationName(index)),
+				 errhint("Give the column a length, such as vector(384), or index an expression with a cast.")));
+	if (dim > HNSW_MAX_DIM)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("column cannot have more than %d dimensions for hnsw index", HNSW_MAX_DIM)));
+
+	memset(meta, 0, sizeof(*meta));
+	meta->magic = HNSW_MAGIC;
+	meta->version = HNSW_VERSION;
+	meta->dim = dim;
+	meta->metric = index_metric(index);
+	meta->m = opts ? opts->m : HNSW_DEFAULT_M;
+	meta->ef_construction = opts ? opts->ef_construction : HNSW_DEFAULT_EF_CONSTRUCTION;
+	HnswLayoutChoose(meta, opts ? opts->sketch_bits : HNSW_SKETCH_OPT_AUTO,
+					 opts ? opts->own_vector : HNSW_OWN_OPT_AUTO,
+					 RelationGetRelationName(index));
+	if (meta->metric == HNSW_L2 || meta->metric == HNSW_COSINE)
+		meta->ncentre = (dim + CENTRE_PER_PAGE - 1) / CENTRE_PER_PAGE;
+	if (!pg_strong_random(&seed, sizeof(seed)))
+		seed = pg_prng_uint64(&pg_global_prng_state);
+	meta->seed = seed;
+	ItemPointerSetInvalid(&meta->entry);
+	ItemPointerSetInvalid(&meta->root);
+	meta->upper_target = InvalidBlockNumber;
+}
+
+/* Form page i of metapage and centre pages in memory. */
+void
+HnswFormMetaPage(Page page, const HnswMetaPage *meta, int i)
+{
+	HnswPin		pin;
+
+	pin.page = page;
+	HnswInitPage(&pin, i == 0 ? HNSW_PAGE_META : HNSW_PAGE_CENTRE);
+	if (i == 0)
+		*HnswPageGetMeta(page) = *meta;
+	else
+		memset(HnswPageGetData(page), 0, HNSW_PAGE_ROOM);
+	((PageHeader) page)->pd_lower = i == 0 ?
+		HNSW_PAGE_DATA + sizeof(HnswMetaPage) : BLCKSZ;
+}
+
+/* Metapage and centre pages of a new index, through the accessor. */
+void
+HnswCreatePages(HnswGraph *g, const HnswMetaPage *meta)
+{
+	for (int i = 0; i <= meta->ncentre; i++)
+	{
+		HnswPin		pin;
+		HnswWrite  *w = &g->scratch->write;
+
+		HnswExtend(g, 1, &pin);
+		HnswFormMetaPage(pin.page, meta, i);
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, true);
+		HnswWriteEnd(w);
+		HnswRelease(g, &pin);
+	}
+}

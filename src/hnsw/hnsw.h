@@ -1,0 +1,415 @@
+/*
+ * hnsw.h
+ *		The hnsw access method: shared structures, and every function that
+ *		crosses a file, grouped by the file that defines it.
+ *
+ * README in this folder holds the protocols (locks, states, what a crash
+ * leaves); page.h the bytes on disk.
+ */
+#ifndef HNSW_H
+#define HNSW_H
+
+#include "postgres.h"
+
+#include "access/amapi.h"
+#include "access/genam.h"
+#include "access/reloptions.h"
+#include "hnsw/page.h"
+#include "lib/stringinfo.h"
+#include "nodes/execnodes.h"
+#include "nodes/pathnodes.h"
+#include "simd/vx_simd.h"
+#include "types/vector.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+
+/* strategy and support function numbers; support 1 is required */
+#define HNSW_DISTANCE_PROC	1
+#define HNSW_NORM_PROC		2
+#define HNSW_TYPE_PROC		3
+#define HNSW_NPROCS			3
+
+#define HNSW_DEFAULT_M					16
+#define HNSW_MIN_M						2
+#define HNSW_MAX_M						100
+#define HNSW_DEFAULT_EF_CONSTRUCTION	64
+#define HNSW_MIN_EF_CONSTRUCTION		4
+#define HNSW_MAX_EF_CONSTRUCTION		1000
+#define HNSW_DEFAULT_EF_SEARCH			40
+#define HNSW_MIN_EF_SEARCH				1
+#define HNSW_MAX_EF_SEARCH				10000
+
+#define HNSW_PROGRESS_LOAD		2	/* amphasename numbers */
+#define HNSW_PROGRESS_WRITE		3
+
+typedef struct HnswOptions
+{
+	int32		vl_len_;
+	int			m;
+	int			ef_construction;
+	int			sketch_bits;	/* enum below */
+	int			own_vector;
+} HnswOptions;
+
+/* reloption sketch_bits: auto, or bits a dimension; 32 = exact */
+#define HNSW_SKETCH_OPT_AUTO	(-1)
+#define HNSW_SKETCH_OPT_EXACT	32
+/* reloption own_vector: auto, or HnswOwn */
+#define HNSW_OWN_OPT_AUTO		0
+
+/* Where everything is within a record; derived from the metapage alone. */
+typedef struct HnswLayout
+{
+	int			dim;
+	HnswMetric	metric;
+	int			m;
+	int			ef_construction;
+	int			fanout;			/* links per record, a multiple of VX_BLOCK */
+	HnswSketch	sketch;
+	int			bits;
+	int			code_dims;		/* the first rotated dimensions, which the code covers */
+	int			groups;			/* VX_CODE_GROUPS(code_dims, bits) */
+	int			block_bytes;	/* codes of VX_BLOCK neighbours */
+	HnswOwn		own;
+	int			own_bytes;
+	bool		own_side;		/* own vectors in side pages */
+	int			side_pages;		/* behind each node page */
+	int			factor_width;	/* bytes of a factor: 0, 2 (bf16) or 4 */
+	int			max_tids;
+	/* offsets in a record */
+	int			off_tids;
+	int			off_own;
+	int			off_links;
+	int			off_edges;
+	int			off_a;
+	int			off_b;
+	int			off_codes;
+	int			rec_size;
+	int			per_page;
+} HnswLayout;
+
+/* A page in hand: pinned and locked over the buffer manager, or in the arena. */
+typedef struct HnswPin
+{
+	BlockNumber blk;
+	Buffer		buf;			/* InvalidBuffer in the arena */
+	Page		page;
+} HnswPin;
+
+/* Page images of a build, in chunks so that they never move. */
+#define HNSW_ARENA_CHUNK	128
+typedef struct HnswArena
+{
+	char	  **chunks;
+	int			nchunks;
+	BlockNumber npages;
+	Size		limit;			/* bytes; beyond it the build goes on in buffers */
+} HnswArena;
+
+/*
+ * One backend's handle on one index: what is immutable, hints for finding
+ * buffers, and scratch memory of search and insert.  Kept between statements
+ * (see graph.c); a build has a private one.
+ */
+typedef struct HnswGraph
+{
+	Oid			relid;
+	CompatRelFile file;
+	MemoryContext cxt;			/* holds this and everything below */
+	int			users;
+	bool		drop;			/* free when the last user closes it */
+	bool		cached;
+
+	HnswLayout	lay;
+	uint64		seed;
+	int			ncentre;
+	uint32	   *signs;			/* of the rotation; NULL for L1 */
+	float	   *centre;			/* rotated; subtracted when centre_set */
+	bool		centre_set;
+
+	/* accessor */
+	Relation	rel;			/* valid between HnswOpen and HnswClose */
+	HnswArena  *arena;			/* build: pages are here */
+	bool		nolog;			/* build: change pages without WAL */
+	BlockNumber target;			/* node page to try first for a new record */
+	BlockNumber upper_target;	/* the same for upper pages, build only */
+	Buffer	   *map;			/* recent buffer of each block, a hint */
+	BlockNumber nblocks;		/* blocks known to exist */
+	BlockNumber mapsize;		/* blocks that map and visited have room for */
+	uint64		pages;			/* pages acquired, for statistics */
+
+	/* visited slots of the search under way: a bitmap and what to clear */
+	uint64	   *visited;
+	uint32	   *touched;
+	int			ntouched;
+	int			maxtouched;
+
+	struct HnswScratch *scratch;
+} HnswGraph;
+
+/* A query or new vector, prepared: normalised, rotated, centred. */
+typedef struct HnswQuery
+{
+	float	   *vec;			/* dim floats */
+	float		norm2;
+	float		sum;
+	int16	   *q16;
+	float		q16_scale;
+	uint8	   *table;			/* lookup table for the code scan */
+	float		delta;
+	float		bias;
+} HnswQuery;
+
+/* A node found by a search, nearest first in HnswSearch->found order. */
+typedef struct HnswFound
+{
+	float		dist;			/* in index units: squared L2, -ip or L1 */
+	uint32		hash;
+	float		norm2;
+	float		scale;
+	float		offset;
+	int32		codesum;
+	BlockNumber blk;
+	uint16		slot;
+	uint16		generation;
+	uint8		level;
+	uint8		ntids;
+	BlockNumber overflow;
+	ItemPointerData tids[HNSW_MAX_TIDS];
+} HnswFound;
+
+typedef struct HnswCandidate
+{
+	float		key;
+	BlockNumber blk;
+	uint16		slot;
+} HnswCandidate;
+
+typedef struct HnswHeapItem
+{
+	float		key;
+	int32		idx;
+} HnswHeapItem;
+
+/* Results of one search of one level. */
+typedef struct HnswResult
+{
+	int			ef;
+	int			nfound;
+	int			maxfound;		/* size of the arrays below, ef + 1 at least */
+	bool		keep_own;
+	HnswHeapItem *order;		/* heap while searching, sorted afterwards */
+	HnswFound  *found;			/* pool; order[i].idx says which */
+	char	   *own;			/* own vectors of the pool, if kept */
+} HnswResult;
+
+/* One change, logged as one WAL record; see access.c. */
+#define HNSW_WRITE_PAGES	4
+typedef struct HnswWritePage
+{
+	HnswPin	   *pin;
+	bool		image;			/* new page: logged whole */
+	StringInfoData delta;
+} HnswWritePage;
+
+typedef struct HnswWrite
+{
+	HnswGraph  *g;
+	int			npages;
+	HnswWritePage pages[HNSW_WRITE_PAGES];
+} HnswWrite;
+
+typedef struct HnswScratch
+{
+	MemoryContext cxt;			/* child of the graph's, for what grows */
+	HnswQuery	query;
+	HnswCandidate *heap;		/* candidates of the search under way */
+	int			nheap;
+	int			maxheap;
+	HnswResult	results;		/* of scans and of level 0 in inserts */
+	HnswResult	descent;		/* ef 1, upper levels */
+	HnswResult *upper[HNSW_MAX_LEVEL + 1];
+	float	   *est;			/* HNSW_MAX_FANOUT estimates */
+	float	   *fa;				/* dim floats each */
+	float	   *fb;
+	float	   *fc;
+	int8	   *own;			/* own_bytes, the new node's */
+	char	   *side;			/* own_bytes, one read from side pages */
+	char	   *record;			/* a whole record being formed */
+	char	   *code;			/* one code or exact neighbour */
+	HnswWrite	write;
+	struct hnsw_known_hash *known;	/* distances an insert has computed, where
+									 * there is no sketch to ask */
+} HnswScratch;
+
+/* ---- graph.c: handles, metapage ---- */
+extern HnswGraph *HnswOpen(Relation index);
+extern void HnswClose(HnswGraph *g);
+extern void HnswGraphInit(HnswGraph *g, Relation index, const HnswMetaPage *meta);
+extern HnswGraph *HnswGraphCreate(Relation index, MemoryContext parent,
+								  const HnswMetaPage *meta);
+extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
+extern void HnswMetaFor(Relation index, HnswMetaPage *meta);
+extern void HnswCheckMeta(Relation index, Page page);
+extern void HnswLoadCentre(HnswGraph *g);
+extern void HnswStoreCentre(HnswGraph *g, const float *centre);
+extern void HnswFormMetaPage(Page page, const HnswMetaPage *meta, int centre_page);
+extern void HnswCreatePages(HnswGraph *g, const HnswMetaPage *meta);
+
+/* ---- layout.c ---- */
+extern void HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
+							 const char *relname);
+extern bool HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay);
+
+/* ---- options.c ---- */
+extern void HnswOptionsInit(void);
+extern bytea *HnswOptionsParse(Datum reloptions, bool validate);
+extern int	hnsw_ef_search;
+
+/* ---- access.c: the page accessor ---- */
+extern void HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
+extern void HnswRelease(HnswGraph *g, HnswPin *pin);
+extern void HnswExtend(HnswGraph *g, int n, HnswPin *pins);
+extern bool HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin);
+extern void HnswInitPage(HnswPin *pin, HnswPageKind kind);
+extern void HnswKnowBlocks(HnswGraph *g, BlockNumber blk);
+extern void HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot);
+extern void HnswWriteBegin(HnswGraph *g, HnswWrite *w);
+extern int	HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image);
+extern void HnswWriteBytes(HnswWrite *w, int page, Size offset,
+						   const void *data, Size len);
+extern void HnswWriteEnd(HnswWrite *w);
+extern void HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot,
+						  const char *what) pg_attribute_noreturn();
+extern void HnswArenaFlush(HnswGraph *g);
+
+/* ---- vec.c: vectors as the index sees them ---- */
+extern bool HnswPrepareVector(HnswGraph *g, const Vector *v, float *out);
+extern void HnswQueryInit(HnswGraph *g, HnswQuery *q, MemoryContext cxt);
+extern void HnswQueryBuild(HnswGraph *g, HnswQuery *q);
+extern void HnswOwnEncode(HnswGraph *g, const float *vec, char *own,
+						  HnswRecord *rec);
+extern void HnswOwnDecode(HnswGraph *g, const char *own, float scale,
+						  float offset, float *out);
+extern float HnswOwnDistance(HnswGraph *g, const HnswQuery *q, const char *own,
+							 float scale, float offset, float norm2);
+extern float HnswPairDistance(HnswGraph *g, const float *a, const float *b);
+extern float HnswFoundDistance(HnswGraph *g, HnswResult *res, int a, int b);
+extern float HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist,
+							   float norm2, float scale);
+
+/* ---- node.c: records in pages ---- */
+extern char *HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot);
+extern const char *HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot,
+							   const char *node);
+extern void HnswLinkForm(HnswGraph *g, const float *base, const float *other,
+						 float edge, float *a, float *b, char *code);
+extern void HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk,
+						uint16 slotflags, float edge, float a, float b,
+						const char *code);
+extern void HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
+						  int pos, BlockNumber blk, uint16 slotflags,
+						  float edge, float a, float b, const char *code);
+extern float HnswLinkEdge(HnswGraph *g, const char *node, int pos);
+extern int	HnswScoreLinks(HnswGraph *g, const HnswQuery *q, const char *node,
+						   float base, float bound, float *est, uint32 *masks);
+
+static inline ItemPointer
+HnswNodeLinks(const HnswLayout *lay, const char *node)
+{
+	return (ItemPointer) (node + lay->off_links);
+}
+
+static inline ItemPointer
+HnswNodeTids(const HnswLayout *lay, const char *node)
+{
+	return (ItemPointer) (node + lay->off_tids);
+}
+
+/* TIDs of records hold block and slot (from 0); an unset one has no block. */
+#define HnswTidIsSet(tid) \
+	(ItemPointerGetBlockNumberNoCheck(tid) != InvalidBlockNumber)
+
+static inline bool
+HnswTidEqual(const ItemPointerData *a, const ItemPointerData *b)
+{
+	return memcmp(a, b, sizeof(ItemPointerData)) == 0;
+}
+
+static inline void
+HnswTidGet(const ItemPointerData *tid, HnswCandidate *at)
+{
+	at->key = 0;
+	at->blk = ItemPointerGetBlockNumberNoCheck(tid);
+	at->slot = ItemPointerGetOffsetNumberNoCheck(tid);
+}
+
+#define HnswLinkSlot(tid)	(ItemPointerGetOffsetNumberNoCheck(tid) & HNSW_LINK_SLOT_MASK)
+#define HnswLinkFlags(tid)	(ItemPointerGetOffsetNumberNoCheck(tid) & ~HNSW_LINK_SLOT_MASK)
+#define HnswLinkBlock(tid)	ItemPointerGetBlockNumberNoCheck(tid)
+#define HnswSlotOffset(lay, slot)	(HNSW_PAGE_DATA + (Size) (slot) * (lay)->rec_size)
+
+/* ---- search.c ---- */
+extern void HnswResultInit(HnswGraph *g, HnswResult *res, int ef, bool keep_own);
+extern void HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+							const HnswCandidate *seeds, int nseeds,
+							const HnswCandidate *last_resort);
+extern bool HnswSearch(HnswGraph *g, HnswQuery *q, HnswResult *res);
+extern bool HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
+						int stop_level, HnswCandidate *at);
+extern void HnswResultSort(HnswResult *res);
+extern void HnswKnownReset(HnswGraph *g);
+extern bool HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist);
+
+/* ---- connect.c ---- */
+extern bool HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+						const HnswRecord *own_rec, const char *own,
+						const ItemPointerData *tids, int ntids,
+						HnswCandidate *at);
+extern bool HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen,
+							const HnswRecord *own_rec, const char *own,
+							const ItemPointerData *tid);
+extern int	HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node,
+							   float dist, bool tree, uint16 *flags);
+extern int	HnswCountTreeLinks(const HnswLayout *lay, const char *node);
+#define HnswMaxTreeLinks(lay)	((lay)->fanout / 2)
+#define HNSW_FSM_SLOT	(BLCKSZ / 2)	/* free space noted for a page with a free slot */
+#define HNSW_FSM_PAGE(lay)	((lay)->own_side ? BLCKSZ / 4 : BLCKSZ - 64)	/* for a free page */
+
+/* ---- insert.c ---- */
+extern bool HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid);
+extern bool hnswinsert(Relation index, Datum *values, bool *isnull,
+					   ItemPointer heap_tid, Relation heap,
+					   IndexUniqueCheck check, bool unchanged,
+					   IndexInfo *info);
+extern void HnswLockInserts(Relation index);
+extern void HnswUnlockInserts(Relation index);
+extern void HnswWaitForInserts(Relation index);
+
+/* ---- build.c ---- */
+extern IndexBuildResult *hnswbuild(Relation heap, Relation index, IndexInfo *info);
+extern void hnswbuildempty(Relation index);
+
+/* ---- scan.c ---- */
+extern IndexScanDesc hnswbeginscan(Relation index, int nkeys, int norderbys);
+extern void hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys,
+					   ScanKey orderbys, int norderbys);
+extern bool hnswgettuple(IndexScanDesc scan, ScanDirection dir);
+extern void hnswendscan(IndexScanDesc scan);
+
+/* ---- vacuum.c ---- */
+extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info,
+											 IndexBulkDeleteResult *stats,
+											 IndexBulkDeleteCallback callback,
+											 void *state);
+extern IndexBulkDeleteResult *hnswvacuumcleanup(IndexVacuumInfo *info,
+												IndexBulkDeleteResult *stats);
+
+/* ---- cost.c, validate.c ---- */
+extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
+							 Cost *startup, Cost *total, Selectivity *selectivity,
+							 double *correlation, double *pages);
+extern bool hnswvalidate(Oid opclass);
+
+#endif							/* HNSW_H */

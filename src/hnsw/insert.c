@@ -1,0 +1,376 @@
+/*
+ * insert.c
+ *		Insertion of one row: into an index that exists, or during a build.
+ *
+ * The order of an insert, and what each step leaves if it is the last:
+ * search (nothing); level-0 record and tree link, one change (a sound node);
+ * back-links, one change each; for each higher level the record with its link
+ * down, then back-links; the metapage, when the node is the new entry point.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "common/pg_prng.h"
+#include "hnsw/hnsw.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/freespace.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+
+/*
+ * Inserts hold this lock in share mode from before their search until their
+ * last link; VACUUM takes it exclusively for a moment to be sure that no
+ * insert is left that saw the graph as it was before.
+ */
+void
+HnswLockInserts(Relation index)
+{
+	LockPage(index, HNSW_META_BLOCK, ShareLock);
+}
+
+void
+HnswUnlockInserts(Relation index)
+{
+	UnlockPage(index, HNSW_META_BLOCK, ShareLock);
+}
+
+void
+HnswWaitForInserts(Relation index)
+{
+	LockPage(index, HNSW_META_BLOCK, ExclusiveLock);
+	UnlockPage(index, HNSW_META_BLOCK, ExclusiveLock);
+}
+
+/* Level of a new node: geometric, with mean ratio m between levels. */
+static int
+random_level(int m)
+{
+	double		u = pg_prng_double(&pg_global_prng_state);
+	int			level = (int) (-log(1.0 - u) / log(m));
+
+	return Min(level, HNSW_MAX_LEVEL);
+}
+
+/*
+ * The node among the found that holds the same vector, or -1.  Equal means
+ * equal before quantisation, but for collisions of a 32-bit hash among vectors
+ * that are stored alike.
+ */
+static int
+find_equal(HnswGraph *g, const HnswResult *res, const HnswRecord *rec, const char *own)
+{
+	for (int i = 0; i < res->nfound; i++)
+	{
+		int			c = res->order[i].idx;
+		const HnswFound *f = &res->found[c];
+
+		if (f->hash == rec->hash && f->scale == rec->scale && f->offset == rec->offset &&
+			memcmp(res->own + (Size) c * g->lay.own_bytes, own, g->lay.own_bytes) == 0)
+			return c;
+	}
+	return -1;
+}
+
+/* A page for overflow TIDs, held exclusively, contents to be initialised. */
+static void
+get_overflow_page(HnswGraph *g, HnswPin *pin)
+{
+	if (!g->arena && !g->nolog)
+	{
+		BlockNumber blk = GetPageWithFreeSpace(g->rel, HNSW_FSM_PAGE(&g->lay) - 64);
+
+		if (blk != InvalidBlockNumber && HnswClaimFreePage(g, blk, pin))
+			return;
+	}
+	HnswExtend(g, 1, pin);
+}
+
+/*
+ * Add a heap TID to an existing node.  False when the node has gone.  One
+ * change: the record's inline TIDs, or the first overflow page, or a new
+ * overflow page in front of the others.  Locks: the node's page, then the
+ * overflow page within it.
+ */
+static bool
+add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer tid)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswWrite  *w = &g->scratch->write;
+	HnswPin		pin;
+	HnswPin		over;
+	char	   *node;
+	HnswRecord *rec;
+	Size		recoff = HnswSlotOffset(lay, f->slot);
+	HnswOverflow *o;
+	HnswOverflow head;
+
+	HnswAcquire(g, f->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+	node = HnswNodeAt(g, &pin, f->slot);
+	rec = (HnswRecord *) node;
+	if (rec->state != HNSW_LIVE || rec->level != 0 ||
+		rec->generation != f->generation || rec->hash != own_rec->hash)
+	{
+		HnswRelease(g, &pin);
+		return false;
+	}
+
+	if (rec->ntids < lay->max_tids)
+	{
+		uint8		ntids = rec->ntids + 1;
+
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, recoff + lay->off_tids + rec->ntids * sizeof(ItemPointerData),
+					   tid, sizeof(ItemPointerData));
+		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, ntids), &ntids, 1);
+		HnswWriteEnd(w);
+		HnswRelease(g, &pin);
+		return true;
+	}
+
+	if (rec->overflow != InvalidBlockNumber)
+	{
+		uint16		n;
+
+		HnswAcquire(g, rec->overflow, BUFFER_LOCK_EXCLUSIVE, &over);
+		o = HnswPageGetOverflow(over.page);
+		if (HnswPageGetHeader(over.page)->kind != HNSW_PAGE_OVERFLOW ||
+			o->ntids > HNSW_OVERFLOW_TIDS)
+			HnswCorrupted(g, over.blk, 0, "not an overflow page");
+		if (o->ntids < HNSW_OVERFLOW_TIDS)
+		{
+			Size		at = HNSW_PAGE_DATA + sizeof(HnswOverflow) + o->ntids * sizeof(ItemPointerData);
+			LocationIndex lower = at + sizeof(ItemPointerData);
+
+			n = o->ntids + 1;
+			HnswWriteBegin(g, w);
+			HnswWriteAdd(w, &over, false);
+			HnswWriteBytes(w, 0, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
+			HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswOverflow, ntids), &n, sizeof(n));
+			HnswWriteBytes(w, 0, at, tid, sizeof(ItemPointerData));
+			HnswWriteEnd(w);
+			HnswRelease(g, &over);
+			HnswRelease(g, &pin);
+			return true;
+		}
+		HnswRelease(g, &over);
+	}
+
+	get_overflow_page(g, &over);
+	HnswInitPage(&over, HNSW_PAGE_OVERFLOW);
+	memset(&head, 0, sizeof(head));
+	ItemPointerSet(&head.owner, f->blk, f->slot);
+	head.ntids = 1;
+	head.next = rec->overflow;
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, &pin, false);
+	HnswWriteAdd(w, &over, true);
+	HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, overflow), &over.blk, sizeof(over.blk));
+	HnswWriteBytes(w, 1, HNSW_PAGE_DATA, &head, sizeof(head));
+	HnswWriteBytes(w, 1, HNSW_PAGE_DATA + sizeof(head), tid, sizeof(ItemPointerData));
+	((PageHeader) over.page)->pd_lower = HNSW_PAGE_DATA + sizeof(head) + sizeof(ItemPointerData);
+	HnswWriteEnd(w);
+	HnswRelease(g, &over);
+	HnswRelease(g, &pin);
+	return true;
+}
+
+/* Make a record the entry point, unless there is a higher one by now. */
+static void
+raise_entry(HnswGraph *g, int level, const HnswCandidate *at)
+{
+	HnswPin		pin;
+	HnswMetaPage *meta;
+
+	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+	meta = HnswPageGetMeta(pin.page);
+	if (meta->entry_level < level)
+	{
+		HnswWrite  *w = &g->scratch->write;
+		HnswMetaPage changed = *meta;
+
+		ItemPointerSet(&changed.entry, at->blk, at->slot);
+		changed.entry_level = level;
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
+		HnswWriteEnd(w);
+	}
+	HnswRelease(g, &pin);
+}
+
+static HnswResult *
+upper_result(HnswGraph *g, int level)
+{
+	HnswScratch *s = g->scratch;
+
+	if (s->upper[level] == NULL)
+		s->upper[level] = MemoryContextAllocZero(g->cxt, sizeof(HnswResult));
+	return s->upper[level];
+}
+
+/* One attempt; false when another backend changed what it relied on. */
+static bool
+try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
+{
+	HnswScratch *s = g->scratch;
+	HnswQuery  *q = &s->query;
+	HnswMetaPage meta;
+	HnswRecord	own_rec;
+	HnswCandidate at;
+	HnswCandidate root;
+	int			level;
+	int			top;
+	bool		empty;
+
+	memset(&own_rec, 0, sizeof(own_rec));
+	HnswReadMeta(g, &meta);
+	g->upper_target = meta.upper_target;
+	empty = !HnswTidIsSet(&meta.root) || !HnswTidIsSet(&meta.entry);
+	*indexed = HnswPrepareVector(g, v, q->vec);
+	if (!*indexed)
+		return true;
+	for (int i = 0; i < g->lay.dim; i++)
+		if (!isfinite(q->vec[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("vector is too long for index \"%s\"",
+							RelationGetRelationName(g->rel)),
+					 errdetail("Its elements overflow when they are rotated.")));
+	if (empty)
+	{
+		if (!meta.centre_set && g->ncentre > 0)
+		{
+			/* nothing better is known: the first row is the centre */
+			memcpy(g->centre, q->vec, g->lay.dim * sizeof(float));
+			memset(q->vec, 0, g->lay.dim * sizeof(float));
+			g->centre_set = true;
+		}
+		HnswOwnEncode(g, q->vec, (char *) s->own, &own_rec);
+		return HnswConnectRoot(g, &meta, &own_rec, (const char *) s->own, heap_tid);
+	}
+
+	HnswKnownReset(g);
+	HnswQueryBuild(g, q);
+	if (!isfinite(q->norm2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("vector is too long for index \"%s\"",
+						RelationGetRelationName(g->rel)),
+				 errdetail("Its squared norm is not finite.")));
+	HnswOwnEncode(g, q->vec, (char *) s->own, &own_rec);
+	level = random_level(g->lay.m);
+	top = Min(level, (int) meta.entry_level);
+	HnswTidGet(&meta.root, &root);
+	if (!HnswDescend(g, q, &meta, top, &at))
+		return false;
+	for (int l = top; l >= 0; l--)
+	{
+		HnswResult *res = l == 0 ? &s->results : upper_result(g, l);
+		HnswFound  *f;
+
+		HnswResultInit(g, res, g->lay.ef_construction, true);
+		HnswSearchLevel(g, q, res, l, &at, 1, l == 0 ? &root : NULL);
+		if (l == 0)
+			break;
+		if (res->nfound == 0)
+		{
+			/* no live node up here: fall through to the level below */
+			HnswMetaPage lower = meta;
+
+			if (!HnswDescend(g, q, &lower, l - 1, &at))
+				return false;
+			continue;
+		}
+		f = &res->found[res->order[0].idx];
+		if (f->ntids < 2)
+			HnswCorrupted(g, f->blk, f->slot, "an upper record without links down");
+		HnswTidGet(&f->tids[0], &at);
+	}
+
+	if (s->results.nfound == 0)
+		return HnswConnectRoot(g, &meta, &own_rec, (const char *) s->own, heap_tid);
+
+	{
+		int			same = find_equal(g, &s->results, &own_rec, (const char *) s->own);
+
+		if (same >= 0)
+			return add_tid(g, &s->results.found[same], &own_rec, heap_tid);
+	}
+
+	if (!HnswConnect(g, q, &s->results, 0, &own_rec, (const char *) s->own, heap_tid, 1, &at))
+		return false;
+	if (level > 0)
+	{
+		ItemPointerData tids[2];
+
+		ItemPointerSet(&tids[1], at.blk, at.slot);
+		for (int l = 1; l <= level; l++)
+		{
+			HnswResult *res = upper_result(g, l);
+
+			if (l > top)
+				HnswResultInit(g, res, g->lay.ef_construction, true);
+			ItemPointerSet(&tids[0], at.blk, at.slot);
+			/* a level more or less for one node harms nothing: give up */
+			if (!HnswConnect(g, q, res, l, &own_rec, (const char *) s->own, tids, 2, &at))
+				return true;
+		}
+		if (level > meta.entry_level)
+			raise_entry(g, level, &at);
+	}
+	return true;
+}
+
+/*
+ * Insert a vector with its heap TID.  The caller holds the insert lock (not in
+ * a build).  False when the vector is one that is not indexed.
+ */
+bool
+HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid)
+{
+	bool		indexed;
+
+	while (!try_insert(g, v, heap_tid, &indexed))
+		CHECK_FOR_INTERRUPTS();
+	return indexed;
+}
+
+static void
+close_graph(void *arg)
+{
+	HnswClose((HnswGraph *) arg);
+}
+
+/* aminsert */
+bool
+hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
+		   Relation heap, IndexUniqueCheck check, bool unchanged, IndexInfo *info)
+{
+	HnswGraph  *g = (HnswGraph *) info->ii_AmCache;
+	Vector	   *v;
+
+	if (isnull[0])
+		return false;
+	if (g == NULL)
+	{
+		MemoryContextCallback *cb = MemoryContextAllocZero(info->ii_Context, sizeof(*cb));
+
+		g = HnswOpen(index);
+		cb->func = close_graph;
+		cb->arg = g;
+		MemoryContextRegisterResetCallback(info->ii_Context, cb);
+		info->ii_AmCache = g;
+	}
+	g->rel = index;
+	v = DatumGetVector(values[0]);
+	HnswLockInserts(index);
+	(void) HnswInsertVector(g, v, heap_tid);
+	HnswUnlockInserts(index);
+	if ((Pointer) v != DatumGetPointer(values[0]))
+		pfree(v);
+	return false;
+}

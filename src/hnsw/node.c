@@ -1,0 +1,290 @@
+/*
+ * node.c
+ *		Node records in pages: finding and checking them, their own vectors,
+ *		their links.
+ *
+ * The algebra of links is RaBitQ's (Gao & Long, SIGMOD 2024) with the node
+ * itself as the centre of its neighbours' codes, as in SymphonyQG (Gou et al.,
+ * SIGMOD 2025); see README, "Estimates".
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/hnsw.h"
+#include "storage/bufmgr.h"
+
+static inline float
+bf16_to_float(uint16 v)
+{
+	uint32		bits = (uint32) v << 16;
+	float		f;
+
+	memcpy(&f, &bits, sizeof(f));
+	return f;
+}
+
+/* Round to nearest even; a finite value stays finite. */
+static inline uint16
+float_to_bf16(float f)
+{
+	uint32		bits;
+	uint32		up;
+
+	memcpy(&bits, &f, sizeof(bits));
+	if ((bits & 0x7F800000) == 0x7F800000)
+		return (uint16) ((bits >> 16) | ((bits & 0xFFFF) ? 0x40 : 0));
+	up = bits + 0x7FFF + ((bits >> 16) & 1);
+	if ((up & 0x7F800000) == 0x7F800000)
+		up = bits;				/* would round to infinity */
+	return (uint16) (up >> 16);
+}
+
+/*
+ * The record in a slot of a node page in hand, of any state.  Errors
+ * (index_corrupted) unless the page is a node page that has the slot and the
+ * record's counts are in bounds.
+ */
+char *
+HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot)
+{
+	HnswPageHeader *header = HnswPageGetHeader(pin->page);
+	HnswRecord *rec;
+	char	   *node;
+
+	if (unlikely(header->kind != HNSW_PAGE_NODE && header->kind != HNSW_PAGE_UPPER))
+		HnswCorrupted(g, pin->blk, slot, "not a page of nodes");
+	if (unlikely(header->nslots > g->lay.per_page || slot >= header->nslots))
+		HnswCorrupted(g, pin->blk, slot, "the page has no such slot");
+	node = (char *) pin->page + HnswSlotOffset(&g->lay, slot);
+	rec = (HnswRecord *) node;
+	if (unlikely(rec->nlinks > g->lay.fanout || rec->ntids > g->lay.max_tids ||
+				 rec->state > HNSW_DEAD || rec->level > HNSW_MAX_LEVEL))
+		HnswCorrupted(g, pin->blk, slot, "the node's counts are out of bounds");
+	return node;
+}
+
+/*
+ * The own vector of a record in hand: within the record, or gathered from the
+ * side pages behind its page into scratch->side (share locks on them, one at a
+ * time, ascending, while the node's page stays locked).
+ */
+const char *
+HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node)
+{
+	const HnswLayout *lay = &g->lay;
+	Size		from;
+	Size		done = 0;
+
+	if (!lay->own_side)
+		return node + lay->off_own;
+
+	from = (Size) slot * lay->own_bytes;
+	while (done < (Size) lay->own_bytes)
+	{
+		HnswPin		side;
+		Size		at = (from + done) % HNSW_PAGE_ROOM;
+		Size		n = Min(HNSW_PAGE_ROOM - at, lay->own_bytes - done);
+
+		HnswAcquire(g, pin->blk + 1 + (from + done) / HNSW_PAGE_ROOM,
+					BUFFER_LOCK_SHARE, &side);
+		if (HnswPageGetHeader(side.page)->kind != HNSW_PAGE_SIDE)
+			HnswCorrupted(g, side.blk, 0, "not a side page");
+		memcpy(g->scratch->side + done, HnswPageGetData(side.page) + at, n);
+		HnswRelease(g, &side);
+		done += n;
+	}
+	return g->scratch->side;
+}
+
+/*
+ * Form a link from a node with vector "base" (as stored) to a neighbour with
+ * vector "other": code (VX_CODE_BYTES, or dim floats for an exact sketch) and
+ * the factors such that, with S the sum the code scan gives for a query q,
+ * d(q, other) is about d(q, base) + a + b * S.
+ */
+void
+HnswLinkForm(HnswGraph *g, const float *base, const float *other,
+			 float edge, float *a, float *b, char *code)
+{
+	const HnswLayout *lay = &g->lay;
+	float	   *r = g->scratch->fc;
+	float		rs;
+	float		ys;
+	float		r2;
+
+	*a = *b = 0;
+	if (lay->sketch == HNSW_SKETCH_NONE)
+		return;
+	if (lay->sketch == HNSW_SKETCH_EXACT)
+	{
+		memcpy(code, other, lay->dim * sizeof(float));
+		return;
+	}
+	for (int i = 0; i < lay->dim; i++)
+		r[i] = other[i] - base[i];
+	r2 = vx_simd->sumsq(r, lay->dim);
+	vx_simd->encode(r, base, lay->code_dims, lay->bits, (uint8 *) code, &rs, &ys);
+
+	/*
+	 * <q - base, r> ~ r2 (<q,s> - <base,s>) / <r,s>.  Equal vectors have no
+	 * residual and no direction: their distance is the node's.
+	 */
+	if (lay->metric == HNSW_IP)
+		*b = rs > 0 ? -r2 / rs : 0;
+	else
+	{
+		*a = r2 + (rs > 0 ? 2 * r2 * (ys / rs) : 0);
+		*b = rs > 0 ? -2 * r2 / rs : 0;
+	}
+	if (!isfinite(*a) || !isfinite(*b))
+	{
+		*a = edge;
+		*b = 0;
+	}
+}
+
+/* Offset of a code's first byte within a record, and the stride of groups. */
+static inline Size
+code_at(const HnswLayout *lay, int pos)
+{
+	return lay->off_codes + (Size) (pos / VX_BLOCK) * lay->block_bytes +
+		(pos % VX_BLOCK) * (lay->sketch == HNSW_SKETCH_EXACT ? lay->dim * sizeof(float) : 4);
+}
+
+/* Put a link at a position of a record that is being formed in memory. */
+void
+HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk, uint16 slotflags,
+			float edge, float a, float b, const char *code)
+{
+	const HnswLayout *lay = &g->lay;
+	uint16		e = float_to_bf16(edge);
+	char	   *at = node + code_at(lay, pos);
+
+	ItemPointerSet(&HnswNodeLinks(lay, node)[pos], blk, slotflags);
+	memcpy(node + lay->off_edges + pos * sizeof(uint16), &e, sizeof(e));
+	if (lay->factor_width == 4)
+	{
+		memcpy(node + lay->off_a + pos * 4, &a, 4);
+		memcpy(node + lay->off_b + pos * 4, &b, 4);
+	}
+	else if (lay->factor_width == 2)
+	{
+		uint16		fa = float_to_bf16(a);
+		uint16		fb = float_to_bf16(b);
+
+		memcpy(node + lay->off_a + pos * 2, &fa, 2);
+		memcpy(node + lay->off_b + pos * 2, &fb, 2);
+	}
+	if (lay->sketch == HNSW_SKETCH_EXACT)
+		memcpy(at, code, lay->dim * sizeof(float));
+	else
+		for (int i = 0; i < lay->groups; i++)
+			memcpy(at + (Size) i * VX_GROUP_BYTES, code + i * 4, 4);
+}
+
+/* The same as a change of a record at offset "recoff" of a page in a write. */
+void
+HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, int pos,
+			  BlockNumber blk, uint16 slotflags, float edge, float a, float b,
+			  const char *code)
+{
+	const HnswLayout *lay = &g->lay;
+	uint16		e = float_to_bf16(edge);
+	ItemPointerData tid;
+	Size		at = recoff + code_at(lay, pos);
+
+	ItemPointerSet(&tid, blk, slotflags);
+	HnswWriteBytes(w, page, recoff + lay->off_links + pos * sizeof(tid), &tid, sizeof(tid));
+	HnswWriteBytes(w, page, recoff + lay->off_edges + pos * sizeof(e), &e, sizeof(e));
+	if (lay->factor_width == 4)
+	{
+		HnswWriteBytes(w, page, recoff + lay->off_a + pos * 4, &a, 4);
+		HnswWriteBytes(w, page, recoff + lay->off_b + pos * 4, &b, 4);
+	}
+	else if (lay->factor_width == 2)
+	{
+		uint16		fa = float_to_bf16(a);
+		uint16		fb = float_to_bf16(b);
+
+		HnswWriteBytes(w, page, recoff + lay->off_a + pos * 2, &fa, 2);
+		HnswWriteBytes(w, page, recoff + lay->off_b + pos * 2, &fb, 2);
+	}
+	if (lay->sketch == HNSW_SKETCH_EXACT)
+		HnswWriteBytes(w, page, at, code, lay->dim * sizeof(float));
+	else
+		for (int i = 0; i < lay->groups; i++)
+			HnswWriteBytes(w, page, at + (Size) i * VX_GROUP_BYTES, code + i * 4, 4);
+}
+
+/* Distance between a node and its neighbour at a position, as stored. */
+float
+HnswLinkEdge(HnswGraph *g, const char *node, int pos)
+{
+	uint16		e;
+
+	memcpy(&e, node + g->lay.off_edges + pos * sizeof(e), sizeof(e));
+	return bf16_to_float(e);
+}
+
+/*
+ * Estimate the distances of a query to all neighbours of a node.  base is the
+ * query's distance to the node itself.  est: HNSW_MAX_FANOUT floats;
+ * masks[i]: which of links 32i..32i+31 have an estimate below bound.  Returns
+ * the number of 32-link blocks that have links.  Not for a node without
+ * sketches.
+ */
+int
+HnswScoreLinks(HnswGraph *g, const HnswQuery *q, const char *node, float base,
+			   float bound, float *est, uint32 *masks)
+{
+	const HnswLayout *lay = &g->lay;
+	int			nlinks = ((const HnswRecord *) node)->nlinks;
+	int			nblocks = (nlinks + VX_BLOCK - 1) / VX_BLOCK;
+
+	for (int i = 0; i < nblocks; i++)
+	{
+		const char *codes = node + lay->off_codes + (Size) i * lay->block_bytes;
+		int			n = Min(VX_BLOCK, nlinks - i * VX_BLOCK);
+		uint32		used = n == VX_BLOCK ? 0xFFFFFFFF : (((uint32) 1 << n) - 1);
+		uint32		mask;
+		float	   *e = est + i * VX_BLOCK;
+
+		if (lay->sketch == HNSW_SKETCH_EXACT)
+		{
+			const float *v = (const float *) codes;
+
+			if (lay->metric == HNSW_IP)
+			{
+				vx_simd->dot_many(q->vec, v, lay->dim, lay->dim, n, e);
+				for (int j = 0; j < n; j++)
+					e[j] = -e[j];
+			}
+			else if (lay->metric == HNSW_L1)
+				vx_simd->l1_many(q->vec, v, lay->dim, lay->dim, n, e);
+			else
+				vx_simd->l2sq_many(q->vec, v, lay->dim, lay->dim, n, e);
+			mask = 0;
+			for (int j = 0; j < n; j++)
+				mask |= (uint32) (e[j] < bound) << j;
+		}
+		else
+		{
+			uint32		sums[VX_BLOCK];
+
+			vx_simd->scan32((const uint8 *) codes, lay->groups, q->table, sums);
+			if (lay->factor_width == 2)
+				mask = vx_simd->estimate32_bf16(sums,
+												(const uint16 *) (node + lay->off_a) + i * VX_BLOCK,
+												(const uint16 *) (node + lay->off_b) + i * VX_BLOCK,
+												base, q->delta, q->bias, bound, e);
+			else
+				mask = vx_simd->estimate32_f32(sums,
+											   (const float *) (node + lay->off_a) + i * VX_BLOCK,
+											   (const float *) (node + lay->off_b) + i * VX_BLOCK,
+											   base, q->delta, q->bias, bound, e);
+		}
+		masks[i] = mask & used;
+	}
+	return nblocks;
+}

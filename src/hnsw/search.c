@@ -1,0 +1,567 @@
+/*
+ * search.c
+ *		Search of the graph, for scans, inserts and repair alike.
+ *
+ * HNSW's best-first search (Malkov & Yashunin, 2018), with candidates ordered
+ * by estimated and results by computed distance: a visited node tells its own
+ * exact distance and estimates of all its neighbours from one page.  A node
+ * may be queued by several edges with different estimates; the best one wins,
+ * and the visited bitmap drops the others when they come up.
+ *
+ * Locks: one page at a time, share (with a node's side pages inside its
+ * page's lock).  No lock or pin is held on return or when interrupts are
+ * serviced.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "common/hashfn.h"
+#include "hnsw/hnsw.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+
+/* ---- distances an insert has computed (indexes without sketches) ---- */
+
+typedef struct KnownEntry
+{
+	uint64		key;
+	float		dist;
+	char		status;
+} KnownEntry;
+
+static inline uint32
+known_hash(uint64 key)
+{
+	return hash_combine(murmurhash32((uint32) key), (uint32) (key >> 32));
+}
+
+#define SH_PREFIX		hnsw_known
+#define SH_ELEMENT_TYPE	KnownEntry
+#define SH_KEY_TYPE		uint64
+#define SH_KEY			key
+#define SH_HASH_KEY(tb, key)	known_hash(key)
+#define SH_EQUAL(tb, a, b)		((a) == (b))
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+#define KNOWN_KEY(blk, slot)	(((uint64) (blk) << 16) | (slot))
+
+/* Forget the distances of the vector inserted before. */
+void
+HnswKnownReset(HnswGraph *g)
+{
+	HnswScratch *s = g->scratch;
+
+	if (g->lay.sketch != HNSW_SKETCH_NONE)
+		return;
+	if (s->known == NULL)
+		s->known = hnsw_known_create(g->cxt, 4096, NULL);
+	else
+		hnsw_known_reset(s->known);
+}
+
+static void
+known_add(HnswGraph *g, BlockNumber blk, uint16 slot, float dist)
+{
+	bool		found;
+
+	hnsw_known_insert(g->scratch->known, KNOWN_KEY(blk, slot), &found)->dist = dist;
+}
+
+/* The distance of a node to the vector being inserted, if a search met it. */
+bool
+HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist)
+{
+	KnownEntry *e;
+
+	if (g->scratch->known == NULL)
+		return false;
+	e = hnsw_known_lookup(g->scratch->known, KNOWN_KEY(blk, slot));
+	if (e)
+		*dist = e->dist;
+	return e != NULL;
+}
+
+/* ---- visited marks ---- */
+
+static void
+clear_visited(HnswGraph *g)
+{
+	for (int i = 0; i < g->ntouched; i++)
+		g->visited[g->touched[i]] = 0;
+	g->ntouched = 0;
+}
+
+static inline Size
+visit_id(HnswGraph *g, BlockNumber blk, uint16 slot)
+{
+	return (Size) blk * g->lay.per_page + slot;
+}
+
+static inline bool
+is_visited(HnswGraph *g, BlockNumber blk, uint16 slot)
+{
+	Size		id = visit_id(g, blk, slot);
+
+	return (g->visited[id / 64] >> (id % 64)) & 1;
+}
+
+static inline void
+mark_visited(HnswGraph *g, BlockNumber blk, uint16 slot)
+{
+	Size		id = visit_id(g, blk, slot);
+	uint64	   *word = &g->visited[id / 64];
+
+	if (*word == 0)
+	{
+		if (unlikely(g->ntouched == g->maxtouched))
+		{
+			g->maxtouched = Max(1024, g->maxtouched * 2);
+			if (g->touched == NULL)
+				g->touched = MemoryContextAllocHuge(g->cxt, g->maxtouched * sizeof(uint32));
+			else
+				g->touched = repalloc_huge(g->touched, g->maxtouched * sizeof(uint32));
+		}
+		g->touched[g->ntouched++] = id / 64;
+	}
+	*word |= UINT64CONST(1) << (id % 64);
+}
+
+/* A link or seed must name a block that exists and a slot a page can have. */
+static inline void
+check_target(HnswGraph *g, BlockNumber blk, uint16 slot)
+{
+	if (unlikely(blk >= g->nblocks))
+		HnswKnowBlocks(g, blk);
+	if (unlikely(slot >= g->lay.per_page))
+		HnswCorrupted(g, blk, slot, "a link names a slot no page has");
+}
+
+/* ---- candidates: a binary heap, least key first ---- */
+
+static void
+push_candidate(HnswGraph *g, float key, BlockNumber blk, uint16 slot)
+{
+	HnswScratch *s = g->scratch;
+	int			i;
+
+	if (unlikely(s->nheap == s->maxheap))
+	{
+		s->heap = repalloc_huge(s->heap, (Size) s->maxheap * 2 * sizeof(HnswCandidate));
+		s->maxheap *= 2;
+	}
+	i = s->nheap++;
+	while (i > 0)
+	{
+		int			parent = (i - 1) / 2;
+
+		if (s->heap[parent].key <= key)
+			break;
+		s->heap[i] = s->heap[parent];
+		i = parent;
+	}
+	s->heap[i].key = key;
+	s->heap[i].blk = blk;
+	s->heap[i].slot = slot;
+}
+
+static HnswCandidate
+pop_candidate(HnswScratch *s)
+{
+	HnswCandidate top = s->heap[0];
+	HnswCandidate last = s->heap[--s->nheap];
+	int			n = s->nheap;
+	int			i = 0;
+
+	for (;;)
+	{
+		int			child = 2 * i + 1;
+
+		if (child >= n)
+			break;
+		if (child + 1 < n && s->heap[child + 1].key < s->heap[child].key)
+			child++;
+		if (last.key <= s->heap[child].key)
+			break;
+		s->heap[i] = s->heap[child];
+		i = child;
+	}
+	s->heap[i] = last;
+	return top;
+}
+
+/* ---- results: a binary heap over a pool, greatest key first ---- */
+
+/* Make room for ef results; keeps memory from call to call. */
+void
+HnswResultInit(HnswGraph *g, HnswResult *res, int ef, bool keep_own)
+{
+	if (res->maxfound < ef || (keep_own && res->own == NULL))
+	{
+		int			n = Max(ef, res->maxfound);
+
+		if (res->found)
+		{
+			pfree(res->found);
+			pfree(res->order);
+			if (res->own)
+				pfree(res->own);
+			res->own = NULL;
+			res->found = NULL;
+			res->maxfound = 0;
+		}
+		res->order = MemoryContextAllocHuge(g->cxt, n * sizeof(HnswHeapItem));
+		res->found = MemoryContextAllocHuge(g->cxt, n * sizeof(HnswFound));
+		if (keep_own)
+			res->own = MemoryContextAllocHuge(g->cxt, (Size) n * g->lay.own_bytes);
+		res->maxfound = n;
+	}
+	res->ef = ef;
+	res->nfound = 0;
+	res->keep_own = keep_own;
+}
+
+static inline float
+result_bound(const HnswResult *res)
+{
+	return res->nfound < res->ef ? INFINITY : res->order[0].key;
+}
+
+static void
+sift_down(HnswHeapItem *heap, int n, int i, HnswHeapItem item)
+{
+	for (;;)
+	{
+		int			child = 2 * i + 1;
+
+		if (child >= n)
+			break;
+		if (child + 1 < n && heap[child + 1].key > heap[child].key)
+			child++;
+		if (item.key >= heap[child].key)
+			break;
+		heap[i] = heap[child];
+		i = child;
+	}
+	heap[i] = item;
+}
+
+/* Note a node; the caller has seen that it belongs among the ef nearest. */
+static void
+add_result(HnswGraph *g, HnswResult *res, float dist, const char *node,
+		   const char *own, BlockNumber blk, uint16 slot)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+	HnswHeapItem item;
+	HnswFound  *f;
+
+	item.key = dist;
+	if (res->nfound < res->ef)
+	{
+		int			i = res->nfound++;
+
+		item.idx = i;
+		while (i > 0 && res->order[(i - 1) / 2].key < dist)
+		{
+			res->order[i] = res->order[(i - 1) / 2];
+			i = (i - 1) / 2;
+		}
+		res->order[i] = item;
+	}
+	else
+	{
+		item.idx = res->order[0].idx;
+		sift_down(res->order, res->nfound, 0, item);
+	}
+
+	f = &res->found[item.idx];
+	f->dist = dist;
+	f->hash = rec->hash;
+	f->norm2 = rec->norm2;
+	f->scale = rec->scale;
+	f->offset = rec->offset;
+	f->codesum = rec->codesum;
+	f->blk = blk;
+	f->slot = slot;
+	f->generation = rec->generation;
+	f->level = rec->level;
+	f->ntids = rec->ntids;
+	f->overflow = rec->overflow;
+	memcpy(f->tids, HnswNodeTids(&g->lay, node), rec->ntids * sizeof(ItemPointerData));
+	if (res->keep_own)
+		memcpy(res->own + (Size) item.idx * g->lay.own_bytes, own, g->lay.own_bytes);
+}
+
+/* Order the results nearest first. */
+void
+HnswResultSort(HnswResult *res)
+{
+	for (int n = res->nfound - 1; n > 0; n--)
+	{
+		HnswHeapItem last = res->order[n];
+
+		res->order[n] = res->order[0];
+		sift_down(res->order, n, 0, last);
+	}
+}
+
+/*
+ * Is the record one that the search of this level may use?  What a queued
+ * link named may have been freed since, or given to another node.
+ */
+static inline bool
+usable(const char *node, int level)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	return rec->state != HNSW_FREE && rec->level == level;
+}
+
+/* Dead nodes lead on, but are no results; a descent may end on one. */
+static inline bool
+wanted(const HnswResult *res, const char *node, int level)
+{
+	return ((const HnswRecord *) node)->state == HNSW_LIVE ||
+		(level > 0 && !res->keep_own);
+}
+
+/* Visit a node with sketches: its distance, then its neighbours' estimates. */
+static void
+visit(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+	  BlockNumber blk, uint16 slot)
+{
+	HnswPin		pin;
+	char	   *node;
+	const HnswRecord *rec;
+	const char *own;
+	float		dist;
+	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
+	float	   *est = g->scratch->est;
+	int			nblocks;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	if (!usable(node, level))
+	{
+		HnswRelease(g, &pin);
+		return;
+	}
+	rec = (const HnswRecord *) node;
+	own = HnswNodeOwn(g, &pin, slot, node);
+	dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
+	if (unlikely(isnan(dist)))
+		HnswCorrupted(g, blk, slot, "the node's vector is not finite");
+	if (dist < result_bound(res) && wanted(res, node, level))
+		add_result(g, res, dist, node, own, blk, slot);
+
+	nblocks = HnswScoreLinks(g, q, node, dist, result_bound(res), est, masks);
+	for (int i = 0; i < nblocks; i++)
+	{
+		const ItemPointerData *links = HnswNodeLinks(&g->lay, node) + i * VX_BLOCK;
+		uint32		mask = masks[i];
+
+		while (mask != 0)
+		{
+			int			j = pg_rightmost_one_pos32(mask);
+			BlockNumber nblk = HnswLinkBlock(&links[j]);
+			uint16		nslot = HnswLinkSlot(&links[j]);
+
+			mask &= mask - 1;
+			check_target(g, nblk, nslot);
+			if (!is_visited(g, nblk, nslot))
+				push_candidate(g, est[i * VX_BLOCK + j], nblk, nslot);
+		}
+	}
+	HnswRelease(g, &pin);
+}
+
+/* Without sketches: read a node for its distance; queue it when near enough. */
+static void
+evaluate(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+		 BlockNumber blk, uint16 slot)
+{
+	HnswPin		pin;
+	char	   *node;
+	const HnswRecord *rec;
+	const char *own;
+	float		dist;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	if (!usable(node, level))
+	{
+		HnswRelease(g, &pin);
+		return;
+	}
+	rec = (const HnswRecord *) node;
+	own = HnswNodeOwn(g, &pin, slot, node);
+	dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
+	if (unlikely(isnan(dist)))
+		HnswCorrupted(g, blk, slot, "the node's vector is not finite");
+	if (dist < result_bound(res))
+	{
+		if (wanted(res, node, level))
+			add_result(g, res, dist, node, own, blk, slot);
+		push_candidate(g, dist, blk, slot);
+	}
+	HnswRelease(g, &pin);
+	if (res->keep_own)
+		known_add(g, blk, slot, dist);
+}
+
+/* Without sketches: read a node's links and evaluate those not yet seen. */
+static void
+expand(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+	   BlockNumber blk, uint16 slot)
+{
+	HnswPin		pin;
+	char	   *node;
+	ItemPointerData links[HNSW_MAX_FANOUT];
+	int			nlinks;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	nlinks = usable(node, level) ? ((const HnswRecord *) node)->nlinks : 0;
+	memcpy(links, HnswNodeLinks(&g->lay, node), nlinks * sizeof(ItemPointerData));
+	HnswRelease(g, &pin);
+
+	for (int i = 0; i < nlinks; i++)
+	{
+		BlockNumber nblk = HnswLinkBlock(&links[i]);
+		uint16		nslot = HnswLinkSlot(&links[i]);
+
+		check_target(g, nblk, nslot);
+		if (is_visited(g, nblk, nslot))
+			continue;
+		mark_visited(g, nblk, nslot);
+		evaluate(g, q, res, level, nblk, nslot);
+	}
+}
+
+/* Queue a node to start from. */
+static void
+push_seed(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+		  const HnswCandidate *seed)
+{
+	check_target(g, seed->blk, seed->slot);
+	if (is_visited(g, seed->blk, seed->slot))
+		return;
+	if (g->lay.sketch != HNSW_SKETCH_NONE)
+		push_candidate(g, -INFINITY, seed->blk, seed->slot);
+	else
+	{
+		mark_visited(g, seed->blk, seed->slot);
+		evaluate(g, q, res, level, seed->blk, seed->slot);
+	}
+}
+
+/*
+ * Search one level from seeds; res (prepared by HnswResultInit) receives the
+ * nearest nodes, sorted.  last_resort, if given, is where the search goes on
+ * when it runs out of candidates before it has ef results: with the root of
+ * the tree links every live node is within reach.
+ */
+void
+HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+				const HnswCandidate *seeds, int nseeds,
+				const HnswCandidate *last_resort)
+{
+	HnswScratch *s = g->scratch;
+	bool		sketch = g->lay.sketch != HNSW_SKETCH_NONE;
+
+	clear_visited(g);
+	s->nheap = 0;
+	for (int i = 0; i < nseeds; i++)
+		push_seed(g, q, res, level, &seeds[i]);
+
+	for (;;)
+	{
+		HnswCandidate c;
+
+		if (s->nheap == 0)
+		{
+			if (last_resort == NULL || res->nfound >= res->ef)
+				break;
+			push_seed(g, q, res, level, last_resort);
+			last_resort = NULL;
+			continue;
+		}
+		if (s->heap[0].key >= result_bound(res) && res->nfound >= res->ef)
+			break;
+		c = pop_candidate(s);
+		if (sketch)
+		{
+			if (is_visited(g, c.blk, c.slot))
+				continue;
+			mark_visited(g, c.blk, c.slot);
+			if (s->nheap > 0)
+				HnswPrefetch(g, s->heap[0].blk, s->heap[0].slot);
+			visit(g, q, res, level, c.blk, c.slot);
+		}
+		else
+			expand(g, q, res, level, c.blk, c.slot);
+		CHECK_FOR_INTERRUPTS();
+	}
+	HnswResultSort(res);
+}
+
+/*
+ * From the entry point greedily down to a level: *at becomes the record there
+ * to start from.  False when the entry point has been freed meanwhile (the
+ * caller reads the metapage again).
+ */
+bool
+HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
+			int stop_level, HnswCandidate *at)
+{
+	HnswResult *res = &g->scratch->descent;
+
+	HnswTidGet(&meta->entry, at);
+	for (int level = meta->entry_level; level > stop_level; level--)
+	{
+		HnswFound  *f;
+
+		HnswResultInit(g, res, 1, false);
+		HnswSearchLevel(g, q, res, level, at, 1, NULL);
+		if (res->nfound == 0)
+			return false;
+		f = &res->found[res->order[0].idx];
+		if (f->ntids < 2)
+			HnswCorrupted(g, f->blk, f->slot, "an upper record without links down");
+		HnswTidGet(&f->tids[0], at);
+	}
+	return true;
+}
+
+/*
+ * The whole search of a scan: nearest live nodes of level 0 into res, sorted.
+ * q is complete.  False when the index is empty.
+ */
+bool
+HnswSearch(HnswGraph *g, HnswQuery *q, HnswResult *res)
+{
+	HnswMetaPage meta;
+	HnswCandidate at;
+	HnswCandidate root;
+
+	for (int attempt = 0;; attempt++)
+	{
+		HnswReadMeta(g, &meta);
+		if (!HnswTidIsSet(&meta.entry) || !HnswTidIsSet(&meta.root))
+			return false;
+		HnswTidGet(&meta.root, &root);
+		if (HnswDescend(g, q, &meta, 0, &at))
+			break;
+		/* repeatedly out of luck: the root is always a way in */
+		if (attempt == 10)
+		{
+			at = root;
+			break;
+		}
+	}
+	HnswSearchLevel(g, q, res, 0, &at, 1, &root);
+	return true;
+}

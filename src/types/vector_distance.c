@@ -1,0 +1,167 @@
+/*
+ * vector_distance.c
+ *		Distances and the norm of vectors, as SQL functions.
+ *
+ * The sums over the elements are the kernels' (simd/vx_simd.h), in single
+ * precision; what is done with a sum is done in double precision.  None of
+ * these functions can overflow into an error: a sum too large is infinite.
+ * They must not depend on the order of their arguments.
+ */
+#include "postgres.h"
+
+#include "simd/vx_simd.h"
+
+#include "types/vector.h"
+
+/*
+ * l2_distance(vector, vector), <->: Euclidean distance.
+ */
+PG_FUNCTION_INFO_V1(vectorx_l2_distance);
+Datum
+vectorx_l2_distance(PG_FUNCTION_ARGS)
+{
+	Vector *a = PG_GETARG_VECTOR_P(0);
+	Vector *b = PG_GETARG_VECTOR_P(1);
+
+	VectorCheckSameDim(a, b);
+	PG_RETURN_FLOAT8(sqrt((double) vx_simd->l2sq(a->x, b->x, a->dim)));
+}
+
+/*
+ * vector_l2_squared_distance(vector, vector): its square, which orders equally
+ * and is what an index needs.
+ */
+PG_FUNCTION_INFO_V1(vectorx_vector_l2_squared_distance);
+Datum
+vectorx_vector_l2_squared_distance(PG_FUNCTION_ARGS)
+{
+	Vector *a = PG_GETARG_VECTOR_P(0);
+	Vector *b = PG_GETARG_VECTOR_P(1);
+
+	VectorCheckSameDim(a, b);
+	PG_RETURN_FLOAT8((double) vx_simd->l2sq(a->x, b->x, a->dim));
+}
+
+/*
+ * inner_product(vector, vector)
+ */
+PG_FUNCTION_INFO_V1(vectorx_inner_product);
+Datum
+vectorx_inner_product(PG_FUNCTION_ARGS)
+{
+	Vector *a = PG_GETARG_VECTOR_P(0);
+	Vector *b = PG_GETARG_VECTOR_P(1);
+
+	VectorCheckSameDim(a, b);
+	PG_RETURN_FLOAT8((double) vx_simd->dot(a->x, b->x, a->dim));
+}
+
+/*
+ * vector_negative_inner_product(vector, vector), <#>: negative, since an index
+ * scan returns rows in ascending order.
+ */
+PG_FUNCTION_INFO_V1(vectorx_vector_negative_inner_product);
+Datum
+vectorx_vector_negative_inner_product(PG_FUNCTION_ARGS)
+{
+	Vector *a = PG_GETARG_VECTOR_P(0);
+	Vector *b = PG_GETARG_VECTOR_P(1);
+
+	VectorCheckSameDim(a, b);
+	PG_RETURN_FLOAT8((double) -vx_simd->dot(a->x, b->x, a->dim));
+}
+
+/*
+ * cosine_distance(vector, vector), <=>: 1 minus the cosine of the angle, in
+ * [0, 2]; NaN if one of the vectors is zero.
+ */
+PG_FUNCTION_INFO_V1(vectorx_cosine_distance);
+Datum
+vectorx_cosine_distance(PG_FUNCTION_ARGS)
+{
+	Vector *a = PG_GETARG_VECTOR_P(0);
+	Vector *b = PG_GETARG_VECTOR_P(1);
+	float ab;
+	float aa;
+	float bb;
+	double cosine;
+
+	VectorCheckSameDim(a, b);
+	vx_simd->dot_norms(a->x, b->x, a->dim, &ab, &aa, &bb);
+
+	/* the comparisons let NaN through */
+	cosine = (double) ab / sqrt((double) aa * (double) bb);
+	if (cosine > 1)
+		cosine = 1;
+	else if (cosine < -1)
+		cosine = -1;
+	PG_RETURN_FLOAT8(1 - cosine);
+}
+
+/*
+ * vector_spherical_distance(vector, vector): the angle between two vectors of
+ * norm 1, as a fraction of pi.
+ */
+PG_FUNCTION_INFO_V1(vectorx_vector_spherical_distance);
+Datum
+vectorx_vector_spherical_distance(PG_FUNCTION_ARGS)
+{
+	Vector *a = PG_GETARG_VECTOR_P(0);
+	Vector *b = PG_GETARG_VECTOR_P(1);
+	double cosine;
+
+	VectorCheckSameDim(a, b);
+	cosine = (double) vx_simd->dot(a->x, b->x, a->dim);
+	if (cosine > 1)
+		cosine = 1;
+	else if (cosine < -1)
+		cosine = -1;
+	PG_RETURN_FLOAT8(acos(cosine) / M_PI);
+}
+
+/*
+ * l1_distance(vector, vector), <+>: sum of the absolute differences.
+ */
+PG_FUNCTION_INFO_V1(vectorx_l1_distance);
+Datum
+vectorx_l1_distance(PG_FUNCTION_ARGS)
+{
+	Vector *a = PG_GETARG_VECTOR_P(0);
+	Vector *b = PG_GETARG_VECTOR_P(1);
+
+	VectorCheckSameDim(a, b);
+	PG_RETURN_FLOAT8((double) vx_simd->l1(a->x, b->x, a->dim));
+}
+
+/*
+ * Not the kernel's sum of squares: in single precision it would overflow for
+ * elements from 2e19 on, and normalisation should be accurate.  Four sums, so
+ * that one addition need not wait for another.
+ */
+double
+VectorNorm(const Vector *v)
+{
+	double sums[4] = { 0, 0, 0, 0 };
+	int i = 0;
+
+	for (; i + 4 <= v->dim; i += 4)
+	{
+		for (int j = 0; j < 4; j++)
+			sums[j] += (double) v->x[i + j] * (double) v->x[i + j];
+	}
+	for (; i < v->dim; i++)
+		sums[0] += (double) v->x[i] * (double) v->x[i];
+	return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+/*
+ * vector_norm(vector): Euclidean norm.
+ */
+PG_FUNCTION_INFO_V1(vectorx_vector_norm);
+Datum
+vectorx_vector_norm(PG_FUNCTION_ARGS)
+{
+	Vector *v = PG_GETARG_VECTOR_P(0);
+
+	PG_RETURN_FLOAT8(VectorNorm(v));
+}

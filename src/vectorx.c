@@ -1,0 +1,55 @@
+/*
+ * vectorx.c
+ *		Loading of the library: kernels, GUCs, storage parameters.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "hnsw/hnsw.h"
+#include "simd/vx_simd.h"
+#include "utils/guc.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+static int	simd_level = VX_SIMD_AUTO;
+
+static const struct config_enum_entry simd_levels[] = {
+	{"auto", VX_SIMD_AUTO, false},
+	{"generic", VX_SIMD_GENERIC, false},
+	{"avx2", VX_SIMD_AVX2, false},
+	{"avx512", VX_SIMD_AVX512, false},
+	{"neon", VX_SIMD_NEON, false},
+	{NULL, 0, false}
+};
+
+static bool
+check_simd(int *newval, void **extra, GucSource source)
+{
+	if (*newval != VX_SIMD_AUTO && VxSimdKernels((VxSimdLevel) *newval) == NULL)
+	{
+		GUC_check_errdetail("This processor does not have the instructions.");
+		return false;
+	}
+	return true;
+}
+
+static void
+assign_simd(int newval, void *extra)
+{
+	(void) VxSimdSelect((VxSimdLevel) newval);
+}
+
+void
+_PG_init(void)
+{
+	(void) VxSimdSelect(VX_SIMD_AUTO);
+	DefineCustomEnumVariable("vectorx.simd",
+							 "Instruction set of the distance kernels.",
+							 "For tests; \"auto\" takes the best this processor has.",
+							 &simd_level, VX_SIMD_AUTO, simd_levels,
+							 PGC_SUSET, 0, check_simd, assign_simd, NULL);
+	MarkGUCPrefixReserved("vectorx");
+	HnswOptionsInit();
+}
