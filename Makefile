@@ -121,19 +121,26 @@ check-tap:
 		$(or $(PROVE_TESTS),t/*.pl)
 
 # The kernels and the number parser know nothing of PostgreSQL.
+PARSE_TEST = src/types/test_parse_float
+PARSE_TEST_CC = $(CC) -Wall -Wextra -I. -Isrc -Isimd \
+		src/types/test_parse_float.c src/types/parse_float.c -lm
+
 check-simd:
 	$(MAKE) -C simd test
-	$(CC) -O2 -Wall -Wextra -I. -Isrc -Isimd -o src/types/test_parse_float \
-		src/types/test_parse_float.c src/types/parse_float.c -lm
-	./src/types/test_parse_float
+	$(PARSE_TEST_CC) -O2 -o $(PARSE_TEST)
+	./$(PARSE_TEST)
 
+# The same under the address and undefined-behaviour sanitizers; fewer numbers.
 check-sanitize-simd:
 	$(MAKE) -C simd test-sanitize
+	$(PARSE_TEST_CC) -O1 -g -fsanitize=address,undefined \
+		-fno-sanitize-recover=all -o $(PARSE_TEST)_sanitize
+	./$(PARSE_TEST)_sanitize 2
 
 bench-simd:
 	$(MAKE) -C simd bench
 
-EXTRA_CLEAN += src/types/test_parse_float simd/build
+EXTRA_CLEAN += $(PARSE_TEST) $(PARSE_TEST)_sanitize simd/build
 
 # ---- source form
 

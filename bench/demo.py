@@ -21,6 +21,7 @@ from vxdb import connect, load_words, recall, register_vector
 SEED = 1
 HELD_OUT = 1000
 WARM_UP = 10
+TURN = 50
 EF_SEARCH = (10, 20, 40, 80, 160)
 SHOWN = ("coffee", "guitar", "doctor", "berlin", "hurricane")
 ANALOGIES = (("king", "man", "woman"), ("paris", "france", "italy"))
@@ -130,43 +131,66 @@ def show_neighbours(conn: psycopg.Connection) -> None:
               + ", ".join([w for (w,) in rows if w not in (a, minus, plus)][:5]))
 
 
-def timed(queries: np.ndarray, *settings: str) -> tuple[list[list[int]], float, int]:
-    """Answers, queries a second, and how many of the queries used the index.
+class Method:
+    """One way to answer the queries: a client with its settings.
 
-    One client, prepared, binary; a connection of its own, for a prepared plan
-    outlives a change of settings.
+    Prepared, binary; a connection of its own, for a prepared plan outlives a
+    change of settings.
     """
-    found = []
-    with connect() as conn:
-        register_vector(conn)
-        cur = conn.cursor(binary=True)
+
+    def __init__(self, *settings: str):
+        self.found: list[list[int]] = []
+        self.seconds = 0.0
+        self.scans = 0
+        self.conn = connect()
+        register_vector(self.conn)
         for setting in ("max_parallel_workers_per_gather = 0",) + settings:
-            conn.execute(f"SET {setting}")
-        for q in queries[:WARM_UP]:
-            cur.execute(NEAREST, (q,), prepare=True).fetchall()
-        conn.execute("SELECT pg_stat_force_next_flush()")
-        before = one(conn, SCANS)
+            self.conn.execute(f"SET {setting}")
+        self.cur = self.conn.cursor(binary=True)
+
+    def ask(self, queries: np.ndarray) -> list[list[int]]:
+        return [[r[0] for r in self.cur.execute(NEAREST, (q,), prepare=True).fetchall()]
+                for q in queries]
+
+    def scans_so_far(self) -> int:
+        self.conn.execute("SELECT pg_stat_force_next_flush()")
+        return one(self.conn, SCANS)
+
+    def measure(self, queries: np.ndarray) -> None:
+        before = self.scans_so_far()
         start = time.perf_counter()
-        for q in queries:
-            found.append([r[0] for r in cur.execute(NEAREST, (q,), prepare=True).fetchall()])
-        seconds = time.perf_counter() - start
-        conn.execute("SELECT pg_stat_force_next_flush()")
-        return found, len(queries) / seconds, one(conn, SCANS) - before
+        self.found += self.ask(queries)
+        self.seconds += time.perf_counter() - start
+        self.scans += self.scans_so_far() - before
+
+    @property
+    def speed(self) -> float:
+        return len(self.found) / self.seconds
 
 
 def compare(queries: np.ndarray) -> None:
-    exact, exact_speed, scans = timed(queries, "enable_indexscan = off")
-    if scans:
+    """The methods take turns, so that a busy moment of the machine is everyone's."""
+    exact = Method("enable_indexscan = off")
+    methods = [Method(f"hnsw.ef_search = {ef}") for ef in EF_SEARCH]
+    progress = Progress("search")
+    for method in [exact] + methods:
+        method.ask(queries[:WARM_UP])
+    for start in range(0, len(queries), TURN):
+        for method in [exact] + methods:
+            method.measure(queries[start:start + TURN])
+        progress.update(start + TURN, len(queries), "queries")
+    progress.finish(len(queries), "queries")
+
+    if exact.scans:
         raise SystemExit("the exact scan used the index")
     print(f"\n  {len(queries):,} words that are not in the table, 10 nearest of each, one client\n")
     print("  method          ef_search  recall@10  queries/s  times exact")
-    print(f"  exact scan              -      1.000 {exact_speed:>10,.0f}          1.0")
-    for ef in EF_SEARCH:
-        found, speed, scans = timed(queries, f"hnsw.ef_search = {ef}")
-        if scans < len(queries):
-            raise SystemExit(f"only {scans} of {len(queries)} queries used the index")
-        print(f"  hnsw index     {ef:>10}      {recall(found, exact):.3f} {speed:>10,.0f}"
-              f" {speed / exact_speed:>12,.1f}")
+    print(f"  exact scan              -      1.000 {exact.speed:>10,.0f}          1.0")
+    for ef, method in zip(EF_SEARCH, methods):
+        if method.scans < len(queries):
+            raise SystemExit(f"only {method.scans} of {len(queries)} queries used the index")
+        print(f"  hnsw index     {ef:>10}      {recall(method.found, exact.found):.3f}"
+              f" {method.speed:>10,.0f} {method.speed / exact.speed:>12,.1f}")
 
 
 def main() -> None:
@@ -186,6 +210,7 @@ def main() -> None:
         load(conn, words, vectors, stored)
         build(conn, len(stored))
         show_neighbours(conn)
+    print()
     compare(vectors[held])
 
 

@@ -19,16 +19,16 @@ $$;
 CREATE FUNCTION random_vector(n int) RETURNS vector LANGUAGE sql VOLATILE AS $$
 	SELECT array_agg(random() - 0.5)::vector FROM generate_series(1, n)
 $$;
--- Whether a query of one column gives the same rows by index scan and by sort;
--- if not, both.
+-- Whether a query of distances gives the same ones by index scan and by sort,
+-- but for float rounding; if not, both.
 CREATE FUNCTION index_agrees(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	line text;
 	planned bool := false;
-	by_index text;
-	by_sort text;
+	by_index float8[];
+	by_sort float8[];
 BEGIN
-	query := format('SELECT array_agg(r)::text FROM (%s) AS s(r)', query);
+	query := format('SELECT array_agg(d) FROM (%s) AS s(d)', query);
 	PERFORM set_config('enable_seqscan', 'off', true);
 	PERFORM set_config('enable_sort', 'off', true);
 	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
@@ -43,9 +43,11 @@ BEGIN
 	PERFORM set_config('enable_indexscan', 'off', true);
 	EXECUTE query INTO by_sort;
 	PERFORM set_config('enable_indexscan', 'on', true);
-	IF by_index IS NOT DISTINCT FROM by_sort THEN
+	IF coalesce(cardinality(by_index), 0) = coalesce(cardinality(by_sort), 0) AND
+		(SELECT coalesce(bool_and(abs(a - b) <= 1e-6 * greatest(abs(b), 1)), true)
+			FROM unnest(by_index, by_sort) AS u(a, b)) THEN
 		RETURN 'same';
 	END IF;
-	RETURN 'index ' || coalesce(by_index, 'none') || ', sort ' || coalesce(by_sort, 'none');
+	RETURN concat_ws(' ', 'index', by_index::text, 'sort', by_sort::text);
 END
 $$;

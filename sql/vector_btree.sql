@@ -9,6 +9,7 @@ SELECT v, count(*) FROM ordered WHERE v > '[0,0,0]' GROUP BY v ORDER BY v;
 SELECT DISTINCT v FROM ordered WHERE v >= '[1,2]' ORDER BY v;
 CREATE INDEX ordered_v ON ordered (v);
 SET enable_seqscan = off;
+SET enable_bitmapscan = off;
 EXPLAIN (COSTS OFF) SELECT * FROM ordered WHERE v = '[1,2,3]';
 SELECT * FROM ordered WHERE v = '[1,2,3]';
 SELECT * FROM ordered WHERE v = '[0,0,0]' ORDER BY v;
@@ -19,6 +20,7 @@ SELECT * FROM ordered WHERE v > '[1,2]' ORDER BY v;
 SELECT * FROM ordered WHERE v BETWEEN '[1]' AND '[1,2,3]' ORDER BY v;
 EXPLAIN (COSTS OFF) SELECT v FROM ordered ORDER BY v LIMIT 1;
 RESET enable_seqscan;
+RESET enable_bitmapscan;
 -- no equality by hashing: equal values need not have equal bytes
 SELECT count(*) FROM pg_opclass AS c JOIN pg_am AS a ON a.oid = c.opcmethod WHERE a.amname = 'hash' AND c.opcintype = 'vector'::regtype;
 -- uniqueness

@@ -41,10 +41,26 @@
 	} while (0)
 #endif
 
+/* From 18 on the name is PostgreSQL's own, and stands before the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn	pg_attribute_noreturn()
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define CompatVacuumDelayPoint()	vacuum_delay_point(false)
 #else
 #define CompatVacuumDelayPoint()	vacuum_delay_point()
+#endif
+
+/*
+ * CompatDisablePath: the path is to be chosen only if there is no other.  From
+ * 18 on paths are compared by the number of their disabled nodes before their
+ * costs, so that a cost, however high, is less than enable_seqscan = off.
+ */
+#if PG_VERSION_NUM >= 180000
+#define CompatDisablePath(ipath)	((ipath)->path.disabled_nodes = 2)
+#else
+#define CompatDisablePath(ipath)	((void) (ipath))
 #endif
 
 /* May the role do to the relation what only its owner may? */

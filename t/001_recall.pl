@@ -1,8 +1,9 @@
 # Recall of the index against exact search on the same rows, over real vectors,
 # for every metric: after a build, after inserts alone, and after half of the
-# rows were replaced and vacuumed.  Also: the rows come nearest first, with
-# true distances, none twice and none deleted; hnsw_check finds nothing, and
-# hnsw_info counts what is in the table.
+# rows were replaced and vacuumed; the latter two also against a build over the
+# same rows.  Also: the rows come nearest first, with true distances, none twice
+# and none deleted; hnsw_check finds nothing, and hnsw_info counts what is in
+# the table, and no dead node after a vacuum.
 #
 # The shipped word vectors (bench/data) are always tested.  The larger sets are
 # looked for in $VECTORX_DATA, else in ../shared/data beside the repository;
@@ -17,53 +18,55 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# ef_search, and the least recall@10 to be had at each, by metric: what an HNSW
-# index that compares exact vectors everywhere (m 16, ef_construction 64) finds
-# on the same rows, less 0.02 to 0.03.  "ip" has numbers of its own, because
-# glove's norms differ a lot, and with them what is near by inner product.
+# ef_search, and the least recall@10 of a build at each, by metric: 0.01 to 0.02
+# below the worst of five runs, for building is random.  Inserts alone may fall
+# $inserted_slack below that, and below a build of the same rows; the replaced
+# rows replaced_slack.  At the end of a line: pgvector 0.8 after a build, on the
+# same rows and queries, m 16 and ef_construction 64 as here.
 my @ef_search = (40, 100);
 my @cases = (
 	{
 		name => 'words 100-d', set => 'words', dim => 100,
-		rows => 10_000, inserted => 4_000,
+		rows => 10_000, replaced_slack => 0.03,
 		recall => {
-			l2     => [ 0.96, 0.98 ],
-			cosine => [ 0.96, 0.98 ],
-			ip     => [ 0.96, 0.98 ],
-			l1     => [ 0.95, 0.97 ],
+			l2     => [ 0.960, 0.980 ],    # 0.988 0.997
+			cosine => [ 0.975, 0.985 ],    # 0.990 0.998
+			ip     => [ 0.975, 0.985 ],    # 0.992 0.999
+			l1     => [ 0.950, 0.975 ],    # 0.981 0.995
 		},
 	},
 	{
 		name => 'glove 100-d', set => 'glove100', dim => 100,
-		rows => 10_000, inserted => 4_000,
+		rows => 10_000, replaced_slack => 0.06,
 		recall => {
-			l2     => [ 0.89, 0.95 ],
-			cosine => [ 0.92, 0.96 ],
-			ip     => [ 0.93, 0.97 ],
-			l1     => [ 0.86, 0.93 ],
+			l2     => [ 0.860, 0.915 ],    # 0.916 0.970
+			cosine => [ 0.915, 0.965 ],    # 0.947 0.988
+			ip     => [ 0.945, 0.980 ],    # 0.961 0.994
+			l1     => [ 0.800, 0.880 ],    # 0.890 0.956
 		},
 	},
 	{
 		name => 'minilm 384-d', set => 'minilm1536', dim => 384,
-		rows => 8_000, inserted => 3_000,
+		rows => 8_000, replaced_slack => 0.03,
 		recall => {
-			l2     => [ 0.95, 0.97 ],
-			cosine => [ 0.95, 0.97 ],
-			ip     => [ 0.95, 0.97 ],
-			l1     => [ 0.95, 0.97 ],
+			l2     => [ 0.975, 0.985 ],    # 0.980 0.998
+			cosine => [ 0.975, 0.985 ],    # 0.978 0.998
+			ip     => [ 0.975, 0.985 ],    # IP384
+			l1     => [ 0.950, 0.975 ],    # 0.980 0.997
 		},
 	},
 	{
 		name => 'minilm 1536-d', set => 'minilm1536', dim => 1536,
-		rows => 4_000, inserted => 1_500,
+		rows => 4_000, replaced_slack => 0.03,
 		recall => {
-			l2     => [ 0.96, 0.98 ],
-			cosine => [ 0.96, 0.98 ],
-			ip     => [ 0.96, 0.98 ],
-			l1     => [ 0.96, 0.98 ],
+			l2     => [ 0.975, 0.985 ],    # L21536
+			cosine => [ 0.975, 0.985 ],    # CO1536
+			ip     => [ 0.975, 0.985 ],    # IP1536
+			l1     => [ 0.965, 0.985 ],    # L11536
 		},
 	},);
-my $queries = 200;
+my $inserted_slack = 0.02;
+my $queries = 400;
 
 my $root = abs_path(dirname(__FILE__) . '/..');
 my $folder = $ENV{VECTORX_DATA} || "$root/../shared/data";
@@ -86,6 +89,7 @@ foreach my $case (@cases)
 	}
 	$case->{ef_search} = \@ef_search;
 	$case->{queries} = $queries;
+	$case->{inserted_slack} = $inserted_slack;
 	push @present, $case;
 }
 

@@ -34,6 +34,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	if (path->indexorderbys == NIL)
 	{
 		*startup = *total = disable_cost * 1000;
+		CompatDisablePath(path);
 		*selectivity = 0;
 		*correlation = 0;
 		*pages = 0;

@@ -336,7 +336,7 @@ index_metric(Relation index)
 			 errmsg("the operator class of index \"%s\" has a distance function hnsw does not know",
 					RelationGetRelationName(index)),
 			 errdetail("Support function %d is %s.", HNSW_DISTANCE_PROC,
-					   format_procedure(distance->fn_oid))));
+					   format_procedure_qualified(distance->fn_oid))));
 	return HNSW_L2;				/* not reached */
 }
 

@@ -159,6 +159,7 @@ typedef struct HnswQuery
 	uint8	   *table;			/* lookup table for the code scan */
 	float		delta;
 	float		bias;
+	float		noise;			/* three standard deviations of the table's rounding */
 } HnswQuery;
 
 /* A node found by a search, nearest first in HnswSearch->found order. */
@@ -199,6 +200,7 @@ typedef struct HnswResult
 	int			nfound;
 	int			maxfound;		/* size of the arrays below, ef + 1 at least */
 	bool		keep_own;
+	float		best;			/* least distance found */
 	HnswHeapItem *order;		/* heap while searching, sorted afterwards */
 	HnswFound  *found;			/* pool; order[i].idx says which */
 	char	   *own;			/* own vectors of the pool, if kept */
@@ -280,8 +282,8 @@ extern int	HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image);
 extern void HnswWriteBytes(HnswWrite *w, int page, Size offset,
 						   const void *data, Size len);
 extern void HnswWriteEnd(HnswWrite *w);
-extern void HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot,
-						  const char *what) pg_attribute_noreturn();
+pg_noreturn extern void HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot,
+									  const char *what);
 extern void HnswArenaFlush(HnswGraph *g);
 
 /* ---- vec.c: vectors as the index sees them ---- */
@@ -312,6 +314,8 @@ extern void HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
 						  int pos, BlockNumber blk, uint16 slotflags,
 						  float edge, float a, float b, const char *code);
 extern float HnswLinkEdge(HnswGraph *g, const char *node, int pos);
+extern float HnswLinkNoise(HnswGraph *g, const HnswQuery *q, const char *node,
+						   int pos, float base, float est);
 extern int	HnswScoreLinks(HnswGraph *g, const HnswQuery *q, const char *node,
 						   float base, float bound, float *est, uint32 *masks);
 

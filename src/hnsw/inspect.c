@@ -1,91 +1,31 @@
 /*
  * inspect.c
- *		hnsw_info and hnsw_check: what an index holds, and which of its
- *		invariants are violated.
+ *		Opening an index for inspection; hnsw_info: what an index holds.
  *
- * Both are for damaged indexes too: nothing read from a page is believed, and
- * what is wrong becomes a row, not an error.  Hence the accessor and the
- * checks of node.c, which raise errors, are not used here: a page is copied
- * under a share lock and looked at in private memory.  Nothing is changed, so
- * both work on a standby.
- *
- * hnsw_check keeps inserts out while it runs (not on a standby, where it could
- * not take that lock and replay goes on).  VACUUM may change the index under
- * it, and so may replay: a problem reported then should be looked for again.
- *
- * Memory of hnsw_check: two bytes and a bit a slot, 12 bytes a row of the
- * table, 8 bytes a node for the walk.
+ * Inspection is for damaged indexes too: nothing read from a page is believed.
+ * Hence the accessor and the checks of node.c, which raise errors, are not
+ * used: a page is copied under a share lock and looked at in private memory.
+ * Nothing is changed, so this works on a standby, too.
  */
 #include "postgres.h"
-
-#include <math.h>
 
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xlog.h"
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "hnsw/hnsw.h"
+#include "hnsw/inspect.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(vectorx_hnsw_info);
-PG_FUNCTION_INFO_V1(vectorx_hnsw_check);
 
-#define CENTRE_PER_PAGE		((int) (HNSW_PAGE_ROOM / sizeof(float4)))
-
-/* What the first pass notes of a slot; NO_SLOT where no record can be. */
-#define NO_SLOT		0xFF
-
-typedef struct SlotNote
-{
-	uint8		state;
-	uint8		level;
-} SlotNote;
-
-/* What the first pass notes of a page, besides its kind. */
-#define PAGE_NEW	0			/* never written: legal, a crash leaves such */
-#define PAGE_BAD	0xFF		/* not to be looked into */
-
-typedef struct HeapRef
-{
-	ItemPointerData tid;
-	uint16		slot;
-	BlockNumber blk;
-} HeapRef;
-
-typedef struct Check
-{
-	Relation	heap;
-	Relation	index;
-	BufferAccessStrategy strategy;
-	BlockNumber nblocks;
-	HnswMetaPage meta;
-	HnswLayout	lay;
-	char	   *page;			/* copy of the page being looked at */
-
-	/* hnsw_check only */
-	ReturnSetInfo *out;
-	uint8	   *kinds;			/* of each block */
-	SlotNote   *slots;			/* of each block's per_page slots */
-	uint64	   *chained;		/* blocks that are in an overflow chain */
-	uint64	   *reached;		/* slots the walk has met */
-	char	   *other;			/* copy of an overflow page */
-	HeapRef    *refs;			/* heap TIDs of live nodes */
-	Size		nrefs;
-	Size		maxrefs;
-	uint64	   *stack;			/* slots the walk has still to look at */
-	Size		nstack;
-	Size		maxstack;
-} Check;
+#define PAGE_NEW 0 /* never written: legal, a crash leaves such */
 
 /* ---- opening, closing, reading ---- */
 
@@ -93,14 +33,14 @@ typedef struct Check
  * Open an hnsw index for inspection, with AccessShareLock on its table and on
  * it.  Errors: not an hnsw index, no right to read the table.
  */
-static void
-open_index(Check *c, Oid relid)
+void
+HnswInspectOpen(HnswInspect *x, Oid relid)
 {
-	char		kind = get_rel_relkind(relid);
-	char	   *name = get_rel_name(relid);
-	Oid			heapid;
+	char kind = get_rel_relkind(relid);
+	char *name = get_rel_name(relid);
+	Oid heapid;
 
-	memset(c, 0, sizeof(*c));
+	memset(x, 0, sizeof(*x));
 	if (kind == '\0' || name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -117,37 +57,37 @@ open_index(Check *c, Oid relid)
 
 	/* the table's lock comes before the index's */
 	heapid = IndexGetRelation(relid, false);
-	c->heap = table_open(heapid, AccessShareLock);
+	x->heap = table_open(heapid, AccessShareLock);
 	if (pg_class_aclcheck(heapid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		!CompatOwnsRelation(heapid, GetUserId()))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(c->heap));
-	c->index = index_open(relid, AccessShareLock);
-	if (c->index->rd_indam->ambuild != hnswbuild)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(x->heap));
+	x->index = index_open(relid, AccessShareLock);
+	if (x->index->rd_indam->ambuild != hnswbuild)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an hnsw index", name)));
-	if (RELATION_IS_OTHER_TEMP(c->index))
+	if (RELATION_IS_OTHER_TEMP(x->index))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot access temporary indexes of other sessions")));
 
-	c->strategy = GetAccessStrategy(BAS_BULKREAD);
-	c->nblocks = RelationGetNumberOfBlocks(c->index);
-	c->page = palloc(BLCKSZ);
+	x->strategy = GetAccessStrategy(BAS_BULKREAD);
+	x->nblocks = RelationGetNumberOfBlocks(x->index);
+	x->page = palloc(BLCKSZ);
 }
 
-static void
-close_index(Check *c)
+void
+HnswInspectClose(HnswInspect *x)
 {
-	index_close(c->index, AccessShareLock);
-	table_close(c->heap, AccessShareLock);
+	index_close(x->index, AccessShareLock);
+	table_close(x->heap, AccessShareLock);
 }
 
-/* Copy a page that exists. */
-static void
-read_page(Check *c, BlockNumber blk, char *page, BufferAccessStrategy strategy)
+/* Copy a page that exists to "page". */
+void
+HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page, BufferAccessStrategy strategy)
 {
-	Buffer		buf = ReadBufferExtended(c->index, MAIN_FORKNUM, blk, RBM_NORMAL, strategy);
+	Buffer buf = ReadBufferExtended(x->index, MAIN_FORKNUM, blk, RBM_NORMAL, strategy);
 
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	memcpy(page, BufferGetPage(buf), BLCKSZ);
@@ -155,35 +95,29 @@ read_page(Check *c, BlockNumber blk, char *page, BufferAccessStrategy strategy)
 }
 
 static inline HnswRecord *
-record_at(Check *c, uint16 slot)
+record_at(HnswInspect *x, uint16 slot)
 {
-	return (HnswRecord *) (c->page + HnswSlotOffset(&c->lay, slot));
-}
-
-static inline bool
-is_node_page(uint8 kind)
-{
-	return kind == HNSW_PAGE_NODE || kind == HNSW_PAGE_UPPER;
+	return (HnswRecord *) (x->page + HnswSlotOffset(&x->lay, slot));
 }
 
 /* ---- hnsw_info ---- */
 
 typedef struct Info
 {
-	int64		live;
-	int64		dead;
-	int64		free_slots;
-	int64		heap_tids;
-	int64		links;
-	int64		pages[HNSW_PAGE_FREE + 1];	/* [0]: new pages */
+	int64 live;
+	int64 dead;
+	int64 free_slots;
+	int64 heap_tids;
+	int64 links;
+	int64 pages[HNSW_PAGE_FREE + 1]; /* [0]: new pages */
 } Info;
 
 static void
-count_page(Check *c, Info *info)
+count_page(HnswInspect *x, Info *info)
 {
-	HnswPageHeader *header = HnswPageGetHeader(c->page);
+	HnswPageHeader *header = HnswPageGetHeader(x->page);
 
-	if (PageIsNew((Page) c->page))
+	if (PageIsNew((Page) x->page))
 	{
 		info->pages[PAGE_NEW]++;
 		return;
@@ -192,12 +126,12 @@ count_page(Check *c, Info *info)
 		return;
 	info->pages[header->kind]++;
 	if (header->kind == HNSW_PAGE_OVERFLOW)
-		info->heap_tids += Min(HnswPageGetOverflow(c->page)->ntids, HNSW_OVERFLOW_TIDS);
+		info->heap_tids += Min(HnswPageGetOverflow(x->page)->ntids, HNSW_OVERFLOW_TIDS);
 	if (header->kind != HNSW_PAGE_NODE)
 		return;
-	for (int slot = 0; slot < c->lay.per_page; slot++)
+	for (int slot = 0; slot < x->lay.per_page; slot++)
 	{
-		HnswRecord *rec = record_at(c, slot);
+		HnswRecord *rec = record_at(x, slot);
 
 		if (slot >= header->nslots || rec->state == HNSW_FREE)
 			info->free_slots++;
@@ -232,8 +166,8 @@ static char *
 own_text(const HnswLayout *lay)
 {
 	return psprintf("%s%s",
-					lay->own == HNSW_OWN_FP32 ? "fp32" :
-					lay->own == HNSW_OWN_FP16 ? "fp16" : "int8",
+					lay->own == HNSW_OWN_FP32 ? "fp32" : lay->own == HNSW_OWN_FP16 ? "fp16"
+																				   : "int8",
 					lay->own_side ? ", side pages" : "");
 }
 
@@ -261,43 +195,43 @@ metric_text(HnswMetric metric)
 Datum
 vectorx_hnsw_info(PG_FUNCTION_ARGS)
 {
-	Check		c;
-	Info		info;
-	HnswLayout *lay = &c.lay;
-	TupleDesc	desc;
-	Datum		values[22];
-	bool		nulls[22] = {false};
-	int			n = 0;
+	HnswInspect x;
+	Info info;
+	HnswLayout *lay = &x.lay;
+	TupleDesc desc;
+	Datum values[22];
+	bool nulls[22] = { false };
+	int n = 0;
 	ItemPointerData entry;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
 		desc->natts != lengthof(values))
 		elog(ERROR, "hnsw_info must return a row of %d columns", (int) lengthof(values));
 
-	open_index(&c, PG_GETARG_OID(0));
-	if (c.nblocks == 0)
+	HnswInspectOpen(&x, PG_GETARG_OID(0));
+	if (x.nblocks == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has no metapage", RelationGetRelationName(c.index)),
+				 errmsg("index \"%s\" has no metapage", RelationGetRelationName(x.index)),
 				 errhint("REINDEX the index.")));
-	read_page(&c, HNSW_META_BLOCK, c.page, NULL);
-	HnswCheckMeta(c.index, (Page) c.page);
-	c.meta = *HnswPageGetMeta(c.page);
-	(void) HnswLayoutFromMeta(&c.meta, lay);
+	HnswInspectRead(&x, HNSW_META_BLOCK, x.page, NULL);
+	HnswCheckMeta(x.index, (Page) x.page);
+	x.meta = *HnswPageGetMeta(x.page);
+	(void) HnswLayoutFromMeta(&x.meta, lay);
 
 	memset(&info, 0, sizeof(info));
-	for (BlockNumber blk = 0; blk < c.nblocks; blk++)
+	for (BlockNumber blk = 0; blk < x.nblocks; blk++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		read_page(&c, blk, c.page, c.strategy);
-		count_page(&c, &info);
+		HnswInspectRead(&x, blk, x.page, x.strategy);
+		count_page(&x, &info);
 	}
 
 	values[n++] = Int32GetDatum(lay->dim);
 	values[n++] = CStringGetTextDatum(metric_text(lay->metric));
 	values[n++] = Int32GetDatum(lay->m);
 	values[n++] = Int32GetDatum(lay->ef_construction);
-	values[n++] = Int32GetDatum(HnswTidIsSet(&c.meta.entry) ? c.meta.entry_level + 1 : 0);
+	values[n++] = Int32GetDatum(HnswTidIsSet(&x.meta.entry) ? x.meta.entry_level + 1 : 0);
 	values[n++] = Int64GetDatum(info.live);
 	values[n++] = Int64GetDatum(info.dead);
 	values[n++] = Int64GetDatum(info.free_slots);
@@ -314,794 +248,14 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	values[n++] = Float8GetDatum(info.live > 0 ? (double) info.links / info.live : 0);
 	values[n++] = CStringGetTextDatum(sketch_text(lay));
 	values[n++] = CStringGetTextDatum(own_text(lay));
-	if (HnswTidIsSet(&c.meta.entry))
-		ItemPointerSet(&entry, HnswLinkBlock(&c.meta.entry),
-					   ItemPointerGetOffsetNumberNoCheck(&c.meta.entry) + 1);
+	if (HnswTidIsSet(&x.meta.entry))
+		ItemPointerSet(&entry, HnswLinkBlock(&x.meta.entry),
+					   ItemPointerGetOffsetNumberNoCheck(&x.meta.entry) + 1);
 	else
 		nulls[n] = true;
 	values[n++] = PointerGetDatum(&entry);
 	Assert(n == lengthof(values));
 
-	close_index(&c);
+	HnswInspectClose(&x);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
-}
-
-/* ---- hnsw_check: reporting ---- */
-
-#define NO_BLOCK	(-1)
-#define NO_POS		(-1)
-
-static void
-problem(Check *c, int64 blk, int slot, const char *fmt,...) pg_attribute_printf(4, 5);
-
-/* One row of the result; blk and slot may be NO_BLOCK and NO_POS. */
-static void
-problem(Check *c, int64 blk, int slot, const char *fmt,...)
-{
-	Datum		values[3];
-	bool		nulls[3] = {blk < 0, slot < 0, false};
-	char		text[256];
-	va_list		args;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	values[0] = Int64GetDatum(blk);
-	values[1] = Int32GetDatum(slot);
-	values[2] = CStringGetTextDatum(text);
-	tuplestore_putvalues(c->out->setResult, c->out->setDesc, values, nulls);
-	pfree(DatumGetPointer(values[2]));
-}
-
-/* ---- hnsw_check: bitmaps and look-ups ---- */
-
-static uint64 *
-make_bits(uint64 n)
-{
-	return MemoryContextAllocExtended(CurrentMemoryContext, (n / 64 + 1) * sizeof(uint64),
-									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-}
-
-static inline bool
-get_bit(const uint64 *bits, uint64 i)
-{
-	return (bits[i / 64] >> (i % 64)) & 1;
-}
-
-/* Set a bit; true if it was set. */
-static inline bool
-set_bit(uint64 *bits, uint64 i)
-{
-	bool		was = get_bit(bits, i);
-
-	bits[i / 64] |= UINT64CONST(1) << (i % 64);
-	return was;
-}
-
-static inline uint64
-slot_id(Check *c, BlockNumber blk, uint16 slot)
-{
-	return (uint64) blk * c->lay.per_page + slot;
-}
-
-/* What the first pass saw of a slot; state NO_SLOT when there is none. */
-static SlotNote
-note_of(Check *c, BlockNumber blk, uint16 slot)
-{
-	SlotNote	none = {NO_SLOT, 0};
-
-	if (blk >= c->nblocks || slot >= c->lay.per_page)
-		return none;
-	return c->slots[slot_id(c, blk, slot)];
-}
-
-/* ---- hnsw_check: metapage and centre ---- */
-
-/* False when nothing else can be read by it. */
-static bool
-check_meta(Check *c)
-{
-	HnswPageHeader *header = HnswPageGetHeader(c->page);
-	HnswMetaPage *meta = &c->meta;
-
-	if (c->nblocks == 0)
-	{
-		problem(c, NO_BLOCK, NO_POS, "the index has no pages");
-		return false;
-	}
-	read_page(c, HNSW_META_BLOCK, c->page, NULL);
-	*meta = *HnswPageGetMeta(c->page);
-	if (PageIsNew((Page) c->page) || header->kind != HNSW_PAGE_META ||
-		header->magic != HNSW_MAGIC || meta->magic != HNSW_MAGIC)
-	{
-		problem(c, HNSW_META_BLOCK, NO_POS, "not a metapage");
-		return false;
-	}
-	if (meta->version != HNSW_VERSION)
-	{
-		problem(c, HNSW_META_BLOCK, NO_POS, "format version %u is not %u",
-				meta->version, HNSW_VERSION);
-		return false;
-	}
-	if (!HnswLayoutFromMeta(meta, &c->lay))
-	{
-		problem(c, HNSW_META_BLOCK, NO_POS, "the metapage describes no possible layout");
-		return false;
-	}
-	if (meta->dim != TupleDescAttr(RelationGetDescr(c->index), 0)->atttypmod)
-		problem(c, HNSW_META_BLOCK, NO_POS, "%u dimensions, but the column has %d",
-				meta->dim, TupleDescAttr(RelationGetDescr(c->index), 0)->atttypmod);
-	if (meta->ncentre != 0 &&
-		meta->ncentre != (meta->dim + CENTRE_PER_PAGE - 1) / CENTRE_PER_PAGE)
-	{
-		problem(c, HNSW_META_BLOCK, NO_POS, "%u centre pages do not fit %u dimensions",
-				meta->ncentre, meta->dim);
-		return false;
-	}
-	if (meta->ncentre >= c->nblocks)
-	{
-		problem(c, HNSW_META_BLOCK, NO_POS, "%u centre pages in an index of %u pages",
-				meta->ncentre, c->nblocks);
-		return false;
-	}
-	if (meta->entry_level > HNSW_MAX_LEVEL)
-		problem(c, HNSW_META_BLOCK, NO_POS, "entry level %u is above %d",
-				meta->entry_level, HNSW_MAX_LEVEL);
-	if (meta->centre_set > 1)
-		problem(c, HNSW_META_BLOCK, NO_POS, "centre_set is %u", meta->centre_set);
-	return true;
-}
-
-static void
-check_centre(Check *c, BlockNumber blk)
-{
-	int			from = (blk - HNSW_META_BLOCK - 1) * CENTRE_PER_PAGE;
-	int			n = Min(CENTRE_PER_PAGE, c->lay.dim - from);
-	const float *x = (const float *) HnswPageGetData(c->page);
-
-	for (int i = 0; i < n; i++)
-		if (!isfinite(x[i]))
-		{
-			problem(c, blk, NO_POS, "element %d of the centre is not finite", from + i);
-			return;
-		}
-}
-
-/* Root and entry point, once the slots are known. */
-static void
-check_entry(Check *c)
-{
-	HnswCandidate at;
-	SlotNote	note;
-	bool		entry = HnswTidIsSet(&c->meta.entry);
-	bool		root = HnswTidIsSet(&c->meta.root);
-
-	if (entry != root)
-		problem(c, HNSW_META_BLOCK, NO_POS, "%s is set and %s is not",
-				entry ? "the entry point" : "the root", entry ? "the root" : "the entry point");
-	if (root)
-	{
-		HnswTidGet(&c->meta.root, &at);
-		note = note_of(c, at.blk, at.slot);
-		if (note.state == NO_SLOT || note.state == HNSW_FREE || note.level != 0)
-			problem(c, HNSW_META_BLOCK, NO_POS, "the root, block %u slot %u, is not a record of level 0",
-					at.blk, at.slot);
-	}
-	if (entry)
-	{
-		HnswTidGet(&c->meta.entry, &at);
-		note = note_of(c, at.blk, at.slot);
-		if (note.state == NO_SLOT || note.state == HNSW_FREE ||
-			note.level != c->meta.entry_level)
-			problem(c, HNSW_META_BLOCK, NO_POS, "the entry point, block %u slot %u, is not a record of level %u",
-					at.blk, at.slot, c->meta.entry_level);
-	}
-}
-
-/* ---- hnsw_check: first pass, pages and slots ---- */
-
-/* Least pd_lower of the page in hand: full page images leave out the rest. */
-static Size
-least_lower(Check *c, const HnswPageHeader *header)
-{
-	switch (header->kind)
-	{
-		case HNSW_PAGE_META:
-			return HNSW_PAGE_DATA + sizeof(HnswMetaPage);
-		case HNSW_PAGE_CENTRE:
-		case HNSW_PAGE_SIDE:
-			return BLCKSZ;
-		case HNSW_PAGE_NODE:
-		case HNSW_PAGE_UPPER:
-			return HNSW_PAGE_DATA + (Size) header->nslots * c->lay.rec_size;
-		case HNSW_PAGE_OVERFLOW:
-			return HNSW_PAGE_DATA + sizeof(HnswOverflow) +
-				HnswPageGetOverflow(c->page)->ntids * sizeof(ItemPointerData);
-		default:
-			return HNSW_PAGE_DATA;
-	}
-}
-
-/*
- * The page's kind, or PAGE_NEW, or PAGE_BAD when it is not to be looked into
- * (reported).
- */
-static uint8
-check_page(Check *c, BlockNumber blk)
-{
-	PageHeader	core = (PageHeader) c->page;
-	HnswPageHeader *header = HnswPageGetHeader(c->page);
-	bool		fixed = blk <= c->meta.ncentre;
-
-	if (PageIsNew((Page) c->page))
-	{
-		if (!fixed)
-			return PAGE_NEW;
-		problem(c, blk, NO_POS, "the page is not initialised");
-		return PAGE_BAD;
-	}
-	if (header->magic != HNSW_MAGIC)
-	{
-		problem(c, blk, NO_POS, "not a page of an hnsw index");
-		return PAGE_BAD;
-	}
-	if (header->kind < HNSW_PAGE_META || header->kind > HNSW_PAGE_FREE)
-	{
-		problem(c, blk, NO_POS, "page kind %u is not known", header->kind);
-		return PAGE_BAD;
-	}
-	if (fixed != (header->kind == HNSW_PAGE_META || header->kind == HNSW_PAGE_CENTRE) ||
-		(header->kind == HNSW_PAGE_META) != (blk == HNSW_META_BLOCK))
-	{
-		problem(c, blk, NO_POS, "page kind %u is out of place", header->kind);
-		return PAGE_BAD;
-	}
-	if (is_node_page(header->kind) && header->nslots > c->lay.per_page)
-	{
-		problem(c, blk, NO_POS, "%u slots on a page that has room for %d",
-				header->nslots, c->lay.per_page);
-		return PAGE_BAD;
-	}
-	if (header->kind == HNSW_PAGE_OVERFLOW &&
-		HnswPageGetOverflow(c->page)->ntids > HNSW_OVERFLOW_TIDS)
-	{
-		problem(c, blk, NO_POS, "%u heap TIDs on an overflow page that has room for %d",
-				HnswPageGetOverflow(c->page)->ntids, (int) HNSW_OVERFLOW_TIDS);
-		return PAGE_BAD;
-	}
-	if (header->kind == HNSW_PAGE_SIDE &&
-		(header->nslots < 1 || header->nslots > c->lay.side_pages ||
-		 blk <= header->nslots + c->meta.ncentre))
-	{
-		problem(c, blk, NO_POS, "a side page at position %u behind its node page, which has %d",
-				header->nslots, c->lay.side_pages);
-		return PAGE_BAD;
-	}
-	if (core->pd_lower < least_lower(c, header) || core->pd_lower > core->pd_upper ||
-		core->pd_upper > core->pd_special || core->pd_special > BLCKSZ)
-		problem(c, blk, NO_POS, "the page's bounds are wrong: lower %u, upper %u, special %u",
-				core->pd_lower, core->pd_upper, core->pd_special);
-	return header->kind;
-}
-
-/* Note states and levels of a node page's slots; report what cannot be. */
-static void
-check_slots(Check *c, BlockNumber blk, uint8 kind)
-{
-	HnswPageHeader *header = HnswPageGetHeader(c->page);
-
-	for (int slot = 0; slot < header->nslots; slot++)
-	{
-		HnswRecord *rec = record_at(c, slot);
-		SlotNote   *note = &c->slots[slot_id(c, blk, slot)];
-
-		if (rec->state > HNSW_DEAD)
-		{
-			problem(c, blk, slot, "state %u is not known", rec->state);
-			continue;
-		}
-		if (rec->state != HNSW_FREE &&
-			(rec->level > HNSW_MAX_LEVEL || (rec->level == 0) != (kind == HNSW_PAGE_NODE)))
-		{
-			problem(c, blk, slot, "a record of level %u on a page of %s", rec->level,
-					kind == HNSW_PAGE_NODE ? "level 0" : "higher levels");
-			continue;
-		}
-		if (rec->state != HNSW_FREE &&
-			(rec->nlinks > c->lay.fanout || rec->ntids > c->lay.max_tids))
-		{
-			problem(c, blk, slot, "%u links of at most %d, %u TIDs of at most %d",
-					rec->nlinks, c->lay.fanout, rec->ntids, c->lay.max_tids);
-			continue;
-		}
-		note->state = rec->state;
-		note->level = rec->level;
-	}
-}
-
-static void
-first_pass(Check *c)
-{
-	for (BlockNumber blk = 0; blk < c->nblocks; blk++)
-	{
-		uint8		kind;
-
-		CHECK_FOR_INTERRUPTS();
-		read_page(c, blk, c->page, c->strategy);
-		kind = check_page(c, blk);
-		c->kinds[blk] = kind;
-		if (kind == HNSW_PAGE_CENTRE && c->meta.centre_set)
-			check_centre(c, blk);
-		if (is_node_page(kind))
-			check_slots(c, blk, kind);
-	}
-}
-
-/* ---- hnsw_check: second pass, records ---- */
-
-static bool
-valid_heap_tid(const ItemPointerData *tid)
-{
-	return ItemPointerIsValid(tid) &&
-		ItemPointerGetBlockNumberNoCheck(tid) != InvalidBlockNumber &&
-		ItemPointerGetOffsetNumberNoCheck(tid) <= MaxOffsetNumber;
-}
-
-/* Note the heap TIDs of a live node, which is where they may stand only once. */
-static void
-add_heap_tids(Check *c, BlockNumber blk, int slot, const ItemPointerData *tids, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (!valid_heap_tid(&tids[i]))
-		{
-			problem(c, blk, slot, "heap TID %d, (%u,%u), is not valid", i,
-					ItemPointerGetBlockNumberNoCheck(&tids[i]),
-					ItemPointerGetOffsetNumberNoCheck(&tids[i]));
-			continue;
-		}
-		if (c->nrefs == c->maxrefs)
-		{
-			c->maxrefs *= 2;
-			c->refs = repalloc_huge(c->refs, c->maxrefs * sizeof(HeapRef));
-		}
-		c->refs[c->nrefs].tid = tids[i];
-		c->refs[c->nrefs].blk = blk;
-		c->refs[c->nrefs++].slot = slot;
-	}
-}
-
-/*
- * Follow a record's overflow chain; returns how many TIDs it has.  A page met
- * before ends it, so it ends.
- */
-static int64
-check_chain(Check *c, BlockNumber blk, int slot, BlockNumber next, bool live)
-{
-	ItemPointerData owner;
-	int64		n = 0;
-
-	ItemPointerSet(&owner, blk, slot);
-	while (next != InvalidBlockNumber)
-	{
-		HnswOverflow *o;
-
-		CHECK_FOR_INTERRUPTS();
-		if (next >= c->nblocks || c->kinds[next] != HNSW_PAGE_OVERFLOW)
-		{
-			problem(c, blk, slot, "its overflow chain leads to block %u, which is no overflow page", next);
-			break;
-		}
-		if (set_bit(c->chained, next))
-		{
-			problem(c, blk, slot, "overflow page %u is in two chains, or in one twice", next);
-			break;
-		}
-		read_page(c, next, c->other, NULL);
-		o = HnswPageGetOverflow(c->other);
-		if (HnswPageGetHeader(c->other)->kind != HNSW_PAGE_OVERFLOW ||
-			o->ntids > HNSW_OVERFLOW_TIDS)
-		{
-			problem(c, next, NO_POS, "the overflow page has changed while it was checked");
-			break;
-		}
-		if (!HnswTidEqual(&o->owner, &owner))
-			problem(c, next, NO_POS, "the overflow page says it belongs to block %u slot %u, but is in the chain of block %u slot %d",
-					ItemPointerGetBlockNumberNoCheck(&o->owner),
-					ItemPointerGetOffsetNumberNoCheck(&o->owner), blk, slot);
-		if (live)
-			add_heap_tids(c, blk, slot, HnswOverflowTids(o), o->ntids);
-		n += o->ntids;
-		next = o->next;
-	}
-	return n;
-}
-
-/* Heap TIDs of a record of level 0, or links down of a higher one. */
-static void
-check_tids(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
-{
-	const ItemPointerData *tids = HnswNodeTids(&c->lay, (const char *) rec);
-	HnswCandidate at;
-	SlotNote	note;
-	int64		n;
-
-	if (rec->level == 0)
-	{
-		bool		live = rec->state == HNSW_LIVE;
-
-		if (live)
-			add_heap_tids(c, blk, slot, tids, rec->ntids);
-		n = rec->ntids + check_chain(c, blk, slot, rec->overflow, live);
-		if (live && n == 0)
-			problem(c, blk, slot, "a live node without heap TIDs");
-		if (!live && n > 0)
-			problem(c, blk, slot, "a dead node with " INT64_FORMAT " heap TIDs", n);
-		return;
-	}
-
-	if (rec->overflow != InvalidBlockNumber)
-		problem(c, blk, slot, "a record of level %u has an overflow chain", rec->level);
-	if (rec->ntids != 2)
-	{
-		problem(c, blk, slot, "a record of level %u has %u links down", rec->level, rec->ntids);
-		return;
-	}
-	/* where a dead record leads may have been freed before it */
-	if (rec->state == HNSW_DEAD)
-		return;
-	HnswTidGet(&tids[0], &at);
-	note = note_of(c, at.blk, at.slot);
-	if (note.state == NO_SLOT || note.state == HNSW_FREE || note.level != rec->level - 1)
-		problem(c, blk, slot, "its link down, block %u slot %u, is not a record of level %d",
-				at.blk, at.slot, rec->level - 1);
-	HnswTidGet(&tids[1], &at);
-	note = note_of(c, at.blk, at.slot);
-	if (note.state == NO_SLOT || note.state == HNSW_FREE || note.level != 0)
-		problem(c, blk, slot, "its node, block %u slot %u, is not a record of level 0",
-				at.blk, at.slot);
-}
-
-/* The own vector, as far as it stands in the record. */
-static void
-check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
-{
-	const char *own = (const char *) rec + c->lay.off_own;
-
-	if (!isfinite(rec->scale) || !isfinite(rec->offset) ||
-		!isfinite(rec->norm2) || rec->norm2 < 0)
-		problem(c, blk, slot, "the vector's scale %g, offset %g or squared norm %g is wrong",
-				rec->scale, rec->offset, rec->norm2);
-	if (c->lay.own_side || c->lay.own == HNSW_OWN_INT8)
-		return;
-	for (int i = 0; i < c->lay.dim; i++)
-	{
-		bool		finite;
-
-		if (c->lay.own == HNSW_OWN_FP32)
-		{
-			float		x;
-
-			memcpy(&x, own + i * sizeof(x), sizeof(x));
-			finite = isfinite(x);
-		}
-		else
-		{
-			uint16		x;
-
-			memcpy(&x, own + i * sizeof(x), sizeof(x));
-			finite = (x & 0x7C00) != 0x7C00;
-		}
-		if (!finite)
-		{
-			problem(c, blk, slot, "element %d of the vector is not finite", i);
-			return;
-		}
-	}
-}
-
-/* One number of a link: bf16 when two bytes wide, float when four. */
-static bool
-finite_at(const char *at, int width)
-{
-	if (width == 2)
-	{
-		uint16		v;
-
-		memcpy(&v, at, sizeof(v));
-		return (v & 0x7F80) != 0x7F80;
-	}
-	else
-	{
-		float		v;
-
-		memcpy(&v, at, sizeof(v));
-		return isfinite(v);
-	}
-}
-
-static void
-check_link(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, int pos)
-{
-	const HnswLayout *lay = &c->lay;
-	const char *node = (const char *) rec;
-	const ItemPointerData *link = &HnswNodeLinks(lay, node)[pos];
-	BlockNumber tblk = HnswLinkBlock(link);
-	uint16		tslot = HnswLinkSlot(link);
-	uint16		flags = HnswLinkFlags(link);
-	SlotNote	note = note_of(c, tblk, tslot);
-
-	if (flags & ~(HNSW_LINK_PRUNED | HNSW_LINK_TREE))
-		problem(c, blk, slot, "link %d has flags 0x%04x", pos, flags);
-	if (tblk >= c->nblocks || tslot >= lay->per_page)
-		problem(c, blk, slot, "link %d leads to block %u slot %u, which cannot be",
-				pos, tblk, tslot);
-	else if (rec->state == HNSW_LIVE)
-	{
-		/* what a dead record leads to may have been freed before it */
-		if (note.state == NO_SLOT)
-			problem(c, blk, slot, "link %d leads to block %u slot %u, where no record is",
-					pos, tblk, tslot);
-		else if (note.state == HNSW_FREE)
-			problem(c, blk, slot, "link %d leads to block %u slot %u, which is free",
-					pos, tblk, tslot);
-		else if (note.level != rec->level)
-			problem(c, blk, slot, "link %d leads from level %u to level %u",
-					pos, rec->level, note.level);
-		if (tblk == blk && tslot == slot)
-			problem(c, blk, slot, "link %d leads to the node itself", pos);
-		for (int i = 0; i < pos; i++)
-		{
-			const ItemPointerData *earlier = &HnswNodeLinks(lay, node)[i];
-
-			if (HnswLinkBlock(earlier) == tblk && HnswLinkSlot(earlier) == tslot)
-			{
-				problem(c, blk, slot, "links %d and %d both lead to block %u slot %u",
-						i, pos, tblk, tslot);
-				break;
-			}
-		}
-	}
-
-	if (!finite_at(node + lay->off_edges + pos * sizeof(uint16), sizeof(uint16)))
-		problem(c, blk, slot, "the length of link %d is not finite", pos);
-	if (lay->factor_width > 0 &&
-		(!finite_at(node + lay->off_a + pos * lay->factor_width, lay->factor_width) ||
-		 !finite_at(node + lay->off_b + pos * lay->factor_width, lay->factor_width)))
-		problem(c, blk, slot, "the factors of link %d are not finite", pos);
-}
-
-/* Side pages behind a node page. */
-static void
-check_side(Check *c, BlockNumber blk)
-{
-	for (int i = 1; i <= c->lay.side_pages; i++)
-	{
-		if (blk + i >= c->nblocks || c->kinds[blk + i] != HNSW_PAGE_SIDE)
-		{
-			problem(c, blk, NO_POS, "side page %d is missing", i);
-			continue;
-		}
-		read_page(c, blk + i, c->other, c->strategy);
-		if (HnswPageGetHeader(c->other)->nslots != i)
-			problem(c, blk + i, NO_POS, "side page %d of block %u says it is number %u",
-					i, blk, HnswPageGetHeader(c->other)->nslots);
-	}
-}
-
-static void
-second_pass(Check *c)
-{
-	for (BlockNumber blk = 0; blk < c->nblocks; blk++)
-	{
-		HnswPageHeader *header = HnswPageGetHeader(c->page);
-		bool		used = false;
-
-		if (!is_node_page(c->kinds[blk]))
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		read_page(c, blk, c->page, c->strategy);
-		for (int slot = 0; slot < Min(header->nslots, c->lay.per_page); slot++)
-		{
-			const HnswRecord *rec = record_at(c, slot);
-			SlotNote	note = note_of(c, blk, slot);
-
-			/* reported already, or changed since */
-			if (note.state == NO_SLOT || note.state != rec->state ||
-				note.level != rec->level || rec->state == HNSW_FREE)
-				continue;
-			if (rec->nlinks > c->lay.fanout || rec->ntids > c->lay.max_tids)
-				continue;
-			used = true;
-			check_own(c, blk, slot, rec);
-			check_tids(c, blk, slot, rec);
-			for (int pos = 0; pos < rec->nlinks; pos++)
-				check_link(c, blk, slot, rec, pos);
-		}
-		if (used)
-			check_side(c, blk);
-	}
-	for (BlockNumber blk = 0; blk < c->nblocks; blk++)
-		if (c->kinds[blk] == HNSW_PAGE_OVERFLOW && !get_bit(c->chained, blk))
-			problem(c, blk, NO_POS, "the overflow page is in no chain");
-}
-
-static int
-cmp_ref(const void *a, const void *b)
-{
-	return ItemPointerCompare((ItemPointer) &((const HeapRef *) a)->tid,
-							  (ItemPointer) &((const HeapRef *) b)->tid);
-}
-
-static void
-check_duplicates(Check *c)
-{
-	qsort(c->refs, c->nrefs, sizeof(HeapRef), cmp_ref);
-	for (Size i = 1; i < c->nrefs; i++)
-	{
-		const HeapRef *a = &c->refs[i - 1];
-		const HeapRef *b = &c->refs[i];
-
-		CHECK_FOR_INTERRUPTS();
-		if (cmp_ref(a, b) == 0)
-			problem(c, b->blk, b->slot, "heap TID (%u,%u) stands in block %u slot %u, too",
-					ItemPointerGetBlockNumberNoCheck(&b->tid),
-					ItemPointerGetOffsetNumberNoCheck(&b->tid), a->blk, a->slot);
-	}
-}
-
-/* ---- hnsw_check: reachability ---- */
-
-/* Let the walk come to a record of level 0, if there is one. */
-static void
-push_slot(Check *c, BlockNumber blk, uint16 slot)
-{
-	SlotNote	note = note_of(c, blk, slot);
-
-	if (note.state == NO_SLOT || note.state == HNSW_FREE || note.level != 0 ||
-		set_bit(c->reached, slot_id(c, blk, slot)))
-		return;
-	if (c->nstack == c->maxstack)
-	{
-		c->maxstack *= 2;
-		c->stack = repalloc_huge(c->stack, c->maxstack * sizeof(uint64));
-	}
-	c->stack[c->nstack++] = slot_id(c, blk, slot);
-}
-
-/* Walk level 0 from what is on the stack, over the links that have "flags". */
-static void
-walk(Check *c, uint16 flags)
-{
-	while (c->nstack > 0)
-	{
-		uint64		id = c->stack[--c->nstack];
-		BlockNumber blk = id / c->lay.per_page;
-		uint16		slot = id % c->lay.per_page;
-		HnswRecord *rec;
-
-		CHECK_FOR_INTERRUPTS();
-		read_page(c, blk, c->page, NULL);
-		if (HnswPageGetHeader(c->page)->kind != HNSW_PAGE_NODE)
-			continue;
-		rec = record_at(c, slot);
-		for (int i = 0; i < Min(rec->nlinks, c->lay.fanout); i++)
-		{
-			const ItemPointerData *link = &HnswNodeLinks(&c->lay, (char *) rec)[i];
-
-			if ((HnswLinkFlags(link) & flags) == flags)
-				push_slot(c, HnswLinkBlock(link), HnswLinkSlot(link));
-		}
-	}
-}
-
-/* Report the live nodes the walk has not come to. */
-static int64
-report_unreached(Check *c, const char *what)
-{
-	int64		n = 0;
-
-	for (BlockNumber blk = 0; blk < c->nblocks; blk++)
-	{
-		if (c->kinds[blk] != HNSW_PAGE_NODE)
-			continue;
-		for (int slot = 0; slot < c->lay.per_page; slot++)
-		{
-			uint64		id = slot_id(c, blk, slot);
-
-			if (c->slots[id].state != HNSW_LIVE || get_bit(c->reached, id))
-				continue;
-			problem(c, blk, slot, "%s", what);
-			n++;
-		}
-	}
-	return n;
-}
-
-/*
- * Every live node must be reachable from the root over tree links alone, and
- * then it is over all links; these are walked only to tell what is worse.
- */
-static void
-check_reachable(Check *c)
-{
-	HnswCandidate at;
-
-	if (HnswTidIsSet(&c->meta.root))
-	{
-		HnswTidGet(&c->meta.root, &at);
-		push_slot(c, at.blk, at.slot);
-		walk(c, HNSW_LINK_TREE);
-	}
-	if (report_unreached(c, "a live node is not reachable over tree links") == 0)
-		return;
-
-	memset(c->reached, 0, ((uint64) c->nblocks * c->lay.per_page / 64 + 1) * sizeof(uint64));
-	if (HnswTidIsSet(&c->meta.root))
-	{
-		HnswTidGet(&c->meta.root, &at);
-		push_slot(c, at.blk, at.slot);
-	}
-	if (HnswTidIsSet(&c->meta.entry))
-	{
-		HnswTidGet(&c->meta.entry, &at);
-		if (note_of(c, at.blk, at.slot).level > 0)
-		{
-			ItemPointerData down;
-
-			read_page(c, at.blk, c->page, NULL);
-			down = HnswNodeTids(&c->lay, (char *) record_at(c, at.slot))[1];
-			HnswTidGet(&down, &at);
-		}
-		push_slot(c, at.blk, at.slot);
-	}
-	walk(c, 0);
-	(void) report_unreached(c, "a live node is not reachable at all");
-}
-
-/*
- * hnsw_check(index regclass): one row for each violated invariant.
- */
-Datum
-vectorx_hnsw_check(PG_FUNCTION_ARGS)
-{
-	Check		c;
-	Oid			relid = PG_GETARG_OID(0);
-	bool		locked;
-
-	open_index(&c, relid);
-	InitMaterializedSRF(fcinfo, 0);
-	c.out = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	/* the lock inserts hold in share mode; see the head of this file */
-	locked = !RecoveryInProgress();
-	if (locked)
-		LockPage(c.index, HNSW_META_BLOCK, ExclusiveLock);
-	c.nblocks = RelationGetNumberOfBlocks(c.index);
-
-	if (check_meta(&c))
-	{
-		Size		nslots = (Size) c.nblocks * c.lay.per_page;
-
-		c.other = palloc(BLCKSZ);
-		c.kinds = palloc_extended(c.nblocks, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-		c.slots = palloc_extended(nslots * sizeof(SlotNote), MCXT_ALLOC_HUGE);
-		memset(c.slots, NO_SLOT, nslots * sizeof(SlotNote));
-		c.chained = make_bits(c.nblocks);
-		c.reached = make_bits(nslots);
-		c.maxrefs = c.maxstack = 1024;
-		c.refs = palloc(c.maxrefs * sizeof(HeapRef));
-		c.stack = palloc(c.maxstack * sizeof(uint64));
-
-		first_pass(&c);
-		check_entry(&c);
-		second_pass(&c);
-		check_duplicates(&c);
-		check_reachable(&c);
-	}
-
-	if (locked)
-		UnlockPage(c.index, HNSW_META_BLOCK, ExclusiveLock);
-	close_index(&c);
-	PG_RETURN_NULL();
 }

@@ -228,6 +228,30 @@ HnswLinkEdge(HnswGraph *g, const char *node, int pos)
 }
 
 /*
+ * How far rounding (of the query's table, and of bf16 factors) may have moved
+ * a neighbour's estimate.  The error that comes with the code itself shrinks
+ * with the distances; this one does not, and drowns the estimates where many
+ * nodes are much nearer to each other than to the centre.
+ */
+float
+HnswLinkNoise(HnswGraph *g, const HnswQuery *q, const char *node, int pos,
+			  float base, float est)
+{
+	const HnswLayout *lay = &g->lay;
+
+	if (lay->factor_width == 4)
+		return fabsf(((const float *) (node + lay->off_b))[pos]) * q->noise;
+	if (lay->factor_width == 2)
+	{
+		float		a = bf16_to_float(((const uint16 *) (node + lay->off_a))[pos]);
+		float		b = bf16_to_float(((const uint16 *) (node + lay->off_b))[pos]);
+
+		return fabsf(b) * q->noise + (fabsf(a) + fabsf(est - base - a)) / 512;
+	}
+	return 0;
+}
+
+/*
  * Estimate the distances of a query to all neighbours of a node.  base is the
  * query's distance to the node itself.  est: HNSW_MAX_FANOUT floats;
  * masks[i]: which of links 32i..32i+31 have an estimate below bound.  Returns

@@ -85,6 +85,9 @@ HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist)
 	return e != NULL;
 }
 
+/* In a queued candidate's slot: its key is its distance, it has been visited. */
+#define EVALUATED	0x8000
+
 /* ---- visited marks ---- */
 
 static void
@@ -221,6 +224,7 @@ HnswResultInit(HnswGraph *g, HnswResult *res, int ef, bool keep_own)
 	}
 	res->ef = ef;
 	res->nfound = 0;
+	res->best = INFINITY;
 	res->keep_own = keep_own;
 }
 
@@ -259,6 +263,7 @@ add_result(HnswGraph *g, HnswResult *res, float dist, const char *node,
 	HnswFound  *f;
 
 	item.key = dist;
+	res->best = Min(res->best, dist);
 	if (res->nfound < res->ef)
 	{
 		int			i = res->nfound++;
@@ -328,57 +333,10 @@ wanted(const HnswResult *res, const char *node, int level)
 		(level > 0 && !res->keep_own);
 }
 
-/* Visit a node with sketches: its distance, then its neighbours' estimates. */
-static void
-visit(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
-	  BlockNumber blk, uint16 slot)
-{
-	HnswPin		pin;
-	char	   *node;
-	const HnswRecord *rec;
-	const char *own;
-	float		dist;
-	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
-	float	   *est = g->scratch->est;
-	int			nblocks;
-
-	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
-	node = HnswNodeAt(g, &pin, slot);
-	if (!usable(node, level))
-	{
-		HnswRelease(g, &pin);
-		return;
-	}
-	rec = (const HnswRecord *) node;
-	own = HnswNodeOwn(g, &pin, slot, node);
-	dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
-	if (unlikely(isnan(dist)))
-		HnswCorrupted(g, blk, slot, "the node's vector is not finite");
-	if (dist < result_bound(res) && wanted(res, node, level))
-		add_result(g, res, dist, node, own, blk, slot);
-
-	nblocks = HnswScoreLinks(g, q, node, dist, result_bound(res), est, masks);
-	for (int i = 0; i < nblocks; i++)
-	{
-		const ItemPointerData *links = HnswNodeLinks(&g->lay, node) + i * VX_BLOCK;
-		uint32		mask = masks[i];
-
-		while (mask != 0)
-		{
-			int			j = pg_rightmost_one_pos32(mask);
-			BlockNumber nblk = HnswLinkBlock(&links[j]);
-			uint16		nslot = HnswLinkSlot(&links[j]);
-
-			mask &= mask - 1;
-			check_target(g, nblk, nslot);
-			if (!is_visited(g, nblk, nslot))
-				push_candidate(g, est[i * VX_BLOCK + j], nblk, nslot);
-		}
-	}
-	HnswRelease(g, &pin);
-}
-
-/* Without sketches: read a node for its distance; queue it when near enough. */
+/*
+ * Read a node for its distance alone; queue it, marked, when near enough.  For
+ * indexes without sketches, and where sketches are of no use.
+ */
 static void
 evaluate(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 		 BlockNumber blk, uint16 slot)
@@ -405,11 +363,98 @@ evaluate(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	{
 		if (wanted(res, node, level))
 			add_result(g, res, dist, node, own, blk, slot);
-		push_candidate(g, dist, blk, slot);
+		push_candidate(g, dist, blk, slot | EVALUATED);
 	}
 	HnswRelease(g, &pin);
-	if (res->keep_own)
+	if (res->keep_own && g->lay.sketch == HNSW_SKETCH_NONE)
 		known_add(g, blk, slot, dist);
+}
+
+/*
+ * Visit a node with sketches: its distance (unless it was evaluated before),
+ * then its neighbours' estimates.
+ *
+ * HNSW would not look at the neighbours of a node that is no result.  We do,
+ * since it costs nothing more, but only as far as rounding cannot account for
+ * an estimate.  And where rounding exceeds the spread of the results, as in a
+ * cluster much tighter than its distance from the centre, estimates say
+ * nothing: the neighbours' own vectors are read, as HNSW would.
+ */
+static void
+visit(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+	  BlockNumber blk, uint16 slot, bool evaluated)
+{
+	HnswPin		pin;
+	char	   *node;
+	const HnswRecord *rec;
+	const char *own;
+	float		dist;
+	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
+	float	   *est = g->scratch->est;
+	float		bound;
+	float		spread;
+	bool		improving;
+	int			nblocks;
+	ItemPointerData doubtful[HNSW_MAX_FANOUT];
+	int			ndoubtful = 0;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	if (!usable(node, level))
+	{
+		HnswRelease(g, &pin);
+		return;
+	}
+	rec = (const HnswRecord *) node;
+	own = HnswNodeOwn(g, &pin, slot, node);
+	dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
+	if (unlikely(isnan(dist)))
+		HnswCorrupted(g, blk, slot, "the node's vector is not finite");
+	improving = evaluated || dist < result_bound(res);
+	if (improving && !evaluated && wanted(res, node, level))
+		add_result(g, res, dist, node, own, blk, slot);
+	bound = result_bound(res);
+	spread = bound - res->best;
+
+	nblocks = HnswScoreLinks(g, q, node, dist, bound, est, masks);
+	for (int i = 0; i < nblocks; i++)
+	{
+		const ItemPointerData *links = HnswNodeLinks(&g->lay, node) + i * VX_BLOCK;
+		uint32		mask = masks[i];
+
+		while (mask != 0)
+		{
+			int			j = pg_rightmost_one_pos32(mask);
+			BlockNumber nblk = HnswLinkBlock(&links[j]);
+			uint16		nslot = HnswLinkSlot(&links[j]);
+			float		e;
+			float		noise;
+
+			mask &= mask - 1;
+			check_target(g, nblk, nslot);
+			if (is_visited(g, nblk, nslot))
+				continue;
+
+			e = est[i * VX_BLOCK + j];
+			noise = HnswLinkNoise(g, q, node, i * VX_BLOCK + j, dist, e);
+			if (noise > spread && improving)
+				doubtful[ndoubtful++] = links[j];
+			else if (improving || e + noise < bound)
+				push_candidate(g, e, nblk, nslot);
+		}
+	}
+	HnswRelease(g, &pin);
+
+	for (int i = 0; i < ndoubtful; i++)
+	{
+		BlockNumber nblk = HnswLinkBlock(&doubtful[i]);
+		uint16		nslot = HnswLinkSlot(&doubtful[i]);
+
+		if (is_visited(g, nblk, nslot))
+			continue;
+		mark_visited(g, nblk, nslot);
+		evaluate(g, q, res, level, nblk, nslot);
+	}
 }
 
 /* Without sketches: read a node's links and evaluate those not yet seen. */
@@ -492,17 +537,23 @@ HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 		if (s->heap[0].key >= result_bound(res) && res->nfound >= res->ef)
 			break;
 		c = pop_candidate(s);
-		if (sketch)
-		{
-			if (is_visited(g, c.blk, c.slot))
-				continue;
-			mark_visited(g, c.blk, c.slot);
-			if (s->nheap > 0)
-				HnswPrefetch(g, s->heap[0].blk, s->heap[0].slot);
-			visit(g, q, res, level, c.blk, c.slot);
-		}
+		if (!sketch)
+			expand(g, q, res, level, c.blk, c.slot & ~EVALUATED);
 		else
-			expand(g, q, res, level, c.blk, c.slot);
+		{
+			bool		evaluated = (c.slot & EVALUATED) != 0;
+
+			c.slot &= ~EVALUATED;
+			if (!evaluated)
+			{
+				if (is_visited(g, c.blk, c.slot))
+					continue;
+				mark_visited(g, c.blk, c.slot);
+			}
+			if (s->nheap > 0)
+				HnswPrefetch(g, s->heap[0].blk, s->heap[0].slot & ~EVALUATED);
+			visit(g, q, res, level, c.blk, c.slot, evaluated);
+		}
 		CHECK_FOR_INTERRUPTS();
 	}
 	HnswResultSort(res);

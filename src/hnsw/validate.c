@@ -22,26 +22,26 @@
 #include "utils/syscache.h"
 
 /* The one strategy: ordering by distance. */
-#define ORDER_STRATEGY	1
+#define ORDER_STRATEGY 1
 
 /* What the messages name. */
 typedef struct Family
 {
 	const char *opclass;
 	const char *name;
-	bool		ok;
+	bool ok;
 } Family;
 
 static void
-complain(Family *family, const char *fmt,...) pg_attribute_printf(2, 3);
+complain(Family *family, const char *fmt, ...) pg_attribute_printf(2, 3);
 
 /* One fault of the operator family. */
 static void
-complain(Family *family, const char *fmt,...)
+complain(Family *family, const char *fmt, ...)
 {
 	StringInfoData what;
-	va_list		args;
-	int			needed;
+	va_list args;
+	int needed;
 
 	initStringInfo(&what);
 	do
@@ -63,8 +63,8 @@ complain(Family *family, const char *fmt,...)
 static void
 check_proc(Family *family, Form_pg_amproc proc)
 {
-	Oid			type = proc->amproclefttype;
-	bool		fits;
+	Oid type = proc->amproclefttype;
+	bool fits;
 
 	if (proc->amproclefttype != proc->amprocrighttype)
 	{
@@ -96,7 +96,7 @@ check_proc(Family *family, Form_pg_amproc proc)
 static void
 check_operator(Family *family, Form_pg_amop op)
 {
-	Oid			result;
+	Oid result;
 
 	if (op->amopstrategy != ORDER_STRATEGY)
 	{
@@ -124,10 +124,10 @@ check_operator(Family *family, Form_pg_amop op)
 static void
 check_groups(Family *family, List *groups, Oid intype)
 {
-	bool		found = false;
-	ListCell   *lc;
+	bool found = false;
+	ListCell *lc;
 
-	foreach(lc, groups)
+	foreach (lc, groups)
 	{
 		OpFamilyOpFuncGroup *group = (OpFamilyOpFuncGroup *) lfirst(lc);
 
@@ -155,12 +155,12 @@ check_groups(Family *family, List *groups, Oid intype)
 bool
 hnswvalidate(Oid opclass)
 {
-	HeapTuple	classtup;
+	HeapTuple classtup;
 	Form_pg_opclass class;
-	HeapTuple	famtup;
-	CatCList   *procs;
-	CatCList   *operators;
-	Family		family;
+	HeapTuple famtup;
+	CatCList *procs;
+	CatCList *operators;
+	Family family;
 
 	classtup = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass));
 	if (!HeapTupleIsValid(classtup))

@@ -89,8 +89,12 @@ HnswQueryBuild(HnswGraph *g, HnswQuery *q)
 		vx_simd->quantize_i16(q->vec, lay->dim, q->q16, &q->q16_scale);
 	}
 	if (lay->sketch == HNSW_SKETCH_BITS)
+	{
 		vx_simd->build_table(q->vec, lay->code_dims, lay->bits, q->table,
 							 &q->delta, &q->bias);
+		q->noise = (float) (3 * 0.2887 * q->delta *
+							sqrt((double) VX_CODE_NIBBLES(lay->code_dims, lay->bits)));
+	}
 }
 
 /*

@@ -1,0 +1,62 @@
+-- rows with equal vectors share a node, and pages of further heap TIDs
+SELECT setseed(0.5);
+CREATE TEMPORARY TABLE hdup (id serial PRIMARY KEY, v vector(3));
+INSERT INTO hdup (v) SELECT '[1,2,3]' FROM generate_series(1, 3000);
+CREATE INDEX hdup_v ON hdup USING hnsw (v vector_l2_ops);
+INSERT INTO hdup (v) SELECT '[1,2,3]' FROM generate_series(1, 3000);
+INSERT INTO hdup (v) SELECT '[3,2,1]' FROM generate_series(1, 2000);
+INSERT INTO hdup (v) SELECT random_vector(3) FROM generate_series(1, 500);
+SELECT live_nodes, heap_tids, overflow_pages > 1 AS overflow FROM hnsw_info('hdup_v');
+SELECT * FROM hnsw_check('hdup_v');
+SET enable_seqscan = off;
+-- one node counts once for hnsw.ef_search, but returns all its rows
+SELECT v, count(*), count(DISTINCT id) FROM
+	(SELECT id, v FROM hdup ORDER BY v <-> '[1,2,3]' LIMIT 8000) AS s
+	WHERE v IN ('[1,2,3]', '[3,2,1]') GROUP BY v ORDER BY v;
+SELECT v, count(*), count(DISTINCT id) FROM
+	(SELECT id, v FROM hdup ORDER BY v <-> '[1,2,3]' LIMIT 7000) AS s GROUP BY v ORDER BY v;
+-- half of them go
+DELETE FROM hdup WHERE id % 2 = 0 AND v = '[1,2,3]';
+SELECT count(*), count(DISTINCT id) FROM
+	(SELECT id FROM hdup ORDER BY v <-> '[1,2,3]' LIMIT 3000) AS s;
+VACUUM hdup;
+SELECT live_nodes, heap_tids FROM hnsw_info('hdup_v');
+SELECT * FROM hnsw_check('hdup_v');
+SELECT v, count(*), count(DISTINCT id) FROM
+	(SELECT id, v FROM hdup ORDER BY v <-> '[1,2,3]' LIMIT 3000) AS s GROUP BY v;
+-- all of one value
+DELETE FROM hdup WHERE v = '[1,2,3]';
+VACUUM hdup;
+SELECT live_nodes, dead_nodes, heap_tids FROM hnsw_info('hdup_v');
+SELECT * FROM hnsw_check('hdup_v');
+SELECT v, count(*), count(DISTINCT id) FROM
+	(SELECT id, v FROM hdup ORDER BY v <-> '[3,2,1]' LIMIT 2000) AS s GROUP BY v;
+-- its pages are used again
+CREATE TEMPORARY TABLE hdup_size AS SELECT pg_relation_size('hdup_v') AS size;
+INSERT INTO hdup (v) SELECT '[1,2,3]' FROM generate_series(1, 4000);
+SELECT pg_relation_size('hdup_v') <= size + 8192 AS reused FROM hdup_size;
+SELECT * FROM hnsw_check('hdup_v');
+SELECT v, count(*), count(DISTINCT id) FROM
+	(SELECT id, v FROM hdup ORDER BY v <-> '[1,2,3]' LIMIT 4000) AS s GROUP BY v;
+-- a scan that stops within the pages
+BEGIN;
+DECLARE c CURSOR FOR SELECT v FROM hdup ORDER BY v <-> '[1,2,3]';
+MOVE 2000 IN c;
+FETCH 1 FROM c;
+CLOSE c;
+COMMIT;
+-- nothing but copies
+TRUNCATE hdup;
+INSERT INTO hdup (v) SELECT '[0,0,0]' FROM generate_series(1, 1000);
+SELECT count(*), count(DISTINCT id) FROM
+	(SELECT id FROM hdup ORDER BY v <-> '[1,2,3]' LIMIT 1000) AS s;
+SELECT live_nodes, heap_tids FROM hnsw_info('hdup_v');
+SELECT * FROM hnsw_check('hdup_v');
+-- a few copies of many values
+TRUNCATE hdup;
+INSERT INTO hdup (v) SELECT ARRAY[i % 100, (i % 100) ^ 2, 1]::vector FROM generate_series(1, 1500) AS i;
+SELECT live_nodes, heap_tids FROM hnsw_info('hdup_v');
+SELECT v, count(*) FROM (SELECT v FROM hdup ORDER BY v <-> '[3,9,1]' LIMIT 30) AS s
+	GROUP BY v ORDER BY v <-> '[3,9,1]';
+SELECT * FROM hnsw_check('hdup_v');
+DROP TABLE hdup, hdup_size;

@@ -1,0 +1,104 @@
+-- what is done to tables and indexes
+SELECT setseed(0.5);
+SET hnsw.ef_search = 1000;
+-- every operator class is sound
+SELECT opcname FROM pg_opclass AS c JOIN pg_am AS a ON a.oid = opcmethod
+	WHERE amname = 'hnsw' AND NOT amvalidate(c.oid);
+CREATE TABLE hmain (id serial PRIMARY KEY, v vector(24));
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 400);
+CREATE VIEW hmain_compared AS
+	SELECT index_agrees(format(
+		'SELECT v <-> %L::vector FROM hmain ORDER BY 1 LIMIT 20', random_vector(24))) AS compared;
+CREATE INDEX CONCURRENTLY hmain_v ON hmain USING hnsw (v vector_l2_ops);
+TABLE hmain_compared;
+SELECT * FROM hnsw_check('hmain_v');
+SELECT live_nodes, heap_tids FROM hnsw_info('hmain_v');
+REINDEX INDEX CONCURRENTLY hmain_v;
+TABLE hmain_compared;
+SELECT * FROM hnsw_check('hmain_v');
+DELETE FROM hmain WHERE id <= 100;
+REINDEX TABLE hmain;
+TABLE hmain_compared;
+SELECT * FROM hnsw_check('hmain_v');
+VACUUM FULL hmain;
+TABLE hmain_compared;
+SELECT * FROM hnsw_check('hmain_v');
+SELECT live_nodes, heap_tids FROM hnsw_info('hmain_v');
+-- two indexes on one column
+CREATE INDEX hmain_v2 ON hmain USING hnsw (v vector_l2_ops) WITH (sketch_bits = 0);
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 100);
+SELECT * FROM hnsw_check('hmain_v');
+SELECT * FROM hnsw_check('hmain_v2');
+DROP INDEX hmain_v;
+TABLE hmain_compared;
+DROP INDEX hmain_v2;
+-- the arena is too small: the build goes on in buffers
+SET maintenance_work_mem = '1MB';
+CREATE TABLE hmain_large (id serial, v vector(200));
+INSERT INTO hmain_large (v) SELECT random_vector(200) FROM generate_series(1, 1500);
+CREATE INDEX hmain_large_v ON hmain_large USING hnsw (v vector_l2_ops) WITH (ef_construction = 20);
+RESET maintenance_work_mem;
+SELECT live_nodes, node_pages > 200 AS large FROM hnsw_info('hmain_large_v');
+SELECT * FROM hnsw_check('hmain_large_v');
+SET hnsw.ef_search = 2000;
+SELECT index_agrees(format(
+	'SELECT v <-> %L::vector FROM hmain_large ORDER BY 1 LIMIT 20', random_vector(200)));
+SET hnsw.ef_search = 1000;
+DROP TABLE hmain_large;
+-- unlogged, and changed to logged and back
+CREATE INDEX hmain_v ON hmain USING hnsw (v vector_l2_ops);
+ALTER TABLE hmain SET UNLOGGED;
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 50);
+TABLE hmain_compared;
+ALTER TABLE hmain SET LOGGED;
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 50);
+TABLE hmain_compared;
+SELECT * FROM hnsw_check('hmain_v');
+CREATE UNLOGGED TABLE hmain_unlogged (id serial, v vector(24));
+CREATE INDEX hmain_unlogged_v ON hmain_unlogged USING hnsw (v vector_cosine_ops);
+INSERT INTO hmain_unlogged (v) SELECT random_vector(24) FROM generate_series(1, 50);
+SELECT live_nodes FROM hnsw_info('hmain_unlogged_v');
+SELECT * FROM hnsw_check('hmain_unlogged_v');
+DROP TABLE hmain_unlogged;
+-- what a rolled back transaction inserted is not seen, and goes with VACUUM
+BEGIN;
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 50);
+SAVEPOINT s;
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 50);
+TABLE hmain_compared;
+ROLLBACK TO s;
+TABLE hmain_compared;
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 50);
+ROLLBACK;
+TABLE hmain_compared;
+SELECT * FROM hnsw_check('hmain_v');
+VACUUM hmain;
+TABLE hmain_compared;
+SELECT * FROM hnsw_check('hmain_v');
+-- an insert that fails on the way lets go of what it held
+BEGIN;
+SAVEPOINT s;
+INSERT INTO hmain (v) SELECT CASE WHEN i < 20 THEN random_vector(24)
+	ELSE array_fill(3e38::real, ARRAY[24])::vector END FROM generate_series(1, 30) AS i;
+ROLLBACK TO s;
+SELECT count(*) FROM pg_locks WHERE locktype = 'page' AND pid = pg_backend_pid();
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 10);
+COMMIT;
+TABLE hmain_compared;
+SELECT * FROM hnsw_check('hmain_v');
+-- another type, another table behind the same name
+ALTER TABLE hmain ALTER v TYPE vector(12) USING subvector(v, 1, 12);
+SELECT dimensions FROM hnsw_info('hmain_v');
+SELECT * FROM hnsw_check('hmain_v');
+TRUNCATE hmain;
+SELECT live_nodes FROM hnsw_info('hmain_v');
+BEGIN;
+TRUNCATE hmain;
+INSERT INTO hmain (v) SELECT random_vector(12) FROM generate_series(1, 50);
+SELECT live_nodes FROM hnsw_info('hmain_v');
+ROLLBACK;
+SELECT live_nodes FROM hnsw_info('hmain_v');
+INSERT INTO hmain (v) SELECT random_vector(12) FROM generate_series(1, 50);
+SELECT live_nodes FROM hnsw_info('hmain_v');
+SELECT * FROM hnsw_check('hmain_v');
+DROP TABLE hmain CASCADE;

@@ -1,0 +1,245 @@
+# What the tests of crashes, standbys and concurrency share: tables of several
+# kinds of index, pgbench scripts that write to them in every way, and the
+# properties an index must have afterwards.
+package VectorxTest;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(%kinds create_tables fill_tables write_scripts start_pgbench
+  finish_pgbench index_is_sound recall_of);
+
+# One table and index for each way a node can be laid out.  "distinct" bounds
+# the number of different vectors: many rows then share a node, and its TIDs
+# overflow.
+our %kinds = (
+	v100 => { dim => 100, opclass => 'vector_l2_ops', op => '<->' },     # 4 bits
+	v3   => { dim => 3,   opclass => 'vector_l2_ops', op => '<->' },     # exact
+	l1   => { dim => 40,  opclass => 'vector_l1_ops', op => '<+>' },     # no sketch
+	dup  => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', distinct => 8 },
+	cos  => { dim => 384, opclass => 'vector_cosine_ops', op => '<=>' }, # 1 bit
+	side => { dim => 3000, opclass => 'vector_ip_ops', op => '<#>' },    # side pages
+);
+
+# Extension, generators of vectors, and an empty table with an index for each
+# kind.  "unlogged" is put before TABLE.
+sub create_tables
+{
+	my ($node, $names, $unlogged) = @_;
+
+	$node->safe_psql('postgres', q(
+CREATE EXTENSION IF NOT EXISTS vectorx;
+-- A vector of one of 40 clusters.
+CREATE OR REPLACE FUNCTION clustered(n int) RETURNS vector LANGUAGE sql VOLATILE AS $$
+	SELECT array_agg(sin(c.k * 12.9898 + i * 78.233) + 0.6 * (random() + random() - 1))::vector
+	FROM (SELECT floor(random() * 40) AS k OFFSET 0) c, generate_series(1, n) i
+$$;
+-- One of a number of vectors.
+CREATE OR REPLACE FUNCTION one_of(n int, variants int) RETURNS vector LANGUAGE sql VOLATILE AS $$
+	SELECT array_agg(sin(c.k * 12.9898 + i * 78.233))::vector
+	FROM (SELECT floor(random() * variants) AS k OFFSET 0) c, generate_series(1, n) i
+$$;
+-- For each vector of a table (or about "most" of them): does an index scan with
+-- it as the query find exactly the rows that have it?  Returns those for which
+-- it does not.
+CREATE OR REPLACE FUNCTION not_found(tab regclass, op text, most int)
+RETURNS TABLE (v vector, should bigint[], does bigint[]) LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off
+SET hnsw.ef_search = 400 AS $$
+DECLARE
+	ids bigint[];
+BEGIN
+	FOR v, should IN EXECUTE format(
+		'SELECT v, array_agg(id ORDER BY id) FROM %s GROUP BY v ORDER BY hashtext(v::text) LIMIT %s', tab, most)
+	LOOP
+		EXECUTE format(
+			'SELECT array_agg(id ORDER BY id) FROM '
+			'(SELECT id, v FROM %s ORDER BY v %s $1 LIMIT $2) s WHERE v = $1', tab, op)
+			INTO does USING v, cardinality(should) + 3;
+		IF does IS DISTINCT FROM should THEN
+			RETURN NEXT;
+		END IF;
+	END LOOP;
+END $$;
+-- Everything the index returns, with ef_search above the number of nodes: each
+-- row of the table once?  The number of rows missing, foreign or repeated.
+CREATE OR REPLACE FUNCTION not_once(tab regclass, op text) RETURNS bigint
+LANGUAGE plpgsql SET hnsw.ef_search = 10000 AS $$
+DECLARE
+	q vector;
+	ids bigint[];
+	wrong bigint;
+BEGIN
+	EXECUTE format('SELECT v FROM %s ORDER BY id LIMIT 1', tab) INTO q;
+	IF q IS NULL THEN
+		RETURN 0;
+	END IF;
+	SET LOCAL enable_seqscan = off;
+	SET LOCAL enable_sort = off;
+	EXECUTE format('SELECT array_agg(id) FROM (SELECT id FROM %s ORDER BY v %s $1) s', tab, op)
+		INTO ids USING q;
+	EXECUTE format('SELECT count(*) FROM (SELECT id FROM %s) t FULL JOIN '
+		'(SELECT id, count(*) AS n FROM unnest($1) u(id) GROUP BY id) f USING (id) '
+		'WHERE t.id IS NULL OR f.n IS DISTINCT FROM 1', tab) INTO wrong USING ids;
+	RETURN wrong;
+END $$;
+-- Recall@10 over a number of its own rows as queries, at ef_search 100.
+CREATE OR REPLACE FUNCTION recall10(tab regclass, op text, queries int) RETURNS float8
+LANGUAGE plpgsql SET hnsw.ef_search = 100 AS $$
+DECLARE
+	q vector;
+	far float8;
+	hits bigint := 0;
+	wanted bigint := 0;
+	h bigint;
+	w bigint;
+BEGIN
+	FOR q IN EXECUTE format('SELECT v FROM %s ORDER BY hashtext(id::text) LIMIT %s', tab, queries)
+	LOOP
+		SET LOCAL enable_indexscan = off;
+		SET LOCAL enable_seqscan = on;
+		SET LOCAL enable_sort = on;
+		EXECUTE format('SELECT max(d), count(*) FROM (SELECT v %s $1 AS d FROM %s ORDER BY 1 LIMIT 10) s', op, tab)
+			INTO far, w USING q;
+		SET LOCAL enable_indexscan = on;
+		SET LOCAL enable_seqscan = off;
+		SET LOCAL enable_sort = off;
+		EXECUTE format('SELECT count(*) FROM (SELECT v %s $1 AS d FROM %s ORDER BY 1 LIMIT 10) s WHERE d <= $2 + 1e-6', op, tab)
+			INTO h USING q, far;
+		hits := hits + least(h, w);
+		wanted := wanted + w;
+	END LOOP;
+	RETURN CASE WHEN wanted = 0 THEN 1 ELSE hits::float8 / wanted END;
+END $$;
+));
+	foreach my $name (@$names)
+	{
+		my $k = $kinds{$name};
+		my $gen = $k->{distinct} ? "one_of($k->{dim}, $k->{distinct})" : "clustered($k->{dim})";
+
+		$node->safe_psql('postgres', qq(
+CREATE OR REPLACE FUNCTION gen_$name() RETURNS vector LANGUAGE sql VOLATILE AS 'SELECT $gen OFFSET 0';
+CREATE @{[$unlogged || '']} TABLE $name (id bigserial PRIMARY KEY, v vector($k->{dim}));
+CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass});
+));
+	}
+}
+
+sub fill_tables
+{
+	my ($node, $rows) = @_;
+
+	foreach my $name (sort keys %$rows)
+	{
+		$node->safe_psql('postgres',
+			"INSERT INTO $name (v) SELECT gen_$name() FROM generate_series(1, $rows->{$name})");
+	}
+}
+
+# pgbench scripts for one table, in a folder; returns the -f arguments.
+# Weights of insert, batch, copy, update, delete, abort, search and vacuum can
+# be given; a copy needs a file, which is made here.
+sub write_scripts
+{
+	my ($node, $name, %weights) = @_;
+	my $k = $kinds{$name};
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $copy = "$dir/rows";
+	my %sql = (
+		insert => "INSERT INTO $name (v) VALUES (gen_$name());\n",
+		batch  => "INSERT INTO $name (v) SELECT gen_$name() FROM generate_series(1, 8);\n",
+		copy   => "COPY $name (v) FROM '$copy';\n",
+		update => "\\set r random(1, 1000000)\n"
+		  . "UPDATE $name SET v = gen_$name() WHERE id = (SELECT id FROM $name WHERE id >= "
+		  . "(SELECT min(id) + :r % (max(id) - min(id) + 1) FROM $name) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED);\n",
+		# leaves some hundred rows
+		delete => "\\set r random(1, 1000000)\n"
+		  . "DELETE FROM $name WHERE id IN (SELECT id FROM $name WHERE id >= "
+		  . "(SELECT min(id) + :r % (max(id) - min(id) + 1) FROM $name) ORDER BY id LIMIT 10 FOR UPDATE SKIP LOCKED)"
+		  . " AND (SELECT max(id) - min(id) > 300 FROM $name);\n",
+		# all of the oldest: whole regions of the graph die, the root with them
+		sweep  => "DELETE FROM $name WHERE id IN (SELECT id FROM $name ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)"
+		  . " AND (SELECT max(id) - min(id) > 300 FROM $name);\n",
+		abort  => "BEGIN;\nINSERT INTO $name (id, v) SELECT -nextval('${name}_id_seq'), gen_$name() FROM generate_series(1, 3);\nROLLBACK;\n",
+		search => "SET enable_seqscan = off;\nSET enable_sort = off;\nSELECT count(*) FROM (SELECT v $k->{op} q.g FROM (SELECT gen_$name() AS g OFFSET 0) q, "
+		  . "LATERAL (SELECT * FROM $name ORDER BY v $k->{op} q.g LIMIT 10) s) t;\nRESET enable_seqscan;\nRESET enable_sort;\n",
+		vacuum => "VACUUM (INDEX_CLEANUP on) $name;\n",
+	);
+	my @args;
+
+	$node->safe_psql('postgres',
+		"COPY (SELECT gen_$name() FROM generate_series(1, 30)) TO '$copy'");
+	foreach my $what (sort keys %weights)
+	{
+		next unless $weights{$what};
+		my $file = "$dir/$what.sql";
+		open(my $fh, '>', $file) or die "$file: $!";
+		print $fh $sql{$what} // die "no script $what";
+		close($fh);
+		push @args, '-f', "$file\@$weights{$what}";
+	}
+	return @args;
+}
+
+# Start pgbench; returns what finish_pgbench takes.
+sub start_pgbench
+{
+	my ($node, $clients, $seconds, @args) = @_;
+	my ($out, $err) = ('', '');
+	my @command = ('pgbench', '-n', '-h', $node->host, '-p', $node->port,
+		'-c', $clients, '-j', $clients, '-T', $seconds, @args, 'postgres');
+	my $run = { out => \$out, err => \$err };
+
+	$run->{h} = IPC::Run::start(\@command, '<', \undef, '>', \$out, '2>', \$err);
+	return $run;
+}
+
+# Wait for it.  name: report as a test that no client met an error.
+sub finish_pgbench
+{
+	my ($run, $name) = @_;
+
+	eval { $run->{h}->finish; };
+	return unless defined $name;
+	unlike(${ $run->{err} }, qr/ERROR|FATAL|PANIC|aborted/, "$name: no client met an error")
+	  or diag(${ $run->{err} });
+	my ($n) = ${ $run->{out} } =~ /transactions actually processed: (\d+)/;
+	note("$name: " . ($n // 0) . " transactions");
+	cmp_ok($n // 0, '>', 0, "$name: transactions were processed");
+}
+
+# hnsw_check is silent, and the index finds every row of its table and nothing
+# else.
+sub index_is_sound
+{
+	my ($node, $name, $when, $most) = @_;
+	my $op = $kinds{$name}->{op};
+
+	is($node->safe_psql('postgres', "SELECT * FROM hnsw_check('${name}_idx') LIMIT 10"),
+		'', "$name $when: hnsw_check");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM $name WHERE id < 0"),
+		'0', "$name $when: no aborted row");
+	# inner product: a row need not be the nearest to itself
+	is($node->safe_psql('postgres',
+			"SELECT should, does FROM not_found('$name', '$op', " . ($most // 500) . ") LIMIT 5"),
+		'', "$name $when: each row is found by its own vector")
+	  unless $op eq '<#>';
+	is($node->safe_psql('postgres', "SELECT not_once('$name', '$op')"),
+		'0', "$name $when: the index returns each row once and no other");
+	note("$name $when: " . $node->safe_psql('postgres', "SELECT count(*) FROM $name") . " rows");
+}
+
+sub recall_of
+{
+	my ($node, $name, $least, $when) = @_;
+	my $recall = $node->safe_psql('postgres', "SELECT recall10('$name', '$kinds{$name}->{op}', 100)");
+
+	cmp_ok($recall, '>=', $least, "$name $when: recall\@10 at ef_search 100 ($recall)");
+}
+
+1;
