@@ -63,7 +63,8 @@ DROP TABLE stored;
 SELECT input, encode(vector_send(input::vector), 'hex') FROM (VALUES ('[1]'), ('[1,-2,0.5]'), ('[-0,1e-45,3.4028235e38]')) AS t (input);
 -- all that is made for the type
 SELECT DISTINCT provolatile, proisstrict, proparallel, prokind FROM pg_proc
-	WHERE ('vector'::regtype = ANY (proargtypes) OR prorettype = 'vector'::regtype) AND prokind = 'f';
+	WHERE ('vector'::regtype = ANY (proargtypes) OR prorettype = 'vector'::regtype) AND prokind = 'f'
+	AND EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e');
 SELECT castsource::regtype, casttarget::regtype, castcontext FROM pg_cast
 	WHERE castfunc IN (SELECT oid FROM pg_proc WHERE proname IN ('vector', 'array_to_vector', 'vector_to_float4'))
 	ORDER BY castsource::regtype::text, casttarget::regtype::text;

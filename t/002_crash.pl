@@ -23,6 +23,7 @@ shared_buffers = '32MB'
 log_statement = none
 checkpoint_timeout = '30s'
 max_wal_size = '64MB'
+max_connections = 60
 restart_after_crash = off
 ));
 $node->start;

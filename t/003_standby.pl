@@ -24,6 +24,8 @@ shared_buffers = '32MB'
 log_statement = none
 wal_consistency_checking = 'all'
 max_standby_streaming_delay = '60s'
+max_connections = 60
+wal_keep_size = '4GB'
 restart_after_crash = off
 ));
 $primary->start;

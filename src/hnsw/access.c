@@ -170,6 +170,7 @@ HnswInitPage(HnswPin *pin, HnswPageKind kind)
 	header->kind = kind;
 	header->nslots = 0;
 	header->magic = HNSW_MAGIC;
+	header->next = InvalidBlockNumber;
 	/* what lies between pd_lower and pd_upper is neither logged nor kept */
 	((PageHeader) pin->page)->pd_lower = HNSW_PAGE_DATA;
 }
@@ -241,8 +242,9 @@ HnswExtend(HnswGraph *g, int n, HnswPin *pins)
 			LockRelationForExtension(g->rel, ExclusiveLock);
 		for (int i = 0; i < n; i++)
 		{
-			pins[i].buf = ReadBufferExtended(g->rel, MAIN_FORKNUM, P_NEW, RBM_NORMAL, NULL);
-			LockBuffer(pins[i].buf, BUFFER_LOCK_EXCLUSIVE);
+			/* locked before anyone can see it: VACUUM would take it for free */
+			pins[i].buf = ReadBufferExtended(g->rel, MAIN_FORKNUM, P_NEW,
+											 RBM_ZERO_AND_LOCK, NULL);
 			pins[i].blk = BufferGetBlockNumber(pins[i].buf);
 			pins[i].page = BufferGetPage(pins[i].buf);
 		}

@@ -76,7 +76,7 @@ end_sample(BuildState *st)
 		for (int i = 0; i < st->nsample; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (!HnswPrepareVector(g, st->sample[i], vec))
+			if (!HnswNormaliseVector(g, st->sample[i], vec))
 				continue;
 			for (int j = 0; j < dim; j++)
 				sum[j] += vec[j];
@@ -101,6 +101,7 @@ end_sample(BuildState *st)
 						   &set, sizeof(set));
 			HnswWriteEnd(w);
 			HnswRelease(g, &pin);
+			g->centre_set = true;
 		}
 		pfree(sum);
 		pfree(vec);
@@ -128,7 +129,7 @@ build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	if (st->sampling)
 	{
 		if (v->dim != st->g->lay.dim)	/* the error, now */
-			(void) HnswPrepareVector(st->g, v, st->g->scratch->fa);
+			(void) HnswNormaliseVector(st->g, v, st->g->scratch->fa);
 		st->sample[st->nsample] = MemoryContextAlloc(st->sample_cxt, VARSIZE(v));
 		memcpy(st->sample[st->nsample], v, VARSIZE(v));
 		st->sample_tids[st->nsample] = *tid;

@@ -13,10 +13,14 @@
 #include <math.h>
 
 #include "hnsw/hnsw.h"
+#include "hnsw/nodeset.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
+
+/* Pages without a free slot that an insert looks at before it adds one. */
+#define MAX_FULL_PAGES	32
 
 /* Where a new record goes: a page held exclusively, and the slot. */
 typedef struct Place
@@ -32,6 +36,7 @@ typedef struct ParentQueue
 	HnswCandidate *items;
 	int			n;
 	int			max;
+	nodeset_hash *queued;
 } ParentQueue;
 
 int
@@ -272,30 +277,25 @@ free_slot(HnswGraph *g, HnswPin *pin, int level)
 }
 
 /*
- * Initialise a node page, and its side pages, all new and held exclusively in
- * place->pins.
+ * Add a node page and its side pages at the end, held exclusively.  They stay
+ * zeroed until the change that fills them: an error before leaves pages in no
+ * use, not half-made ones.
  */
 static void
-init_place(HnswGraph *g, int level, Place *place)
+fresh_page(HnswGraph *g, Place *place)
 {
-	HnswInitPage(&place->pins[0], level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER);
-	for (int i = 1; i <= g->lay.side_pages; i++)
-	{
-		HnswInitPage(&place->pins[i], HNSW_PAGE_SIDE);
-		HnswPageGetHeader(place->pins[i].page)->nslots = i;
-		memset(HnswPageGetData(place->pins[i].page), 0, HNSW_PAGE_ROOM);
-		((PageHeader) place->pins[i].page)->pd_lower = BLCKSZ;
-	}
+	HnswExtend(g, 1 + g->lay.side_pages, place->pins);
 	place->slot = 0;
 	place->fresh = true;
 }
 
-/* Add a node page and its side pages at the end. */
 static void
-fresh_page(HnswGraph *g, int level, Place *place)
+init_side_page(Place *place, int i)
 {
-	HnswExtend(g, 1 + g->lay.side_pages, place->pins);
-	init_place(g, level, place);
+	HnswInitPage(&place->pins[i], HNSW_PAGE_SIDE);
+	HnswPageGetHeader(place->pins[i].page)->nslots = i;
+	memset(HnswPageGetData(place->pins[i].page), 0, HNSW_PAGE_ROOM);
+	((PageHeader) place->pins[i].page)->pd_lower = BLCKSZ;
 }
 
 /*
@@ -321,7 +321,8 @@ target_page(HnswGraph *g, int level, Place *place, bool *have_fresh)
 			if (g->lay.side_pages == 0)
 			{
 				place->pins[0] = pin;
-				init_place(g, level, place);
+				place->slot = 0;
+				place->fresh = true;
 				*have_fresh = true;
 				break;
 			}
@@ -329,34 +330,56 @@ target_page(HnswGraph *g, int level, Place *place, bool *have_fresh)
 		}
 		else
 		{
-			HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
-			if (HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_NODE)
-				g->target = blk;
-			else
+			/* in use, or somebody has it locked who may just look at it */
+			pin.buf = ReadBuffer(g->rel, blk);
+			LockBuffer(pin.buf, BUFFER_LOCK_SHARE);
+			pin.page = BufferGetPage(pin.buf);
+			if (PageIsNew(pin.page) || HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_NODE)
 				RecordPageWithFreeSpace(g->rel, blk, 0);
+			else
+				g->target = blk;
 			HnswRelease(g, &pin);
 		}
 	}
 	return g->target;
 }
 
-/* The target has no slot: forget it, so that the next call finds another. */
+/*
+ * The target has no slot: forget it, so that the next call finds another.
+ * next: for upper pages, what follows it in their chain.
+ */
 static void
-forget_target(HnswGraph *g, int level)
+forget_target(HnswGraph *g, int level, BlockNumber next)
 {
-	if (level > 0)
-		g->upper_target = InvalidBlockNumber;
-	else
+	HnswPin		pin;
+	HnswWrite  *w = &g->scratch->write;
+
+	if (level == 0)
 	{
 		if (!g->arena && !g->nolog)
 			RecordPageWithFreeSpace(g->rel, g->target, 0);
 		g->target = InvalidBlockNumber;
+		return;
 	}
+	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+	if (HnswPageGetMeta(pin.page)->upper_target == g->upper_target)
+	{
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
+					   &next, sizeof(next));
+		HnswWriteEnd(w);
+		g->upper_target = next;
+	}
+	else
+		g->upper_target = HnswPageGetMeta(pin.page)->upper_target;
+	HnswRelease(g, &pin);
 }
 
 /*
  * Write the own vector to the side pages of a place whose page is held; the
- * slot is free, so no reader looks there.
+ * slot is free, so no reader looks there.  All side pages of a fresh place
+ * are initialised.
  */
 static void
 write_side(HnswGraph *g, Place *place, const char *own)
@@ -364,17 +387,17 @@ write_side(HnswGraph *g, Place *place, const char *own)
 	const HnswLayout *lay = &g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	Size		from = (Size) place->slot * lay->own_bytes;
-	Size		done = 0;
+	Size		to = from + lay->own_bytes;
 
-	if (!lay->own_side)
-		return;
-	while (done < (Size) lay->own_bytes)
+	for (int i = 1; i <= lay->side_pages; i++)
 	{
-		int			i = 1 + (from + done) / HNSW_PAGE_ROOM;
-		Size		at = (from + done) % HNSW_PAGE_ROOM;
-		Size		n = Min(HNSW_PAGE_ROOM - at, lay->own_bytes - done);
+		/* what of the own vector is on this page */
+		Size		start = Max(from, (Size) (i - 1) * HNSW_PAGE_ROOM);
+		Size		end = Min(to, (Size) i * HNSW_PAGE_ROOM);
 		HnswPin		pin = place->pins[i];
 
+		if (start >= end && !place->fresh)
+			continue;
 		if (!place->fresh)
 		{
 			HnswAcquire(g, place->pins[0].blk + i, BUFFER_LOCK_EXCLUSIVE, &pin);
@@ -383,19 +406,14 @@ write_side(HnswGraph *g, Place *place, const char *own)
 		}
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, place->fresh);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + at, own + done, n);
+		if (place->fresh)
+			init_side_page(place, i);
+		if (start < end)
+			HnswWriteBytes(w, 0, HNSW_PAGE_DATA + start - (Size) (i - 1) * HNSW_PAGE_ROOM,
+						   own + (start - from), end - start);
 		HnswWriteEnd(w);
 		if (!place->fresh)
 			HnswRelease(g, &pin);
-		done += n;
-	}
-	/* a fresh cluster's further pages exist from now on, too */
-	for (int i = 1 + (from + lay->own_bytes - 1) / HNSW_PAGE_ROOM + 1;
-		 place->fresh && i <= lay->side_pages; i++)
-	{
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &place->pins[i], true);
-		HnswWriteEnd(w);
 	}
 }
 
@@ -412,6 +430,8 @@ write_record(HnswGraph *g, HnswWrite *w, int page, Place *place)
 	HnswRecord *rec = (HnswRecord *) g->scratch->record;
 	Size		recoff = HnswSlotOffset(lay, place->slot);
 
+	if (place->fresh)
+		HnswInitPage(&place->pins[0], rec->level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER);
 	if (place->slot < header->nslots)
 	{
 		const HnswRecord *old = (const HnswRecord *) ((char *) place->pins[0].page + recoff);
@@ -431,12 +451,16 @@ write_record(HnswGraph *g, HnswWrite *w, int page, Place *place)
 	HnswWriteBytes(w, page, recoff, rec, lay->rec_size);
 }
 
+/* Let go of a fresh place; an unused one is noted as free. */
 static void
-release_place(HnswGraph *g, Place *place)
+release_fresh(HnswGraph *g, Place *place, bool used)
 {
-	HnswRelease(g, &place->pins[0]);
-	for (int i = 1; place->fresh && i <= g->lay.side_pages; i++)
+	for (int i = 0; i <= g->lay.side_pages; i++)
+	{
 		HnswRelease(g, &place->pins[i]);
+		if (!used && !g->arena && !g->nolog)
+			RecordPageWithFreeSpace(g->rel, place->pins[i].blk, HNSW_FSM_PAGE(&g->lay));
+	}
 }
 
 /* After a fresh page was used: let others find what is left of it. */
@@ -447,17 +471,25 @@ announce_page(HnswGraph *g, int level, BlockNumber blk)
 		return;
 	if (level > 0)
 	{
+		HnswPin		pmeta;
 		HnswPin		pin;
 		HnswWrite  *w = &g->scratch->write;
+		BlockNumber next;
 
-		g->upper_target = blk;
-		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pmeta);
+		next = HnswPageGetMeta(pmeta.page)->upper_target;
+		HnswAcquire(g, blk, BUFFER_LOCK_EXCLUSIVE, &pin);
 		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pmeta, false);
 		HnswWriteAdd(w, &pin, false);
 		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
 					   &blk, sizeof(blk));
+		HnswWriteBytes(w, 1, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, next),
+					   &next, sizeof(next));
 		HnswWriteEnd(w);
 		HnswRelease(g, &pin);
+		HnswRelease(g, &pmeta);
+		g->upper_target = blk;
 		return;
 	}
 	g->target = blk;
@@ -468,6 +500,20 @@ announce_page(HnswGraph *g, int level, BlockNumber blk)
 	}
 }
 
+static void
+queue_parent(ParentQueue *queue, BlockNumber blk, uint16 slot)
+{
+	if (!nodeset_add(queue->queued, blk, slot))
+		return;
+	if (queue->n == queue->max)
+	{
+		queue->max *= 2;
+		queue->items = repalloc_huge(queue->items, (Size) queue->max * sizeof(HnswCandidate));
+	}
+	queue->items[queue->n].blk = blk;
+	queue->items[queue->n++].slot = slot;
+}
+
 /* Add a node's tree children to the queue of parents to try. */
 static void
 queue_children(HnswGraph *g, ParentQueue *queue, const char *node)
@@ -476,16 +522,8 @@ queue_children(HnswGraph *g, ParentQueue *queue, const char *node)
 	{
 		const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[i];
 
-		if (!(HnswLinkFlags(link) & HNSW_LINK_TREE))
-			continue;
-		if (queue->n == queue->max)
-		{
-			queue->max *= 2;
-			queue->items = repalloc_huge(queue->items, (Size) queue->max * sizeof(HnswCandidate));
-		}
-		queue->items[queue->n].blk = HnswLinkBlock(link);
-		queue->items[queue->n].slot = HnswLinkSlot(link);
-		queue->n++;
+		if (HnswLinkFlags(link) & HNSW_LINK_TREE)
+			queue_parent(queue, HnswLinkBlock(link), HnswLinkSlot(link));
 	}
 }
 
@@ -544,6 +582,7 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 	Place		place;
 	bool		have_fresh = false;
 	bool		done = false;
+	int			nfull = 0;
 
 	for (int i = 0; i < queue->n && !done;)
 	{
@@ -555,14 +594,15 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 		if (!have_fresh)
 		{
 			int			slot;
+			BlockNumber next;
 
 			CHECK_FOR_INTERRUPTS();
 			target = target_page(g, level, &place, &have_fresh);
 			if (have_fresh)
 				continue;
-			if (target == InvalidBlockNumber)
+			if (target == InvalidBlockNumber || nfull > MAX_FULL_PAGES)
 			{
-				fresh_page(g, level, &place);
+				fresh_page(g, &place);
 				have_fresh = true;
 				continue;
 			}
@@ -576,6 +616,7 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 			else if (parent.blk > target)
 				HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
 			slot = free_slot(g, &place.pins[0], level);
+			next = HnswPageGetHeader(place.pins[0].page)->next;
 			if (slot >= 0)
 			{
 				place.slot = slot;
@@ -586,7 +627,8 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 			HnswRelease(g, &place.pins[0]);
 			if (slot < 0)
 			{
-				forget_target(g, level);
+				forget_target(g, level, next);
+				nfull++;
 				continue;
 			}
 		}
@@ -610,7 +652,7 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 	{
 		BlockNumber blk = place.pins[0].blk;
 
-		release_place(g, &place);
+		release_fresh(g, &place, done);
 		if (done)
 			announce_page(g, level, blk);
 	}
@@ -624,7 +666,7 @@ place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
 	Place		place;
 	HnswWrite  *w = &g->scratch->write;
 
-	fresh_page(g, level, &place);
+	fresh_page(g, &place);
 	write_side(g, &place, own);
 	HnswWriteBegin(g, w);
 	HnswWriteAdd(w, &place.pins[0], true);
@@ -632,7 +674,7 @@ place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
 	HnswWriteEnd(w);
 	at->blk = place.pins[0].blk;
 	at->slot = place.slot;
-	release_place(g, &place);
+	release_fresh(g, &place, true);
 	announce_page(g, level, at->blk);
 }
 
@@ -667,25 +709,18 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	queue.max = Max(res->nfound, 16);
 	queue.n = 0;
 	queue.items = palloc(queue.max * sizeof(HnswCandidate));
+	queue.queued = nodeset_create(CurrentMemoryContext, 2 * res->nfound, NULL);
 	/* the nearest selected ones first, then whatever else was found */
 	for (int i = 0; i < nselected; i++)
-	{
-		queue.items[queue.n].blk = res->found[chosen[i]].blk;
-		queue.items[queue.n++].slot = res->found[chosen[i]].slot;
-	}
+		queue_parent(&queue, res->found[chosen[i]].blk, res->found[chosen[i]].slot);
 	for (int i = 0; i < res->nfound; i++)
 	{
-		int			c = res->order[i].idx;
-		bool		selected = false;
+		const HnswFound *f = &res->found[res->order[i].idx];
 
-		for (int j = 0; j < nselected && !selected; j++)
-			selected = chosen[j] == c;
-		if (selected)
-			continue;
-		queue.items[queue.n].blk = res->found[c].blk;
-		queue.items[queue.n++].slot = res->found[c].slot;
+		queue_parent(&queue, f->blk, f->slot);
 	}
 	placed = place_record(g, q, level, own, &queue, at, &used);
+	nodeset_destroy(queue.queued);
 	pfree(queue.items);
 	if (!placed)
 		return false;
@@ -730,7 +765,7 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const HnswRecord *own_re
 	}
 	if (!meta->centre_set)
 		HnswStoreCentre(g, g->centre);
-	fresh_page(g, 0, &place);
+	fresh_page(g, &place);
 	write_side(g, &place, own);
 	ItemPointerSet(&at, place.pins[0].blk, place.slot);
 	changed = *meta;
@@ -744,7 +779,8 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const HnswRecord *own_re
 	HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
 	write_record(g, w, 1, &place);
 	HnswWriteEnd(w);
-	release_place(g, &place);
+	g->centre_set = true;
+	release_fresh(g, &place, true);
 	HnswRelease(g, &pmeta);
 	announce_page(g, 0, ItemPointerGetBlockNumberNoCheck(&at));
 	return true;

@@ -291,9 +291,9 @@ HnswLoadCentre(HnswGraph *g)
 }
 
 /*
- * Write the centre (rotated) to its pages and mark it set, before the first
- * node exists.  Callers hold off other first inserts by the lock on the
- * metapage of HnswConnect's caller: see insert.c.
+ * Write the centre to its pages, before the first node exists.  The caller
+ * holds off other first inserts by the metapage's lock, and sets centre_set
+ * there and, after that, in the handle.
  */
 void
 HnswStoreCentre(HnswGraph *g, const float *centre)
@@ -315,7 +315,6 @@ HnswStoreCentre(HnswGraph *g, const float *centre)
 	}
 	if (g->centre != centre && g->ncentre > 0)
 		memcpy(g->centre, centre, g->lay.dim * sizeof(float));
-	g->centre_set = true;
 }
 
 /* The metric an operator class stands for, by its support functions. */

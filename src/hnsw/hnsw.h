@@ -125,7 +125,7 @@ typedef struct HnswGraph
 	uint64		seed;
 	int			ncentre;
 	uint32	   *signs;			/* of the rotation; NULL for L1 */
-	float	   *centre;			/* rotated; subtracted when centre_set */
+	float	   *centre;			/* subtracted when centre_set */
 	bool		centre_set;
 
 	/* accessor */
@@ -241,7 +241,7 @@ typedef struct HnswScratch
 	char	   *record;			/* a whole record being formed */
 	char	   *code;			/* one code or exact neighbour */
 	HnswWrite	write;
-	struct hnsw_known_hash *known;	/* distances an insert has computed, where
+	struct nodeset_hash *known;	/* distances an insert has computed, where
 									 * there is no sketch to ask */
 } HnswScratch;
 
@@ -287,6 +287,7 @@ pg_noreturn extern void HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot,
 extern void HnswArenaFlush(HnswGraph *g);
 
 /* ---- vec.c: vectors as the index sees them ---- */
+extern bool HnswNormaliseVector(HnswGraph *g, const Vector *v, float *out);
 extern bool HnswPrepareVector(HnswGraph *g, const Vector *v, float *out);
 extern void HnswQueryInit(HnswGraph *g, HnswQuery *q, MemoryContext cxt);
 extern void HnswQueryBuild(HnswGraph *g, HnswQuery *q);

@@ -21,6 +21,12 @@
 #include "utils/memutils.h"
 
 /*
+ * How often an insert starts over because others changed what it relied on.
+ * In a sound index that ends soon.
+ */
+#define MAX_ATTEMPTS	1000
+
+/*
  * Inserts hold this lock in share mode from before their search until their
  * last link; VACUUM takes it exclusively for a moment to be sure that no
  * insert is left that saw the graph as it was before.
@@ -230,7 +236,16 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 	HnswReadMeta(g, &meta);
 	g->upper_target = meta.upper_target;
 	empty = !HnswTidIsSet(&meta.root) || !HnswTidIsSet(&meta.entry);
+	if (empty && !meta.centre_set && g->ncentre > 0)
+	{
+		/* nothing better is known: the first row is the centre */
+		if (HnswNormaliseVector(g, v, g->centre))
+			g->centre_set = true;
+	}
 	*indexed = HnswPrepareVector(g, v, q->vec);
+	/* that centre holds only if HnswConnectRoot is the first to store one */
+	if (!meta.centre_set)
+		g->centre_set = false;
 	if (!*indexed)
 		return true;
 	for (int i = 0; i < g->lay.dim; i++)
@@ -242,13 +257,6 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 					 errdetail("Its elements overflow when they are rotated.")));
 	if (empty)
 	{
-		if (!meta.centre_set && g->ncentre > 0)
-		{
-			/* nothing better is known: the first row is the centre */
-			memcpy(g->centre, q->vec, g->lay.dim * sizeof(float));
-			memset(q->vec, 0, g->lay.dim * sizeof(float));
-			g->centre_set = true;
-		}
 		HnswOwnEncode(g, q->vec, (char *) s->own, &own_rec);
 		return HnswConnectRoot(g, &meta, &own_rec, (const char *) s->own, heap_tid);
 	}
@@ -334,8 +342,12 @@ HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid)
 {
 	bool		indexed;
 
-	while (!try_insert(g, v, heap_tid, &indexed))
+	for (int attempt = 0; !try_insert(g, v, heap_tid, &indexed); attempt++)
+	{
 		CHECK_FOR_INTERRUPTS();
+		if (attempt == MAX_ATTEMPTS)
+			HnswCorrupted(g, HNSW_META_BLOCK, 0, "no node can take another link");
+	}
 	return indexed;
 }
 

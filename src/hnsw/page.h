@@ -33,12 +33,14 @@ typedef struct HnswPageHeader
 	uint16		nslots;			/* node pages: initialised records; side pages:
 								 * position behind its node page */
 	uint32		magic;
+	BlockNumber next;			/* upper pages: next one that may have a free slot */
+	uint32		unused;
 } HnswPageHeader;
 
 typedef enum HnswPageKind
 {
 	HNSW_PAGE_META = 1,
-	HNSW_PAGE_CENTRE,			/* the rotated centre vector, after the metapage */
+	HNSW_PAGE_CENTRE,			/* the centre vector, after the metapage */
 	HNSW_PAGE_NODE,				/* records of level 0 */
 	HNSW_PAGE_UPPER,			/* records of levels 1 and up */
 	HNSW_PAGE_SIDE,				/* own vectors that do not fit beside the links */
@@ -98,7 +100,7 @@ typedef struct HnswMetaPage
 	uint16		entry_level;
 	ItemPointerData root;		/* level 0 record all tree links start from */
 	uint16		centre_set;
-	BlockNumber upper_target;	/* upper page to try first for a new record */
+	BlockNumber upper_target;	/* first upper page that may have a free slot */
 	uint64		changes;		/* bumped (in batches) by whatever changes rows */
 } HnswMetaPage;
 

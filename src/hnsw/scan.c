@@ -31,8 +31,8 @@
 
 typedef struct ScanItem
 {
-	float		key;			/* lower bound of the distance, or the distance */
-	float		high;			/* upper bound; the distance itself when exact */
+	double		key;			/* lower bound of the distance, or the distance */
+	double		high;			/* upper bound; the distance itself when exact */
 	int32		idx;			/* in found[] */
 } ScanItem;
 
@@ -66,6 +66,7 @@ typedef struct HnswScan
 	HnswFound  *cur;
 	int			next_tid;
 	Buffer		over_buf;		/* pinned overflow page, or InvalidBuffer */
+	BlockNumber over_next;		/* what followed it when it was read */
 	ItemPointerData *over_tids;
 	int			nover;
 
@@ -161,7 +162,7 @@ init_fetch(IndexScanDesc scan, HnswScan *so)
  * dist may be NULL.
  */
 static bool
-fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, float *dist)
+fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist)
 {
 	bool		call_again = false;
 	bool		all_dead;
@@ -209,7 +210,7 @@ fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, float *dist)
 				float		bb;
 
 				vx_simd->dot_norms(so->query->x, v->x, dim, &ab, &aa, &bb);
-				*dist = (float) (2 - 2 * (ab / sqrt((double) aa * bb)));
+				*dist = 2 - 2 * ((double) ab / sqrt((double) aa * (double) bb));
 			}
 			if ((Pointer) v != DatumGetPointer(values[0]))
 				pfree(v);
@@ -225,7 +226,7 @@ fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, float *dist)
 
 /* Is one of a node's inline rows visible?  dist as in fetch_distance. */
 static bool
-fetch_node(IndexScanDesc scan, HnswScan *so, HnswFound *f, float *dist)
+fetch_node(IndexScanDesc scan, HnswScan *so, HnswFound *f, double *dist)
 {
 	for (int i = 0; i < f->ntids; i++)
 		if (fetch_distance(scan, so, &f->tids[i], dist))
@@ -316,8 +317,8 @@ search(HnswScan *so)
 		if (so->exact)
 			slack = HnswDistanceSlack(g, q, f->dist, f->norm2, f->scale);
 		so->found[so->nitems] = *f;
-		so->items[so->nitems].key = f->dist - slack;
-		so->items[so->nitems].high = f->dist + slack;
+		so->items[so->nitems].key = (double) f->dist - slack;
+		so->items[so->nitems].high = (double) f->dist + slack;
 		so->items[so->nitems].idx = so->nitems;
 		so->nitems++;
 	}
@@ -378,7 +379,7 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		if (item.key < item.high && so->nitems > 0 && so->items[0].key < item.high)
 		{
 			/* may be farther than the next one: its true distance decides */
-			float		dist;
+			double		dist;
 
 			if (fetch_node(scan, so, f, &dist))
 			{
@@ -417,6 +418,18 @@ next_node(IndexScanDesc scan, HnswScan *so)
 
 /* ---- TIDs of a node ---- */
 
+/* Is a page that is pinned and locked an overflow page of the current node? */
+static bool
+owned_overflow(HnswScan *so, Page page)
+{
+	ItemPointerData owner;
+
+	ItemPointerSet(&owner, so->cur->blk, so->cur->slot);
+	return !PageIsNew(page) &&
+		HnswPageGetHeader(page)->kind == HNSW_PAGE_OVERFLOW &&
+		HnswTidEqual(&HnswPageGetOverflow(page)->owner, &owner);
+}
+
 /*
  * Take the TIDs of an overflow page that is pinned (not locked); false when it
  * is not this node's any more.
@@ -426,17 +439,15 @@ take_overflow(HnswScan *so, Buffer buf)
 {
 	Page		page;
 	HnswOverflow *o;
-	ItemPointerData owner;
 	bool		ours;
 
-	ItemPointerSet(&owner, so->cur->blk, so->cur->slot);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buf);
 	o = HnswPageGetOverflow(page);
-	ours = !PageIsNew(page) && HnswPageGetHeader(page)->kind == HNSW_PAGE_OVERFLOW &&
-		HnswTidEqual(&o->owner, &owner);
+	ours = owned_overflow(so, page);
 	if (ours)
 	{
+		so->over_next = o->next;
 		if (o->ntids > HNSW_OVERFLOW_TIDS)
 			HnswCorrupted(so->g, BufferGetBlockNumber(buf), 0, "too many TIDs");
 		if (so->over_tids == NULL)
@@ -482,8 +493,15 @@ next_overflow(HnswScan *so)
 	}
 	else
 	{
+		/*
+		 * On a standby the pin does not keep VACUUM's replay from taking the
+		 * page out of the chain: what followed it when we read it still does.
+		 */
 		LockBuffer(so->over_buf, BUFFER_LOCK_SHARE);
-		next = HnswPageGetOverflow(BufferGetPage(so->over_buf))->next;
+		if (owned_overflow(so, BufferGetPage(so->over_buf)))
+			next = HnswPageGetOverflow(BufferGetPage(so->over_buf))->next;
+		else
+			next = so->over_next;
 		if (next != InvalidBlockNumber)
 		{
 			if (next >= g->nblocks)

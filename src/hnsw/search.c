@@ -16,38 +16,12 @@
 
 #include <math.h>
 
-#include "common/hashfn.h"
 #include "hnsw/hnsw.h"
+#include "hnsw/nodeset.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 
 /* ---- distances an insert has computed (indexes without sketches) ---- */
-
-typedef struct KnownEntry
-{
-	uint64		key;
-	float		dist;
-	char		status;
-} KnownEntry;
-
-static inline uint32
-known_hash(uint64 key)
-{
-	return hash_combine(murmurhash32((uint32) key), (uint32) (key >> 32));
-}
-
-#define SH_PREFIX		hnsw_known
-#define SH_ELEMENT_TYPE	KnownEntry
-#define SH_KEY_TYPE		uint64
-#define SH_KEY			key
-#define SH_HASH_KEY(tb, key)	known_hash(key)
-#define SH_EQUAL(tb, a, b)		((a) == (b))
-#define SH_SCOPE		static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
-#define KNOWN_KEY(blk, slot)	(((uint64) (blk) << 16) | (slot))
 
 /* Forget the distances of the vector inserted before. */
 void
@@ -58,9 +32,9 @@ HnswKnownReset(HnswGraph *g)
 	if (g->lay.sketch != HNSW_SKETCH_NONE)
 		return;
 	if (s->known == NULL)
-		s->known = hnsw_known_create(g->cxt, 4096, NULL);
+		s->known = nodeset_create(g->cxt, 4096, NULL);
 	else
-		hnsw_known_reset(s->known);
+		nodeset_reset(s->known);
 }
 
 static void
@@ -68,18 +42,18 @@ known_add(HnswGraph *g, BlockNumber blk, uint16 slot, float dist)
 {
 	bool		found;
 
-	hnsw_known_insert(g->scratch->known, KNOWN_KEY(blk, slot), &found)->dist = dist;
+	nodeset_insert(g->scratch->known, NODESET_KEY(blk, slot), &found)->dist = dist;
 }
 
 /* The distance of a node to the vector being inserted, if a search met it. */
 bool
 HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist)
 {
-	KnownEntry *e;
+	NodeSetEntry *e;
 
 	if (g->scratch->known == NULL)
 		return false;
-	e = hnsw_known_lookup(g->scratch->known, KNOWN_KEY(blk, slot));
+	e = nodeset_lookup(g->scratch->known, NODESET_KEY(blk, slot));
 	if (e)
 		*dist = e->dist;
 	return e != NULL;

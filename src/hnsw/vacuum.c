@@ -24,6 +24,7 @@
 
 #include "commands/vacuum.h"
 #include "hnsw/hnsw.h"
+#include "hnsw/nodeset.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
@@ -460,14 +461,17 @@ strip(VacuumState *st)
 
 /*
  * The live tree children of a DEAD node, through DEAD ones between them, added
- * to the list.
+ * to the list.  A node may have more than one tree parent (adoption can do
+ * that), so each is looked at once only.
  */
 static void
 tree_heirs(VacuumState *st, BlockNumber blk, uint16 slot, NodeList *heirs)
 {
 	HnswGraph  *g = st->g;
 	NodeList	todo = {NULL, 0, 0};
+	nodeset_hash *seen = nodeset_create(CurrentMemoryContext, 64, NULL);
 
+	(void) nodeset_add(seen, blk, slot);
 	list_add(&todo, blk, slot, 0);
 	for (int64 i = 0; i < todo.n; i++)
 	{
@@ -480,19 +484,15 @@ tree_heirs(VacuumState *st, BlockNumber blk, uint16 slot, NodeList *heirs)
 		for (int k = 0; k < ((HnswRecord *) node)->nlinks; k++)
 		{
 			const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[k];
+			BlockNumber nblk = HnswLinkBlock(link);
+			uint16		nslot = HnswLinkSlot(link);
 
-			if (!(HnswLinkFlags(link) & HNSW_LINK_TREE))
-				continue;
-			if (!is_dead(st, HnswLinkBlock(link), HnswLinkSlot(link)))
-				list_add(heirs, HnswLinkBlock(link), HnswLinkSlot(link), 0);
-			else
-				list_add(&todo, HnswLinkBlock(link), HnswLinkSlot(link), 0);
-			/* each dead node has few tree parents; more is a loop */
-			if (todo.n > (int64) st->nblocks * g->lay.per_page)
-				HnswCorrupted(g, blk, slot, "tree links form a loop");
+			if ((HnswLinkFlags(link) & HNSW_LINK_TREE) && nodeset_add(seen, nblk, nslot))
+				list_add(is_dead(st, nblk, nslot) ? &todo : heirs, nblk, nslot, 0);
 		}
 		HnswRelease(g, &pin);
 	}
+	nodeset_destroy(seen);
 	pfree(todo.items);
 }
 
@@ -535,48 +535,56 @@ find_link(const HnswLayout *lay, const char *node, int n, const HnswCandidate *c
 
 /*
  * Give node "to" a tree link from node "from" (both live): used where the
- * tree parent of a DEAD node has no room for all its heirs.  The list of
- * "from" always has a place unless it is full of tree links; then its first
- * tree child takes the link instead.
+ * tree parent of a DEAD node has no room for all its heirs.  If "from" is full
+ * of tree links, one of its tree children takes the link, or one of theirs.
  */
 static void
-add_tree_link(VacuumState *st, HnswCandidate from, const HnswCandidate *to, int level)
+add_tree_link(VacuumState *st, const HnswCandidate *from, const HnswCandidate *to, int level)
 {
 	HnswGraph  *g = st->g;
+	const HnswLayout *lay = &g->lay;
 	HnswQuery  *q = &g->scratch->query;
 	HnswWrite  *w = &g->scratch->write;
+	NodeList	todo = {NULL, 0, 0};
+	nodeset_hash *seen;
+	float	   *vec = palloc(lay->dim * sizeof(float));
+	bool		done = false;
 
-	if (!read_vector(st, to->blk, to->slot, level, q->vec))
-		return;
+	if (!read_vector(st, to->blk, to->slot, level, vec))
+		HnswCorrupted(g, to->blk, to->slot, "a tree link to a record that is not live");
+	memcpy(q->vec, vec, lay->dim * sizeof(float));
 	HnswKnownReset(g);
 	HnswQueryBuild(g, q);
-	for (;;)
+	seen = nodeset_create(CurrentMemoryContext, 64, NULL);
+	(void) nodeset_add(seen, to->blk, to->slot);	/* not below itself */
+	if (nodeset_add(seen, from->blk, from->slot))
+		list_add(&todo, from->blk, from->slot, 0);
+	for (int64 i = 0; i < todo.n && !done; i++)
 	{
 		HnswPin		pin;
+		uint16		slot = todo.items[i].slot;
 		char	   *node;
 		HnswRecord *rec;
-		float		dist;
-		uint16		flags;
-		int			pos;
 
 		CHECK_FOR_INTERRUPTS();
-		HnswAcquire(g, from.blk, BUFFER_LOCK_EXCLUSIVE, &pin);
-		node = HnswNodeAt(g, &pin, from.slot);
+		HnswAcquire(g, todo.items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+		node = HnswNodeAt(g, &pin, slot);
 		rec = (HnswRecord *) node;
-		if (HnswCountTreeLinks(&g->lay, node) < g->lay.fanout)
+		if (rec->state == HNSW_LIVE && rec->level == level &&
+			HnswCountTreeLinks(lay, node) < lay->fanout)
 		{
 			float		a;
 			float		b;
-			uint8		nlinks;
-			Size		recoff = HnswSlotOffset(&g->lay, from.slot);
-			const char *own = HnswNodeOwn(g, &pin, from.slot, node);
+			uint16		flags;
+			Size		recoff = HnswSlotOffset(lay, slot);
+			const char *own = HnswNodeOwn(g, &pin, slot, node);
+			float		dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
+			int			pos = find_link(lay, node, rec->nlinks, to);
 
-			dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
-			pos = find_link(&g->lay, node, rec->nlinks, to);
 			if (pos < 0)
 				pos = HnswChoosePosition(g, q, node, dist, true, &flags);
 			if (pos < 0)
-				HnswCorrupted(g, from.blk, from.slot, "no place for a tree link");
+				HnswCorrupted(g, pin.blk, slot, "no place for a tree link");
 			HnswOwnDecode(g, own, rec->scale, rec->offset, g->scratch->fa);
 			HnswLinkForm(g, g->scratch->fa, q->vec, dist, &a, &b, g->scratch->code);
 			HnswWriteBegin(g, w);
@@ -585,31 +593,31 @@ add_tree_link(VacuumState *st, HnswCandidate from, const HnswCandidate *to, int 
 						  dist, a, b, g->scratch->code);
 			if (pos == rec->nlinks)
 			{
-				nlinks = pos + 1;
+				uint8		nlinks = pos + 1;
+
 				HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, nlinks), &nlinks, 1);
 			}
 			HnswWriteEnd(w);
-			HnswRelease(g, &pin);
-			return;
+			done = true;
 		}
-		/* full of tree links: go down the first one that is live */
-		pos = -1;
-		for (int k = 0; k < rec->nlinks && pos < 0; k++)
-		{
-			const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[k];
-
-			if (!is_dead(st, HnswLinkBlock(link), HnswLinkSlot(link)) &&
-				!(HnswLinkBlock(link) == to->blk && HnswLinkSlot(link) == to->slot))
+		else
+			for (int k = 0; k < rec->nlinks; k++)
 			{
-				from.blk = HnswLinkBlock(link);
-				from.slot = HnswLinkSlot(link);
-				pos = k;
+				const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
+
+				if ((HnswLinkFlags(link) & HNSW_LINK_TREE) &&
+					!is_dead(st, HnswLinkBlock(link), HnswLinkSlot(link)) &&
+					nodeset_add(seen, HnswLinkBlock(link), HnswLinkSlot(link)))
+					list_add(&todo, HnswLinkBlock(link), HnswLinkSlot(link), 0);
 			}
-		}
 		HnswRelease(g, &pin);
-		if (pos < 0)
-			return;
 	}
+	if (!done)
+		HnswCorrupted(g, from->blk, from->slot, "no node below it can take a tree link");
+	nodeset_destroy(seen);
+	pfree(vec);
+	if (todo.items)
+		pfree(todo.items);
 }
 
 /*
@@ -668,42 +676,85 @@ substitute(VacuumState *st, BlockNumber blk, uint16 slot, int level,
 	return found;
 }
 
-/* Copy one link of a record to a position of another of the same node. */
-static void
-copy_link(const HnswLayout *lay, const char *from, int i, char *to, int j)
-{
-	int			stride = lay->sketch == HNSW_SKETCH_EXACT ? lay->dim * (int) sizeof(float) : 4;
-	const char *cfrom = from + lay->off_codes + (Size) (i / VX_BLOCK) * lay->block_bytes + (i % VX_BLOCK) * stride;
-	char	   *cto = to + lay->off_codes + (Size) (j / VX_BLOCK) * lay->block_bytes + (j % VX_BLOCK) * stride;
-
-	HnswNodeLinks(lay, to)[j] = HnswNodeLinks(lay, from)[i];
-	memcpy(to + lay->off_edges + j * 2, from + lay->off_edges + i * 2, 2);
-	memcpy(to + lay->off_a + j * lay->factor_width, from + lay->off_a + i * lay->factor_width, lay->factor_width);
-	memcpy(to + lay->off_b + j * lay->factor_width, from + lay->off_b + i * lay->factor_width, lay->factor_width);
-	if (lay->sketch == HNSW_SKETCH_EXACT)
-		memcpy(cto, cfrom, stride);
-	else
-		for (int k = 0; k < lay->groups; k++)
-			memcpy(cto + (Size) k * VX_GROUP_BYTES, cfrom + (Size) k * VX_GROUP_BYTES, 4);
-}
-
-/* Put a link from a node with vector base to c with vector vec. */
+/* Put a link from a node with vector base to c (key: distance) with vector vec. */
 static void
 put_link(HnswGraph *g, char *node, int pos, const HnswCandidate *c, uint16 flags,
 		 const float *base, const float *vec)
 {
-	float		dist = HnswPairDistance(g, base, vec);
 	float		a;
 	float		b;
 
-	HnswLinkForm(g, base, vec, dist, &a, &b, g->scratch->code);
-	HnswLinkPut(g, node, pos, c->blk, c->slot | flags, dist, a, b, g->scratch->code);
+	HnswLinkForm(g, base, vec, c->key, &a, &b, g->scratch->code);
+	HnswLinkPut(g, node, pos, c->blk, c->slot | flags, c->key, a, b, g->scratch->code);
+}
+
+/* A neighbour that a repaired node may link to. */
+typedef struct Choice
+{
+	HnswCandidate at;			/* key: distance */
+	bool		tree;			/* must be linked */
+	bool		selected;		/* by the heuristic */
+	float	   *vec;
+} Choice;
+
+static int
+cmp_choice(const void *a, const void *b)
+{
+	float		x = ((const Choice *) a)->at.key;
+	float		y = ((const Choice *) b)->at.key;
+
+	return x < y ? -1 : x > y;
 }
 
 /*
- * Replace the links of one live node to DEAD ones.  Reads it, works without a
- * lock, then writes the new list if the old one is unchanged; false when it
- * was changed meanwhile (the caller tries again).
+ * Sort the choices by distance and mark those that the heuristic of HNSW
+ * selects (and all tree links, which stay anyway), up to fanout.
+ */
+static void
+select_choices(HnswGraph *g, Choice *choices, int n)
+{
+	qsort(choices, n, sizeof(Choice), cmp_choice);
+	for (int i = 0; i < n; i++)
+	{
+		bool		keep = true;
+
+		for (int j = 0; j < i && keep; j++)
+			if (choices[j].selected)
+				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) > choices[i].at.key;
+		choices[i].selected = keep;
+	}
+}
+
+/* Add a choice, unless its record is no live one of the level. */
+static int
+add_choice(VacuumState *st, Choice *choices, int n, BlockNumber blk, uint16 slot,
+		   bool tree, int level, const float *base)
+{
+	HnswGraph  *g = st->g;
+	Choice	   *c = &choices[n];
+
+	c->vec = palloc(g->lay.dim * sizeof(float));
+	c->at.blk = blk;
+	c->at.slot = slot;
+	c->tree = tree;
+	c->selected = false;
+	if (!read_vector(st, blk, slot, level, c->vec))
+	{
+		if (tree)
+			HnswCorrupted(g, blk, slot, "a tree link to a record that is not live");
+		pfree(c->vec);
+		return n;
+	}
+	c->at.key = HnswPairDistance(g, base, c->vec);
+	return n + 1;
+}
+
+/*
+ * Replace the links of one live node to DEAD ones: its list is chosen anew
+ * from its live neighbours, the heirs of its dead tree children, and for each
+ * dead neighbour the nearest of that one's neighbours.  Reads the node, works
+ * without a lock, then writes the new list if the old one is unchanged; false
+ * when it was changed meanwhile (the caller tries again).
  */
 static bool
 repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
@@ -715,20 +766,19 @@ repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
 	HnswPin		pin;
 	char	   *node;
 	HnswRecord *rec;
-	char	   *old;
-	char	   *new;
-	float	   *base;
-	float	   *vec;
+	char	   *old = palloc(lay->rec_size);
+	char	   *new = palloc0(lay->rec_size);
+	float	   *base = palloc(lay->dim * sizeof(float));
+	Choice	   *choices;
 	NodeList	heirs = {NULL, 0, 0};
 	NodeList	taken = {NULL, 0, 0};
-	NodeList	wanted = {NULL, 0, 0};
-	int			n = 0;
-	int			ntree = 0;
-	int			level;
 	HnswCandidate sibling;
+	int			nchoices = 0;
+	int			ntree = 0;
+	int			n = 0;
+	int			level;
 	bool		same;
 
-	old = palloc(lay->rec_size);
 	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
 	node = HnswNodeAt(g, &pin, slot);
 	memcpy(old, node, lay->rec_size);
@@ -738,79 +788,91 @@ repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
 		HnswRelease(g, &pin);
 		return true;
 	}
-	base = palloc(lay->dim * sizeof(float));
-	vec = palloc(lay->dim * sizeof(float));
 	HnswOwnDecode(g, HnswNodeOwn(g, &pin, slot, node), rec->scale, rec->offset, base);
 	HnswRelease(g, &pin);
 	level = rec->level;
 
-	/* keep the live links */
-	new = palloc0(lay->rec_size);
+	/* its live neighbours; the heirs of dead tree children */
+	choices = palloc((2 * lay->fanout) * sizeof(Choice));
 	list_add(&taken, blk, slot, 0);
 	for (int i = 0; i < rec->nlinks; i++)
 	{
 		const ItemPointerData *link = &HnswNodeLinks(lay, old)[i];
+		bool		tree = (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0;
 
 		if (is_dead(st, HnswLinkBlock(link), HnswLinkSlot(link)))
-			continue;
-		copy_link(lay, old, i, new, n++);
-		list_add(&taken, HnswLinkBlock(link), HnswLinkSlot(link), 0);
-		ntree += (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0;
-	}
-
-	memcpy(q->vec, base, lay->dim * sizeof(float));
-	HnswQueryBuild(g, q);
-	for (int i = 0; i < rec->nlinks; i++)
-	{
-		const ItemPointerData *link = &HnswNodeLinks(lay, old)[i];
-		uint16		flags = HnswLinkFlags(link);
-		HnswCandidate c;
-
-		if (!is_dead(st, HnswLinkBlock(link), HnswLinkSlot(link)))
-			continue;
-		if (flags & HNSW_LINK_TREE)
-			tree_heirs(st, HnswLinkBlock(link), HnswLinkSlot(link), &heirs);
-		if (!(flags & HNSW_LINK_PRUNED) &&
-			substitute(st, HnswLinkBlock(link), HnswLinkSlot(link), level, &taken, &c))
 		{
-			list_add(&taken, c.blk, c.slot, 0);
-			list_add(&wanted, c.blk, c.slot, 0);
+			if (tree)
+				tree_heirs(st, HnswLinkBlock(link), HnswLinkSlot(link), &heirs);
+			continue;
 		}
+		nchoices = add_choice(st, choices, nchoices, HnswLinkBlock(link), HnswLinkSlot(link),
+							  tree, level, base);
+		list_add(&taken, HnswLinkBlock(link), HnswLinkSlot(link), 0);
+		ntree += tree;
 	}
 
-	/* heirs first: each must have a tree link, from here or from a sibling */
+	/* each heir must have a tree link, from here or from a sibling */
 	sibling.blk = blk;
 	sibling.slot = slot;
 	for (int64 i = 0; i < heirs.n; i++)
 	{
 		HnswCandidate *h = &heirs.items[i];
-		int			pos;
+		int			at = -1;
 
 		CHECK_FOR_INTERRUPTS();
 		if (h->blk == blk && h->slot == slot)
 			continue;
-		pos = find_link(lay, new, n, h);
-		if (pos < 0 && n < lay->fanout && ntree < HnswMaxTreeLinks(lay))
-			pos = n++;
-		if (pos < 0)
-		{
-			add_tree_link(st, sibling, h, level);
+		for (int k = 0; k < nchoices && at < 0; k++)
+			if (choices[k].at.blk == h->blk && choices[k].at.slot == h->slot)
+				at = k;
+		if (at >= 0 && choices[at].tree)
 			continue;
+		if (ntree >= HnswMaxTreeLinks(lay))
+			add_tree_link(st, &sibling, h, level);
+		else
+		{
+			if (at >= 0)
+				choices[at].tree = true;
+			else
+			{
+				nchoices = add_choice(st, choices, nchoices, h->blk, h->slot, true, level, base);
+				list_add(&taken, h->blk, h->slot, 0);
+			}
+			ntree++;
+			sibling = *h;
 		}
-		if (!read_vector(st, h->blk, h->slot, level, vec))
-			HnswCorrupted(g, h->blk, h->slot, "a tree link to a record that is not live");
-		put_link(g, new, pos, h, HNSW_LINK_TREE, base, vec);
-		ntree++;
-		sibling = *h;
 	}
-	for (int64 i = 0; i < wanted.n && n < lay->fanout; i++)
-	{
-		HnswCandidate *c = &wanted.items[i];
 
-		if (find_link(lay, new, n, c) < 0 &&
-			read_vector(st, c->blk, c->slot, level, vec))
-			put_link(g, new, n++, c, 0, base, vec);
+	/* substitutes for the dead ones */
+	memcpy(q->vec, base, lay->dim * sizeof(float));
+	HnswQueryBuild(g, q);
+	for (int i = 0; i < rec->nlinks && nchoices < 2 * lay->fanout; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, old)[i];
+		HnswCandidate c = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		if (is_dead(st, HnswLinkBlock(link), HnswLinkSlot(link)) &&
+			substitute(st, HnswLinkBlock(link), HnswLinkSlot(link), level, &taken, &c))
+		{
+			list_add(&taken, c.blk, c.slot, 0);
+			nchoices = add_choice(st, choices, nchoices, c.blk, c.slot, false, level, base);
+		}
 	}
+
+	/* tree links, then what the heuristic selects, then the nearest others */
+	select_choices(g, choices, nchoices);
+	for (int pass = 0; pass < 3; pass++)
+		for (int i = 0; i < nchoices && n < lay->fanout; i++)
+		{
+			Choice	   *c = &choices[i];
+
+			if (pass != (c->tree ? 0 : c->selected ? 1 : 2))
+				continue;
+			put_link(g, new, n++, &c->at, (c->tree ? HNSW_LINK_TREE : 0) |
+					 (c->selected ? 0 : HNSW_LINK_PRUNED), base, c->vec);
+		}
 
 	/* write, if inserts have not changed the list */
 	HnswAcquire(g, blk, BUFFER_LOCK_EXCLUSIVE, &pin);
@@ -922,7 +984,7 @@ move_root(VacuumState *st)
 	{
 		tree_heirs(st, root.blk, root.slot, &heirs);
 		for (int64 i = 1; i < heirs.n; i++)
-			add_tree_link(st, heirs.items[0], &heirs.items[i], 0);
+			add_tree_link(st, &heirs.items[0], &heirs.items[i], 0);
 	}
 
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
@@ -1031,8 +1093,20 @@ free_dead(VacuumState *st)
 
 	/* upper records first: a crash must not leave one whose node is gone */
 	for (int64 i = 0; i < st->nuppers; i++)
-		if (free_records(st, st->uppers[i]) && upper == InvalidBlockNumber)
+		if (free_records(st, st->uppers[i]))
+		{
+			/* chain the pages with free slots, each to one before it */
+			HnswWrite  *w = &g->scratch->write;
+
+			HnswAcquire(g, st->uppers[i], BUFFER_LOCK_EXCLUSIVE, &pin);
+			HnswWriteBegin(g, w);
+			HnswWriteAdd(w, &pin, false);
+			HnswWriteBytes(w, 0, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, next),
+						   &upper, sizeof(upper));
+			HnswWriteEnd(w);
+			HnswRelease(g, &pin);
 			upper = st->uppers[i];
+		}
 	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < st->nblocks; blk++)
 	{
 		if (!acquire_page(st, blk, BUFFER_LOCK_SHARE, &pin))

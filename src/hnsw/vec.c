@@ -14,15 +14,15 @@
 #include "hnsw/hnsw.h"
 
 /*
- * Prepare a vector: for cosine normalise it, rotate it (not for L1, which a
- * rotation would change), subtract the centre if the index has one.
- * out: dim floats.  False for a zero vector under cosine, which has no
- * direction and is not indexed.
+ * The first step of preparing a vector: check its length, and for cosine
+ * normalise it.  out: dim floats.  False for a zero vector under cosine, which
+ * has no direction and is not indexed.
  */
 bool
-HnswPrepareVector(HnswGraph *g, const Vector *v, float *out)
+HnswNormaliseVector(HnswGraph *g, const Vector *v, float *out)
 {
 	const int	dim = g->lay.dim;
+	double		norm = 0;
 
 	if (v->dim != dim)
 		ereport(ERROR,
@@ -31,26 +31,35 @@ HnswPrepareVector(HnswGraph *g, const Vector *v, float *out)
 				 errdetail("Index \"%s\" is over vectors of %d dimensions.",
 						   RelationGetRelationName(g->rel), dim)));
 
-	if (g->lay.metric == HNSW_COSINE)
-	{
-		double		norm = 0;
+	memcpy(out, v->x, dim * sizeof(float));
+	if (g->lay.metric != HNSW_COSINE)
+		return true;
+	for (int i = 0; i < dim; i++)
+		norm += (double) v->x[i] * v->x[i];
+	if (norm == 0)
+		return false;
+	norm = 1.0 / sqrt(norm);
+	for (int i = 0; i < dim; i++)
+		out[i] = (float) (v->x[i] * norm);
+	return true;
+}
 
-		for (int i = 0; i < dim; i++)
-			norm += (double) v->x[i] * v->x[i];
-		if (norm == 0)
-			return false;
-		norm = 1.0 / sqrt(norm);
-		for (int i = 0; i < dim; i++)
-			out[i] = (float) (v->x[i] * norm);
-	}
-	else
-		memcpy(out, v->x, dim * sizeof(float));
-
-	if (g->signs)
-		vx_simd->rotate(out, dim, g->signs);
+/*
+ * Prepare a vector: normalise it (cosine), subtract the centre if the index
+ * has one, rotate it (not for L1, which a rotation would change).  The centre
+ * goes first, so that data far from the origin does not lose its differences
+ * to the rounding of the rotation.  out, result: as HnswNormaliseVector.
+ */
+bool
+HnswPrepareVector(HnswGraph *g, const Vector *v, float *out)
+{
+	if (!HnswNormaliseVector(g, v, out))
+		return false;
 	if (g->centre_set && g->ncentre > 0)
-		for (int i = 0; i < dim; i++)
+		for (int i = 0; i < g->lay.dim; i++)
 			out[i] -= g->centre[i];
+	if (g->signs)
+		vx_simd->rotate(out, g->lay.dim, g->signs);
 	return true;
 }
 
