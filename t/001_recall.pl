@@ -19,7 +19,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 # ef_search, and the least recall@10 of a build at each, by metric: 0.01 to 0.02
-# below the worst of five runs, for building is random.  Inserts alone may fall
+# below the worst of seven runs, for building is random.  Inserts alone may fall
 # $inserted_slack below that, and below a build of the same rows; the replaced
 # rows replaced_slack.  At the end of a line: pgvector 0.8 after a build, on the
 # same rows and queries, m 16 and ef_construction 64 as here.
@@ -37,10 +37,10 @@ my @cases = (
 	},
 	{
 		name => 'glove 100-d', set => 'glove100', dim => 100,
-		rows => 10_000, replaced_slack => 0.06,
+		rows => 10_000, replaced_slack => 0.05,
 		recall => {
 			l2     => [ 0.860, 0.915 ],    # 0.916 0.970
-			cosine => [ 0.915, 0.965 ],    # 0.947 0.988
+			cosine => [ 0.915, 0.960 ],    # 0.947 0.988
 			ip     => [ 0.945, 0.980 ],    # 0.961 0.994
 			l1     => [ 0.800, 0.880 ],    # 0.890 0.956
 		},

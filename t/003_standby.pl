@@ -2,7 +2,7 @@
 # (wal_consistency_checking): index scans on both give the same rows in the
 # same order, hnsw_check finds nothing on either; promotion; unlogged tables;
 # REINDEX and CREATE INDEX CONCURRENTLY while others write.
-# VX_STANDBY_ROUNDS sets how many cycles of writes (default 3).
+# VX_STANDBY_ROUNDS sets how many cycles of writes (default 2).
 use strict;
 use warnings FATAL => 'all';
 
@@ -12,7 +12,7 @@ use Test::More;
 
 use VectorxTest;
 
-my $rounds = $ENV{VX_STANDBY_ROUNDS} || 3;
+my $rounds = $ENV{VX_STANDBY_ROUNDS} || 2;
 my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side);
 my %rows = (v100 => 600, v3 => 600, l1 => 400, dup => 1500, cos => 200, side => 80);
 

@@ -3,7 +3,7 @@
 # that exceed maintenance_work_mem; many sessions make the first row.  No client
 # may meet an error, and afterwards the index must be sound, agree with its
 # table, and find what exact search finds.
-# VX_SOAK_SECONDS: how long each table is written to (default 8).
+# VX_SOAK_SECONDS: how long each table is written to (default 5).
 use strict;
 use warnings FATAL => 'all';
 
@@ -15,7 +15,7 @@ use Time::HiRes qw(time);
 
 use VectorxTest;
 
-my $seconds = $ENV{VX_SOAK_SECONDS} || 8;
+my $seconds = $ENV{VX_SOAK_SECONDS} || 5;
 my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side);
 my %rows = (v100 => 1500, v3 => 1500, l1 => 1000, dup => 2000, cos => 500, side => 150);
 
@@ -56,30 +56,40 @@ foreach my $name (@names)
 {
 	my $dir = PostgreSQL::Test::Utils::tempdir();
 
-	$kinds{first} = { dim => 100, opclass => 'vector_l2_ops', op => '<->' };
+	# Each insert waits, just before it comes to the index, for a lock that all
+	# of them get at once.  Long vectors take the index longer to prepare.
+	$kinds{first} = { dim => 2000, opclass => 'vector_l2_ops', op => '<->' };
 	create_tables($node, ['first']);
+	$node->safe_psql('postgres', q(
+ALTER TABLE first DROP CONSTRAINT first_pkey;
+CREATE FUNCTION wait_for_start() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_advisory_xact_lock_shared(1);
+	RETURN NEW;
+END $$;
+CREATE TRIGGER wait_for_start BEFORE INSERT ON first FOR EACH ROW EXECUTE FUNCTION wait_for_start();
+));
 	append_to_file("$dir/insert.sql", "INSERT INTO first (v) VALUES (gen_first());\n");
 	foreach my $round (1 .. 8)
 	{
 		$node->safe_psql('postgres', 'TRUNCATE first');
 
-		# all of them wait for this lock, and go on together
-		my ($in, $out) = ("BEGIN;\nLOCK TABLE first;\n", '');
+		my ($in, $out) = ("SELECT pg_advisory_lock(1);\n", '');
 		my $holder = IPC::Run::start(
 			[ 'psql', '-XAtq', '-h', $node->host, '-p', $node->port, 'postgres' ],
 			'<', \$in, '>', \$out, '2>&1');
 		$holder->pump_nb;
 		$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks
-			WHERE relation = 'first'::regclass AND mode = 'AccessExclusiveLock' AND granted))
-		  or die 'the table is not locked';
+			WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted))
+		  or die 'the lock is not held';
 		my ($bout, $berr) = ('', '');
 		my $bench = IPC::Run::start(
-			[ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 8, '-j', 8, '-t', 10,
+			[ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 8, '-j', 8, '-t', 4,
 				'-f', "$dir/insert.sql", 'postgres' ],
 			'<', \undef, '>', \$bout, '2>', \$berr);
 		$node->poll_query_until('postgres', q(SELECT count(*) = 8 FROM pg_locks
-			WHERE relation = 'first'::regclass AND NOT granted)) or die 'nobody waits for the lock';
-		$in .= "COMMIT;\n\\q\n";
+			WHERE locktype = 'advisory' AND NOT granted)) or die 'nobody waits for the lock';
+		$in .= "\\q\n";
 		$holder->finish;
 		$bench->finish;
 		is($berr =~ /ERROR/ ? $berr : '', '', "first rows $round: no errors");
@@ -110,7 +120,7 @@ foreach my $name (grep { exists $rows{$_} } @names)
 			my $r = rand();
 			$sql .=
 				$r < 0.4 ? "INSERT INTO $name (v) SELECT gen_$name() FROM generate_series(1, 12);\n"
-			  : $r < 0.5 ? "DELETE FROM $name WHERE id IN (SELECT id FROM $name ORDER BY random() LIMIT 30 FOR UPDATE SKIP LOCKED);\n"
+			  : $r < 0.5 ? "DELETE FROM $name WHERE id IN (SELECT id FROM $name ORDER BY random() LIMIT 8 FOR UPDATE SKIP LOCKED);\n"
 			  : $r < 0.8 ? "VACUUM (INDEX_CLEANUP on) $name;\n"
 			  : $r < 0.85 && $client == 1 ? "REINDEX INDEX ${name}_idx;\n"
 			  : $r < 0.9 ? "DO \$\$ BEGIN INSERT INTO $name (v) SELECT gen_$name() FROM generate_series(1, 12); "

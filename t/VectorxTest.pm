@@ -22,8 +22,8 @@ our %kinds = (
 	v3   => { dim => 3,   opclass => 'vector_l2_ops', op => '<->' },     # exact
 	l1   => { dim => 40,  opclass => 'vector_l1_ops', op => '<+>' },     # no sketch
 	dup  => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', distinct => 8 },
-	cos  => { dim => 384, opclass => 'vector_cosine_ops', op => '<=>' }, # 1 bit
-	side => { dim => 3000, opclass => 'vector_ip_ops', op => '<#>' },    # side pages
+	cos  => { dim => 384, opclass => 'vector_cosine_ops', op => '<=>', keep => 600 }, # 1 bit
+	side => { dim => 3000, opclass => 'vector_ip_ops', op => '<#>', keep => 150 },    # side pages
 );
 
 # Extension, generators of vectors, and an empty table with an index for each
@@ -124,7 +124,7 @@ END $$;
 
 		$node->safe_psql('postgres', qq(
 CREATE OR REPLACE FUNCTION gen_$name() RETURNS vector LANGUAGE sql VOLATILE AS 'SELECT $gen OFFSET 0';
-CREATE @{[$unlogged || '']} TABLE $name (id bigserial PRIMARY KEY, v vector($k->{dim}));
+CREATE @{[$unlogged || '']} TABLE $name (id bigserial PRIMARY KEY, v vector($k->{dim})) WITH (vacuum_truncate = off);
 CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass});
 ));
 	}
@@ -150,6 +150,7 @@ sub write_scripts
 	my $k = $kinds{$name};
 	my $dir = PostgreSQL::Test::Utils::tempdir();
 	my $copy = "$dir/rows";
+	my $keep = $k->{keep} || 1500;
 	my %sql = (
 		insert => "INSERT INTO $name (v) VALUES (gen_$name());\n",
 		batch  => "INSERT INTO $name (v) SELECT gen_$name() FROM generate_series(1, 8);\n",
@@ -157,18 +158,19 @@ sub write_scripts
 		update => "\\set r random(1, 1000000)\n"
 		  . "UPDATE $name SET v = gen_$name() WHERE id = (SELECT id FROM $name WHERE id >= "
 		  . "(SELECT min(id) + :r % (max(id) - min(id) + 1) FROM $name) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED);\n",
-		# leaves some hundred rows
+		# only while there are more rows than "keep" or so
 		delete => "\\set r random(1, 1000000)\n"
 		  . "DELETE FROM $name WHERE id IN (SELECT id FROM $name WHERE id >= "
 		  . "(SELECT min(id) + :r % (max(id) - min(id) + 1) FROM $name) ORDER BY id LIMIT 10 FOR UPDATE SKIP LOCKED)"
-		  . " AND (SELECT max(id) - min(id) > 300 FROM $name);\n",
+		  . " AND (SELECT max(id) - min(id) > $keep FROM $name);\n",
 		# all of the oldest: whole regions of the graph die, the root with them
 		sweep  => "DELETE FROM $name WHERE id IN (SELECT id FROM $name ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)"
-		  . " AND (SELECT max(id) - min(id) > 300 FROM $name);\n",
+		  . " AND (SELECT max(id) - min(id) > $keep FROM $name);\n",
 		abort  => "BEGIN;\nINSERT INTO $name (id, v) SELECT -nextval('${name}_id_seq'), gen_$name() FROM generate_series(1, 3);\nROLLBACK;\n",
 		search => "SET enable_seqscan = off;\nSET enable_sort = off;\nSELECT count(*) FROM (SELECT v $k->{op} q.g FROM (SELECT gen_$name() AS g OFFSET 0) q, "
 		  . "LATERAL (SELECT * FROM $name ORDER BY v $k->{op} q.g LIMIT 10) s) t;\nRESET enable_seqscan;\nRESET enable_sort;\n",
-		vacuum => "VACUUM (INDEX_CLEANUP on) $name;\n",
+		# one at a time; to truncate the table it would wait for all the others
+		vacuum => "VACUUM (INDEX_CLEANUP on, TRUNCATE off, SKIP_LOCKED) $name;\n",
 	);
 	my @args;
 

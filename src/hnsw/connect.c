@@ -725,7 +725,8 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	if (!placed)
 		return false;
 
-	for (int i = 0; i < nselected; i++)
+	/* also those the heuristic did not select: their lists decide themselves */
+	for (int i = 0; i < nchosen; i++)
 	{
 		HnswFound  *f = &res->found[chosen[i]];
 

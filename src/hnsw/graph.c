@@ -79,9 +79,13 @@ init_handles(void)
 }
 
 static void
-result_alloc(HnswGraph *g, HnswResult *res)
+report_damaged_meta(Relation index)
 {
-	memset(res, 0, sizeof(*res));
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" has a damaged metapage", RelationGetRelationName(index)),
+			 errdetail("Block %u.", HNSW_META_BLOCK),
+			 errhint("REINDEX the index.")));
 }
 
 /* Scratch memory of fixed size; what grows is allocated by its user. */
@@ -97,8 +101,6 @@ init_scratch(HnswGraph *g)
 	HnswQueryInit(g, &s->query, g->cxt);
 	s->maxheap = 1024;
 	s->heap = MemoryContextAlloc(g->cxt, s->maxheap * sizeof(HnswCandidate));
-	result_alloc(g, &s->results);
-	result_alloc(g, &s->descent);
 	s->est = MemoryContextAlloc(g->cxt, HNSW_MAX_FANOUT * sizeof(float));
 	s->fa = MemoryContextAlloc(g->cxt, floats);
 	s->fb = MemoryContextAlloc(g->cxt, floats);
@@ -137,12 +139,7 @@ HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 	if (!HnswLayoutFromMeta(meta, &g->lay))
 	{
 		MemoryContextDelete(cxt);
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has a damaged metapage",
-						RelationGetRelationName(index)),
-				 errdetail("Block %u.", HNSW_META_BLOCK),
-				 errhint("REINDEX the index.")));
+		report_damaged_meta(index);
 	}
 	g->seed = meta->seed;
 	g->ncentre = meta->ncentre;
@@ -241,12 +238,7 @@ HnswCheckMeta(Relation index, Page page)
 		(meta->ncentre != 0 && (meta->ncentre - 1) * CENTRE_PER_PAGE >= lay.dim) ||
 		meta->ncentre * CENTRE_PER_PAGE < (meta->ncentre ? lay.dim : 0) ||
 		meta->entry_level > HNSW_MAX_LEVEL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has a damaged metapage",
-						RelationGetRelationName(index)),
-				 errdetail("Block %u.", HNSW_META_BLOCK),
-				 errhint("REINDEX the index.")));
+		report_damaged_meta(index);
 }
 
 /* Copy the metapage; loads the centre when another backend has set it. */

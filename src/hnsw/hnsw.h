@@ -403,6 +403,10 @@ extern void hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys,
 extern bool hnswgettuple(IndexScanDesc scan, ScanDirection dir);
 extern void hnswendscan(IndexScanDesc scan);
 
+/* ---- tree.c ---- */
+extern void HnswThinTree(HnswGraph *g, BlockNumber nblocks,
+						 const BlockNumber *uppers, int64 nuppers);
+
 /* ---- vacuum.c ---- */
 extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info,
 											 IndexBulkDeleteResult *stats,

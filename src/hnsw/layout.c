@@ -15,8 +15,9 @@
  * factors and its error would cost more than they save.
  */
 #define EXACT_MAX_DIM		12
-/* Up to here 4 bits a dimension pay (three records a page at 100-d). */
-#define FOUR_BITS_MAX_DIM	160
+/* Up to here 4 bits a dimension pay, up to there 2. */
+#define FOUR_BITS_MAX_DIM	16
+#define TWO_BITS_MAX_DIM	160
 /* Own vectors up to this many dimensions stay fp32. */
 #define FP32_MAX_DIM		32
 /* A sketch may leave out this part of the rotated dimensions for one more
@@ -234,10 +235,10 @@ HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
 			}
 			fits = layout_fit(&lay, false);
 		}
-		if (!fits && lay.dim <= FOUR_BITS_MAX_DIM)
+		if (!fits && lay.dim <= TWO_BITS_MAX_DIM)
 		{
 			lay.sketch = HNSW_SKETCH_BITS;
-			lay.bits = 4;
+			lay.bits = lay.dim <= FOUR_BITS_MAX_DIM ? 4 : 2;
 			fits = layout_fit(&lay, false) && lay.code_dims == lay.dim && !lay.own_side;
 		}
 		if (!fits)

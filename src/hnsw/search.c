@@ -308,6 +308,32 @@ wanted(const HnswResult *res, const char *node, int level)
 }
 
 /*
+ * Take a node in hand (share lock) and compute its distance; *own: its own
+ * vector.  NULL, with nothing in hand, when the search has no use for it.
+ */
+static char *
+enter_node(HnswGraph *g, HnswQuery *q, int level, BlockNumber blk, uint16 slot,
+		   HnswPin *pin, const char **own, float *dist)
+{
+	char	   *node;
+	const HnswRecord *rec;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, pin);
+	node = HnswNodeAt(g, pin, slot);
+	if (!usable(node, level))
+	{
+		HnswRelease(g, pin);
+		return NULL;
+	}
+	rec = (const HnswRecord *) node;
+	*own = HnswNodeOwn(g, pin, slot, node);
+	*dist = HnswOwnDistance(g, q, *own, rec->scale, rec->offset, rec->norm2);
+	if (unlikely(isnan(*dist)))
+		HnswCorrupted(g, blk, slot, "the node's vector is not finite");
+	return node;
+}
+
+/*
  * Read a node for its distance alone; queue it, marked, when near enough.  For
  * indexes without sketches, and where sketches are of no use.
  */
@@ -317,22 +343,12 @@ evaluate(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 {
 	HnswPin		pin;
 	char	   *node;
-	const HnswRecord *rec;
 	const char *own;
 	float		dist;
 
-	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
-	node = HnswNodeAt(g, &pin, slot);
-	if (!usable(node, level))
-	{
-		HnswRelease(g, &pin);
+	node = enter_node(g, q, level, blk, slot, &pin, &own, &dist);
+	if (node == NULL)
 		return;
-	}
-	rec = (const HnswRecord *) node;
-	own = HnswNodeOwn(g, &pin, slot, node);
-	dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
-	if (unlikely(isnan(dist)))
-		HnswCorrupted(g, blk, slot, "the node's vector is not finite");
 	if (dist < result_bound(res))
 	{
 		if (wanted(res, node, level))
@@ -360,7 +376,6 @@ visit(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 {
 	HnswPin		pin;
 	char	   *node;
-	const HnswRecord *rec;
 	const char *own;
 	float		dist;
 	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
@@ -372,23 +387,15 @@ visit(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	ItemPointerData doubtful[HNSW_MAX_FANOUT];
 	int			ndoubtful = 0;
 
-	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
-	node = HnswNodeAt(g, &pin, slot);
-	if (!usable(node, level))
-	{
-		HnswRelease(g, &pin);
+	node = enter_node(g, q, level, blk, slot, &pin, &own, &dist);
+	if (node == NULL)
 		return;
-	}
-	rec = (const HnswRecord *) node;
-	own = HnswNodeOwn(g, &pin, slot, node);
-	dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
-	if (unlikely(isnan(dist)))
-		HnswCorrupted(g, blk, slot, "the node's vector is not finite");
 	improving = evaluated || dist < result_bound(res);
 	if (improving && !evaluated && wanted(res, node, level))
 		add_result(g, res, dist, node, own, blk, slot);
 	bound = result_bound(res);
-	spread = bound - res->best;
+	/* a greedy descent has no spread, and may well go astray a little */
+	spread = res->ef > 1 ? bound - res->best : INFINITY;
 
 	nblocks = HnswScoreLinks(g, q, node, dist, bound, est, masks);
 	for (int i = 0; i < nblocks; i++)

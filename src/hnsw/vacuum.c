@@ -44,6 +44,8 @@ typedef struct VacuumState
 	BlockNumber nblocks;		/* when the vacuum began */
 	uint64	   *dead;			/* bitmap over block * per_page + slot */
 	int64		ndead;
+	int64		nrecords;		/* LIVE and DEAD ones, and their tree links */
+	int64		ntree;
 	BlockNumber *uppers;		/* upper pages */
 	int64		nuppers;
 	int64		maxuppers;
@@ -167,6 +169,15 @@ filter_tids(VacuumState *st, const ItemPointerData *tids, int n, ItemPointerData
 }
 
 static void
+count_tree(VacuumState *st, const char *node)
+{
+	if (((const HnswRecord *) node)->state == HNSW_FREE)
+		return;
+	st->nrecords++;
+	st->ntree += HnswCountTreeLinks(&st->g->lay, node);
+}
+
+static void
 strip_nodes(VacuumState *st, HnswPin *pin)
 {
 	HnswGraph  *g = st->g;
@@ -187,6 +198,7 @@ strip_nodes(VacuumState *st, HnswPin *pin)
 
 		if (rec->state == HNSW_DEAD)
 			note_dead(st, pin->blk, slot);
+		count_tree(st, node);
 		if (rec->state != HNSW_LIVE)
 			continue;
 		if (rec->level != 0)
@@ -384,6 +396,7 @@ strip_uppers(VacuumState *st)
 
 			if (rec->state == HNSW_DEAD)
 				note_dead(st, pin.blk, slot);
+			count_tree(st, node);
 			if (rec->state != HNSW_LIVE)
 				continue;
 			if (rec->ntids < 2)
@@ -812,9 +825,15 @@ repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
 		ntree += tree;
 	}
 
-	/* each heir must have a tree link, from here or from a sibling */
-	sibling.blk = blk;
-	sibling.slot = slot;
+	/*
+	 * Each heir must have a tree link: from here, whose list will be replaced
+	 * below and must not be changed before, or from a sibling.
+	 */
+	sibling.blk = InvalidBlockNumber;
+	sibling.slot = 0;
+	for (int k = 0; k < nchoices; k++)
+		if (choices[k].tree)
+			sibling = choices[k].at;
 	for (int64 i = 0; i < heirs.n; i++)
 	{
 		HnswCandidate *h = &heirs.items[i];
@@ -828,7 +847,7 @@ repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
 				at = k;
 		if (at >= 0 && choices[at].tree)
 			continue;
-		if (ntree >= HnswMaxTreeLinks(lay))
+		if (ntree >= HnswMaxTreeLinks(lay) && sibling.blk != InvalidBlockNumber)
 			add_tree_link(st, &sibling, h, level);
 		else
 		{
@@ -1180,6 +1199,9 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 
 		HnswReadMeta(st.g, &meta);	/* the centre, for what follows */
 		HnswWaitForInserts(info->index);
+		/* in a tree there are fewer tree links than records */
+		if (st.ntree > st.nrecords + st.nrecords / 16)
+			HnswThinTree(st.g, st.nblocks, st.uppers, st.nuppers);
 		repair(&st);
 		move_root(&st);
 		free_dead(&st);
