@@ -6,6 +6,7 @@
 #define HNSW_NODESET_H
 
 #include "common/hashfn.h"
+#include "storage/block.h"
 
 typedef struct NodeSetEntry
 {

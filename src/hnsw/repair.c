@@ -1,0 +1,679 @@
+/*
+ * repair.c
+ *		Phases 2 and 3 of VACUUM: mend the graph around DEAD nodes.
+ *
+ * A live node's new list is chosen from what its DEAD neighbours' records and
+ * its own tell, without a search.  Tree links are contracted over DEAD nodes,
+ * so that every live node stays within reach; README, "Tree links".  One page
+ * is locked at a time.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/nodeset.h"
+#include "hnsw/vacuum.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+
+/* A list of records. */
+typedef struct NodeList
+{
+	HnswCandidate *items;
+	int64		n;
+	int64		max;
+} NodeList;
+
+static void
+list_add(NodeList *list, BlockNumber blk, uint16 slot, float key)
+{
+	if (list->n == list->max)
+	{
+		list->max = Max(64, list->max * 2);
+		if (list->items == NULL)
+			list->items = MemoryContextAllocHuge(CurrentMemoryContext,
+												 list->max * sizeof(HnswCandidate));
+		else
+			list->items = repalloc_huge(list->items, list->max * sizeof(HnswCandidate));
+	}
+	list->items[list->n].blk = blk;
+	list->items[list->n].slot = slot;
+	list->items[list->n].key = key;
+	list->n++;
+}
+
+static bool
+list_has(const NodeList *list, BlockNumber blk, uint16 slot)
+{
+	for (int64 i = 0; i < list->n; i++)
+		if (list->items[i].blk == blk && list->items[i].slot == slot)
+			return true;
+	return false;
+}
+
+/*
+ * The live tree children of a DEAD node, through DEAD ones between them, added
+ * to the list.  A node may have more than one tree parent (adoption can do
+ * that), so each is looked at once only.
+ */
+static void
+tree_heirs(VacuumState *st, BlockNumber blk, uint16 slot, NodeList *heirs)
+{
+	HnswGraph  *g = st->g;
+	NodeList	todo = {NULL, 0, 0};
+	nodeset_hash *seen = nodeset_create(CurrentMemoryContext, 64, NULL);
+
+	(void) nodeset_add(seen, blk, slot);
+	list_add(&todo, blk, slot, 0);
+	for (int64 i = 0; i < todo.n; i++)
+	{
+		HnswPin		pin;
+		char	   *node;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswAcquire(g, todo.items[i].blk, BUFFER_LOCK_SHARE, &pin);
+		node = HnswNodeAt(g, &pin, todo.items[i].slot);
+		for (int k = 0; k < ((HnswRecord *) node)->nlinks; k++)
+		{
+			const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[k];
+			BlockNumber nblk = HnswLinkBlock(link);
+			uint16		nslot = HnswLinkSlot(link);
+
+			if ((HnswLinkFlags(link) & HNSW_LINK_TREE) && nodeset_add(seen, nblk, nslot))
+				list_add(HnswVacuumIsDead(st, nblk, nslot) ? &todo : heirs, nblk, nslot, 0);
+		}
+		HnswRelease(g, &pin);
+	}
+	nodeset_destroy(seen);
+	pfree(todo.items);
+}
+
+/*
+ * Read a live record of a level: its vector, decoded, into vec.  False when
+ * it is not one.
+ */
+static bool
+read_vector(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec)
+{
+	HnswGraph  *g = st->g;
+	HnswPin		pin;
+	char	   *node;
+	HnswRecord *rec;
+	bool		ok;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	rec = (HnswRecord *) node;
+	ok = rec->state == HNSW_LIVE && rec->level == level;
+	if (ok)
+		HnswOwnDecode(g, HnswNodeOwn(g, &pin, slot, node), rec->scale, rec->offset, vec);
+	HnswRelease(g, &pin);
+	return ok;
+}
+
+/* Position of a link to c among the first n, or -1. */
+static int
+find_link(const HnswLayout *lay, const char *node, int n, const HnswCandidate *c)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
+
+		if (HnswLinkBlock(link) == c->blk && HnswLinkSlot(link) == c->slot)
+			return i;
+	}
+	return -1;
+}
+
+/*
+ * Give node "to" a tree link from node "from" (both live): used where the
+ * tree parent of a DEAD node has no room for all its heirs.  If "from" is full
+ * of tree links, one of its tree children takes the link, or one of theirs.
+ */
+static void
+add_tree_link(VacuumState *st, const HnswCandidate *from, const HnswCandidate *to, int level)
+{
+	HnswGraph  *g = st->g;
+	const HnswLayout *lay = &g->lay;
+	HnswQuery  *q = &g->scratch->query;
+	HnswWrite  *w = &g->scratch->write;
+	NodeList	todo = {NULL, 0, 0};
+	nodeset_hash *seen;
+	float	   *vec = palloc(lay->dim * sizeof(float));
+	bool		done = false;
+
+	if (!read_vector(st, to->blk, to->slot, level, vec))
+		HnswCorrupted(g, to->blk, to->slot, "a tree link to a record that is not live");
+	memcpy(q->vec, vec, lay->dim * sizeof(float));
+	HnswKnownReset(g);
+	HnswQueryBuild(g, q);
+	seen = nodeset_create(CurrentMemoryContext, 64, NULL);
+	(void) nodeset_add(seen, to->blk, to->slot);	/* not below itself */
+	if (nodeset_add(seen, from->blk, from->slot))
+		list_add(&todo, from->blk, from->slot, 0);
+	for (int64 i = 0; i < todo.n && !done; i++)
+	{
+		HnswPin		pin;
+		uint16		slot = todo.items[i].slot;
+		char	   *node;
+		HnswRecord *rec;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswAcquire(g, todo.items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+		node = HnswNodeAt(g, &pin, slot);
+		rec = (HnswRecord *) node;
+		if (rec->state == HNSW_LIVE && rec->level == level &&
+			HnswCountTreeLinks(lay, node) < lay->fanout)
+		{
+			float		a;
+			float		b;
+			uint16		flags;
+			Size		recoff = HnswSlotOffset(lay, slot);
+			const char *own = HnswNodeOwn(g, &pin, slot, node);
+			float		dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
+			int			pos = find_link(lay, node, rec->nlinks, to);
+
+			if (pos < 0)
+				pos = HnswChoosePosition(g, q, node, dist, true, &flags);
+			if (pos < 0)
+				HnswCorrupted(g, pin.blk, slot, "no place for a tree link");
+			HnswOwnDecode(g, own, rec->scale, rec->offset, g->scratch->fa);
+			HnswLinkForm(g, g->scratch->fa, q->vec, dist, &a, &b, g->scratch->code);
+			HnswWriteBegin(g, w);
+			HnswWriteAdd(w, &pin, false);
+			HnswLinkWrite(g, w, 0, recoff, pos, to->blk, to->slot | HNSW_LINK_TREE,
+						  dist, a, b, g->scratch->code);
+			if (pos == rec->nlinks)
+			{
+				uint8		nlinks = pos + 1;
+
+				HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, nlinks), &nlinks, 1);
+			}
+			HnswWriteEnd(w);
+			done = true;
+		}
+		else
+			for (int k = 0; k < rec->nlinks; k++)
+			{
+				const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
+
+				if ((HnswLinkFlags(link) & HNSW_LINK_TREE) &&
+					!HnswVacuumIsDead(st, HnswLinkBlock(link), HnswLinkSlot(link)) &&
+					nodeset_add(seen, HnswLinkBlock(link), HnswLinkSlot(link)))
+					list_add(&todo, HnswLinkBlock(link), HnswLinkSlot(link), 0);
+			}
+		HnswRelease(g, &pin);
+	}
+	if (!done)
+		HnswCorrupted(g, from->blk, from->slot, "no node below it can take a tree link");
+	nodeset_destroy(seen);
+	pfree(vec);
+	if (todo.items)
+		pfree(todo.items);
+}
+
+/*
+ * The nearest usable neighbour of a DEAD node, by estimated distance to the
+ * node under repair (whose query is in scratch->query), that is not yet in
+ * "taken".  False when there is none.
+ */
+static bool
+substitute(VacuumState *st, BlockNumber blk, uint16 slot, int level,
+		   const NodeList *taken, HnswCandidate *best)
+{
+	HnswGraph  *g = st->g;
+	HnswQuery  *q = &g->scratch->query;
+	HnswPin		pin;
+	char	   *node;
+	HnswRecord *rec;
+	ItemPointerData links[HNSW_MAX_FANOUT];
+	float		est[HNSW_MAX_FANOUT];
+	int			nlinks;
+	bool		found = false;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	rec = (HnswRecord *) node;
+	nlinks = rec->level == level ? rec->nlinks : 0;
+	memcpy(links, HnswNodeLinks(&g->lay, node), nlinks * sizeof(ItemPointerData));
+	if (g->lay.sketch == HNSW_SKETCH_NONE)
+		/* no estimates: prefer what was nearest to the dead node */
+		for (int i = 0; i < nlinks; i++)
+			est[i] = HnswLinkEdge(g, node, i);
+	else
+	{
+		uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
+		float		dist = HnswOwnDistance(g, q, HnswNodeOwn(g, &pin, slot, node),
+										   rec->scale, rec->offset, rec->norm2);
+
+		(void) HnswScoreLinks(g, q, node, dist, INFINITY, est, masks);
+	}
+	HnswRelease(g, &pin);
+
+	for (int i = 0; i < nlinks; i++)
+	{
+		BlockNumber nblk = HnswLinkBlock(&links[i]);
+		uint16		nslot = HnswLinkSlot(&links[i]);
+
+		if (HnswVacuumIsDead(st, nblk, nslot) || list_has(taken, nblk, nslot))
+			continue;
+		if (!found || est[i] < best->key)
+		{
+			best->blk = nblk;
+			best->slot = nslot;
+			best->key = est[i];
+			found = true;
+		}
+	}
+	return found;
+}
+
+/* Put a link from a node with vector base to c (key: distance) with vector vec. */
+static void
+put_link(HnswGraph *g, char *node, int pos, const HnswCandidate *c, uint16 flags,
+		 const float *base, const float *vec)
+{
+	float		a;
+	float		b;
+
+	HnswLinkForm(g, base, vec, c->key, &a, &b, g->scratch->code);
+	HnswLinkPut(g, node, pos, c->blk, c->slot | flags, c->key, a, b, g->scratch->code);
+}
+
+/* A neighbour that a repaired node may link to. */
+typedef struct Choice
+{
+	HnswCandidate at;			/* key: distance */
+	bool		tree;			/* must be linked */
+	bool		selected;		/* by the heuristic */
+	float	   *vec;
+} Choice;
+
+static int
+cmp_choice(const void *a, const void *b)
+{
+	float		x = ((const Choice *) a)->at.key;
+	float		y = ((const Choice *) b)->at.key;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Sort the choices by distance and mark those that the heuristic of HNSW
+ * selects (and all tree links, which stay anyway), up to fanout.
+ */
+static void
+select_choices(HnswGraph *g, Choice *choices, int n)
+{
+	qsort(choices, n, sizeof(Choice), cmp_choice);
+	for (int i = 0; i < n; i++)
+	{
+		bool		keep = true;
+
+		for (int j = 0; j < i && keep; j++)
+			if (choices[j].selected)
+				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) > choices[i].at.key;
+		choices[i].selected = keep;
+	}
+}
+
+/* One node under repair. */
+typedef struct Repair
+{
+	VacuumState *st;
+	BlockNumber blk;
+	uint16		slot;
+	int			level;
+	char	   *old;			/* its record as it was read */
+	float	   *base;			/* its vector, decoded */
+	Choice	   *choices;		/* at most 2 * fanout */
+	int			nchoices;
+	int			ntree;			/* of them, to be tree links */
+	NodeList	taken;			/* itself and the choices */
+} Repair;
+
+/* Add a choice, unless its record is no live one of the level. */
+static void
+add_choice(Repair *r, BlockNumber blk, uint16 slot, bool tree)
+{
+	HnswGraph  *g = r->st->g;
+	Choice	   *c = &r->choices[r->nchoices];
+
+	c->vec = palloc(g->lay.dim * sizeof(float));
+	if (!read_vector(r->st, blk, slot, r->level, c->vec))
+	{
+		if (tree)
+			HnswCorrupted(g, blk, slot, "a tree link to a record that is not live");
+		pfree(c->vec);
+		return;
+	}
+	c->at.blk = blk;
+	c->at.slot = slot;
+	c->at.key = HnswPairDistance(g, r->base, c->vec);
+	c->tree = tree;
+	c->selected = false;
+	r->nchoices++;
+	r->ntree += tree;
+	list_add(&r->taken, blk, slot, 0);
+}
+
+/* Read the node; false when it is not live any more. */
+static bool
+read_node(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	const HnswRecord *rec;
+	HnswPin		pin;
+	char	   *node;
+
+	r->old = palloc(lay->rec_size);
+	r->base = palloc(lay->dim * sizeof(float));
+	r->choices = palloc(2 * lay->fanout * sizeof(Choice));
+	HnswAcquire(g, r->blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, r->slot);
+	memcpy(r->old, node, lay->rec_size);
+	rec = (const HnswRecord *) r->old;
+	if (rec->state == HNSW_LIVE)
+		HnswOwnDecode(g, HnswNodeOwn(g, &pin, r->slot, node), rec->scale, rec->offset, r->base);
+	HnswRelease(g, &pin);
+	r->level = rec->level;
+	list_add(&r->taken, r->blk, r->slot, 0);
+	return rec->state == HNSW_LIVE;
+}
+
+/* Choose among its live neighbours, and find the heirs of its dead ones. */
+static void
+add_neighbours(Repair *r, NodeList *heirs)
+{
+	const HnswLayout *lay = &r->st->g->lay;
+
+	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
+		bool		tree = (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0;
+
+		if (!HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
+			add_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), tree);
+		else if (tree)
+			tree_heirs(r->st, HnswLinkBlock(link), HnswLinkSlot(link), heirs);
+	}
+}
+
+/*
+ * Each heir must have a tree link: from here, whose list will be replaced and
+ * must not be changed before, or from a sibling.
+ */
+static void
+adopt(Repair *r, const NodeList *heirs)
+{
+	const HnswLayout *lay = &r->st->g->lay;
+	const HnswCandidate *sibling = NULL;
+
+	for (int k = 0; k < r->nchoices; k++)
+		if (r->choices[k].tree)
+			sibling = &r->choices[k].at;
+	for (int64 i = 0; i < heirs->n; i++)
+	{
+		const HnswCandidate *h = &heirs->items[i];
+		Choice	   *known = NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		if (h->blk == r->blk && h->slot == r->slot)
+			continue;
+		for (int k = 0; k < r->nchoices && known == NULL; k++)
+			if (r->choices[k].at.blk == h->blk && r->choices[k].at.slot == h->slot)
+				known = &r->choices[k];
+		if (known && known->tree)
+			continue;
+		if (r->ntree >= HnswMaxTreeLinks(lay) && sibling != NULL)
+		{
+			add_tree_link(r->st, sibling, h, r->level);
+			continue;
+		}
+		if (known)
+		{
+			known->tree = true;
+			r->ntree++;
+		}
+		else
+			add_choice(r, h->blk, h->slot, true);
+		sibling = h;
+	}
+}
+
+/* For each dead neighbour, choose among its neighbours as well. */
+static void
+add_substitutes(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	HnswQuery  *q = &g->scratch->query;
+
+	memcpy(q->vec, r->base, lay->dim * sizeof(float));
+	HnswQueryBuild(g, q);
+	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks && r->nchoices < 2 * lay->fanout; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
+		HnswCandidate c = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		if (HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)) &&
+			substitute(r->st, HnswLinkBlock(link), HnswLinkSlot(link), r->level, &r->taken, &c))
+			add_choice(r, c.blk, c.slot, false);
+	}
+}
+
+/*
+ * Write the new list: tree links, then what the heuristic selects, then the
+ * nearest others.  False, and nothing written, if inserts have changed the old
+ * list.
+ */
+static bool
+write_list(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	HnswWrite  *w = &g->scratch->write;
+	const HnswRecord *rec = (const HnswRecord *) r->old;
+	char	   *new = palloc0(lay->rec_size);
+	HnswPin		pin;
+	char	   *node;
+	bool		same;
+	uint8		n = 0;
+
+	select_choices(g, r->choices, r->nchoices);
+	for (int pass = 0; pass < 3; pass++)
+		for (int i = 0; i < r->nchoices && n < lay->fanout; i++)
+		{
+			Choice	   *c = &r->choices[i];
+
+			if (pass == (c->tree ? 0 : c->selected ? 1 : 2))
+				put_link(g, new, n++, &c->at, (c->tree ? HNSW_LINK_TREE : 0) |
+						 (c->selected ? 0 : HNSW_LINK_PRUNED), r->base, c->vec);
+		}
+
+	HnswAcquire(g, r->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+	node = HnswNodeAt(g, &pin, r->slot);
+	same = ((HnswRecord *) node)->state == HNSW_LIVE &&
+		((HnswRecord *) node)->nlinks == rec->nlinks &&
+		memcmp(HnswNodeLinks(lay, node), HnswNodeLinks(lay, r->old),
+			   rec->nlinks * sizeof(ItemPointerData)) == 0;
+	if (same)
+	{
+		Size		recoff = HnswSlotOffset(lay, r->slot);
+
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, nlinks), &n, sizeof(n));
+		HnswWriteBytes(w, 0, recoff + lay->off_links, new + lay->off_links,
+					   lay->rec_size - lay->off_links);
+		HnswWriteEnd(w);
+	}
+	HnswRelease(g, &pin);
+	return same;
+}
+
+/*
+ * Replace the links of one live node to DEAD ones: its list is chosen anew
+ * from its live neighbours, the heirs of its dead tree children, and for each
+ * dead neighbour the nearest of that one's neighbours.  Reads the node, works
+ * without a lock, then writes; false when the list was changed meanwhile (the
+ * caller tries again).  Memory: the current context, which the caller resets.
+ */
+static bool
+repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
+{
+	Repair		r;
+	NodeList	heirs = {NULL, 0, 0};
+
+	memset(&r, 0, sizeof(r));
+	r.st = st;
+	r.blk = blk;
+	r.slot = slot;
+	if (!read_node(&r))
+		return true;
+	add_neighbours(&r, &heirs);
+	adopt(&r, &heirs);
+	add_substitutes(&r);
+	return write_list(&r);
+}
+
+/*
+ * Phase 2: give every live node that links to DEAD ones a new list.  Afterwards
+ * no live node links to a node that is in the bitmap.
+ */
+void
+HnswRepair(VacuumState *st)
+{
+	HnswGraph  *g = st->g;
+	MemoryContext old = MemoryContextSwitchTo(st->tmp);
+
+	/* inserts may have added nodes with such links since the vacuum began */
+	BlockNumber nblocks = RelationGetNumberOfBlocks(g->rel);
+
+	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < nblocks; blk++)
+	{
+		HnswPin		pin;
+		uint64		need[(BLCKSZ / sizeof(HnswRecord) + 63) / 64] = {0};
+		bool		any = false;
+		int			nslots;
+
+		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_SHARE, &pin))
+			continue;
+		if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_NODE &&
+			HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_UPPER)
+		{
+			HnswRelease(g, &pin);
+			continue;
+		}
+		nslots = HnswPageGetHeader(pin.page)->nslots;
+		for (int slot = 0; slot < nslots; slot++)
+		{
+			char	   *node = HnswNodeAt(g, &pin, slot);
+			HnswRecord *rec = (HnswRecord *) node;
+
+			if (rec->state != HNSW_LIVE)
+				continue;
+			for (int k = 0; k < rec->nlinks; k++)
+			{
+				const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[k];
+
+				if (HnswVacuumIsDead(st, HnswLinkBlock(link), HnswLinkSlot(link)))
+				{
+					need[slot / 64] |= UINT64CONST(1) << (slot % 64);
+					any = true;
+					break;
+				}
+			}
+		}
+		HnswRelease(g, &pin);
+		for (int slot = 0; any && slot < nslots; slot++)
+			if ((need[slot / 64] >> (slot % 64)) & 1)
+			{
+				while (!repair_node(st, blk, slot))
+				{
+					MemoryContextReset(st->tmp);
+					CHECK_FOR_INTERRUPTS();
+				}
+				MemoryContextReset(st->tmp);
+			}
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Phase 3: root and entry point move off DEAD nodes. */
+void
+HnswMoveRoot(VacuumState *st)
+{
+	HnswGraph  *g = st->g;
+	HnswMetaPage meta;
+	HnswCandidate root;
+	HnswCandidate entry;
+	NodeList	heirs = {NULL, 0, 0};
+	HnswPin		pin;
+	HnswMetaPage *now;
+	HnswMetaPage changed;
+	bool		write = false;
+	MemoryContext old = MemoryContextSwitchTo(st->tmp);
+
+	HnswReadMeta(g, &meta);
+	if (!HnswTidIsSet(&meta.root))
+	{
+		MemoryContextSwitchTo(old);
+		return;
+	}
+	HnswTidGet(&meta.root, &root);
+	HnswTidGet(&meta.entry, &entry);
+	if (HnswVacuumIsDead(st, root.blk, root.slot))
+	{
+		tree_heirs(st, root.blk, root.slot, &heirs);
+		for (int64 i = 1; i < heirs.n; i++)
+			add_tree_link(st, &heirs.items[0], &heirs.items[i], 0);
+	}
+
+	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+	now = HnswPageGetMeta(pin.page);
+	changed = *now;
+	if (HnswVacuumIsDead(st, root.blk, root.slot) && HnswTidEqual(&now->root, &meta.root))
+	{
+		write = true;
+		if (heirs.n > 0)
+			ItemPointerSet(&changed.root, heirs.items[0].blk, heirs.items[0].slot);
+		else
+		{
+			/* no live node is left */
+			ItemPointerSetInvalid(&changed.root);
+			ItemPointerSetInvalid(&changed.entry);
+			changed.entry_level = 0;
+		}
+	}
+	HnswTidGet(&changed.entry, &entry);
+	if (HnswTidIsSet(&changed.root) && HnswVacuumIsDead(st, entry.blk, entry.slot))
+	{
+		write = true;
+		if (st->best_level > 0)
+		{
+			ItemPointerSet(&changed.entry, st->best.blk, st->best.slot);
+			changed.entry_level = st->best_level;
+		}
+		else
+		{
+			changed.entry = changed.root;
+			changed.entry_level = 0;
+		}
+	}
+	if (write)
+	{
+		HnswWrite  *w = &g->scratch->write;
+
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
+		HnswWriteEnd(w);
+	}
+	HnswRelease(g, &pin);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(st->tmp);
+}
