@@ -86,6 +86,13 @@ HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
 	g->mapsize = size;
 }
 
+/* Is there such a block?  For block numbers that do not come from links. */
+bool
+HnswBlockExists(HnswGraph *g, BlockNumber blk)
+{
+	return blk < g->nblocks || blk < RelationGetNumberOfBlocks(g->rel);
+}
+
 /*
  * Pin and lock a page (mode as LockBuffer's).  Over the buffer manager the
  * block's last known buffer is tried first, which saves the look-up in the
@@ -183,8 +190,12 @@ HnswInitPage(HnswPin *pin, HnswPageKind kind)
 bool
 HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin)
 {
-	if (blk >= g->nblocks)
-		HnswKnowBlocks(g, blk);
+	if (!HnswBlockExists(g, blk))
+	{
+		/* the map is not logged, and may remember more than a crash left */
+		RecordPageWithFreeSpace(g->rel, blk, 0);
+		return false;
+	}
 	pin->blk = blk;
 	pin->buf = ReadBuffer(g->rel, blk);
 	if (ConditionalLockBuffer(pin->buf))

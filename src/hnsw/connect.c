@@ -328,7 +328,7 @@ target_page(HnswGraph *g, int level, Place *place, bool *have_fresh)
 			}
 			HnswRelease(g, &pin);	/* no room for side pages behind it */
 		}
-		else
+		else if (HnswBlockExists(g, blk))
 		{
 			/* in use, or somebody has it locked who may just look at it */
 			pin.buf = ReadBuffer(g->rel, blk);

@@ -276,6 +276,7 @@ extern void HnswExtend(HnswGraph *g, int n, HnswPin *pins);
 extern bool HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin);
 extern void HnswInitPage(HnswPin *pin, HnswPageKind kind);
 extern void HnswKnowBlocks(HnswGraph *g, BlockNumber blk);
+extern bool HnswBlockExists(HnswGraph *g, BlockNumber blk);
 extern void HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot);
 extern void HnswWriteBegin(HnswGraph *g, HnswWrite *w);
 extern int	HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image);

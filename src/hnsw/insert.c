@@ -218,18 +218,83 @@ upper_result(HnswGraph *g, int level)
 	return s->upper[level];
 }
 
+/*
+ * Search from the entry point down, and collect the nearest nodes of levels
+ * top..0 into upper_result() and scratch->results.  False when the entry point
+ * has been freed meanwhile.
+ */
+static bool
+search_levels(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta, int top)
+{
+	HnswCandidate at;
+	HnswCandidate root;
+
+	HnswTidGet(&meta->root, &root);
+	if (!HnswDescend(g, q, meta, top, &at))
+		return false;
+	for (int level = top; level > 0; level--)
+	{
+		HnswResult *res = upper_result(g, level);
+		HnswFound  *f;
+
+		HnswResultInit(g, res, g->lay.ef_construction, true);
+		HnswSearchLevel(g, q, res, level, &at, 1, NULL);
+		if (res->nfound == 0)
+		{
+			/* no live node up here: by way of the dead ones */
+			if (!HnswDescend(g, q, meta, level - 1, &at))
+				return false;
+			continue;
+		}
+		f = &res->found[res->order[0].idx];
+		if (f->ntids < 2)
+			HnswCorrupted(g, f->blk, f->slot, "an upper record without links down");
+		HnswTidGet(&f->tids[0], &at);
+	}
+	HnswResultInit(g, &g->scratch->results, g->lay.ef_construction, true);
+	HnswSearchLevel(g, q, &g->scratch->results, 0, &at, 1, &root);
+	return true;
+}
+
+/*
+ * Make the records of levels 1..level of a node whose level 0 record is at
+ * *at; levels up to top have been searched.
+ */
+static void
+add_upper_records(HnswGraph *g, HnswQuery *q, const HnswRecord *own_rec,
+				  const HnswMetaPage *meta, int level, int top, HnswCandidate at)
+{
+	ItemPointerData tids[2];
+
+	ItemPointerSet(&tids[1], at.blk, at.slot);
+	for (int l = 1; l <= level; l++)
+	{
+		HnswResult *res = upper_result(g, l);
+
+		if (l > top)
+			HnswResultInit(g, res, g->lay.ef_construction, true);
+		ItemPointerSet(&tids[0], at.blk, at.slot);
+		/* a level more or less for one node harms nothing: give up */
+		if (!HnswConnect(g, q, res, l, own_rec, (const char *) g->scratch->own, tids, 2, &at))
+			return;
+	}
+	if (level > meta->entry_level)
+		raise_entry(g, level, &at);
+}
+
 /* One attempt; false when another backend changed what it relied on. */
 static bool
 try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 {
 	HnswScratch *s = g->scratch;
 	HnswQuery  *q = &s->query;
+	const char *own = (const char *) s->own;
 	HnswMetaPage meta;
 	HnswRecord	own_rec;
 	HnswCandidate at;
-	HnswCandidate root;
 	int			level;
 	int			top;
+	int			same;
 	bool		empty;
 
 	memset(&own_rec, 0, sizeof(own_rec));
@@ -248,88 +313,25 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 		g->centre_set = false;
 	if (!*indexed)
 		return true;
-	for (int i = 0; i < g->lay.dim; i++)
-		if (!isfinite(q->vec[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("vector is too long for index \"%s\"",
-							RelationGetRelationName(g->rel)),
-					 errdetail("Its elements overflow when they are rotated.")));
+	HnswQueryBuild(g, q);
+	HnswOwnEncode(g, q->vec, (char *) s->own, &own_rec);
 	if (empty)
-	{
-		HnswOwnEncode(g, q->vec, (char *) s->own, &own_rec);
-		return HnswConnectRoot(g, &meta, &own_rec, (const char *) s->own, heap_tid);
-	}
+		return HnswConnectRoot(g, &meta, &own_rec, own, heap_tid);
 
 	HnswKnownReset(g);
-	HnswQueryBuild(g, q);
-	if (!isfinite(q->norm2))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("vector is too long for index \"%s\"",
-						RelationGetRelationName(g->rel)),
-				 errdetail("Its squared norm is not finite.")));
-	HnswOwnEncode(g, q->vec, (char *) s->own, &own_rec);
 	level = random_level(g->lay.m);
 	top = Min(level, (int) meta.entry_level);
-	HnswTidGet(&meta.root, &root);
-	if (!HnswDescend(g, q, &meta, top, &at))
+	if (!search_levels(g, q, &meta, top))
 		return false;
-	for (int l = top; l >= 0; l--)
-	{
-		HnswResult *res = l == 0 ? &s->results : upper_result(g, l);
-		HnswFound  *f;
-
-		HnswResultInit(g, res, g->lay.ef_construction, true);
-		HnswSearchLevel(g, q, res, l, &at, 1, l == 0 ? &root : NULL);
-		if (l == 0)
-			break;
-		if (res->nfound == 0)
-		{
-			/* no live node up here: fall through to the level below */
-			HnswMetaPage lower = meta;
-
-			if (!HnswDescend(g, q, &lower, l - 1, &at))
-				return false;
-			continue;
-		}
-		f = &res->found[res->order[0].idx];
-		if (f->ntids < 2)
-			HnswCorrupted(g, f->blk, f->slot, "an upper record without links down");
-		HnswTidGet(&f->tids[0], &at);
-	}
-
 	if (s->results.nfound == 0)
-		return HnswConnectRoot(g, &meta, &own_rec, (const char *) s->own, heap_tid);
-
-	{
-		int			same = find_equal(g, &s->results, &own_rec, (const char *) s->own);
-
-		if (same >= 0)
-			return add_tid(g, &s->results.found[same], &own_rec, heap_tid);
-	}
-
-	if (!HnswConnect(g, q, &s->results, 0, &own_rec, (const char *) s->own, heap_tid, 1, &at))
+		return HnswConnectRoot(g, &meta, &own_rec, own, heap_tid);
+	same = find_equal(g, &s->results, &own_rec, own);
+	if (same >= 0)
+		return add_tid(g, &s->results.found[same], &own_rec, heap_tid);
+	if (!HnswConnect(g, q, &s->results, 0, &own_rec, own, heap_tid, 1, &at))
 		return false;
 	if (level > 0)
-	{
-		ItemPointerData tids[2];
-
-		ItemPointerSet(&tids[1], at.blk, at.slot);
-		for (int l = 1; l <= level; l++)
-		{
-			HnswResult *res = upper_result(g, l);
-
-			if (l > top)
-				HnswResultInit(g, res, g->lay.ef_construction, true);
-			ItemPointerSet(&tids[0], at.blk, at.slot);
-			/* a level more or less for one node harms nothing: give up */
-			if (!HnswConnect(g, q, res, l, &own_rec, (const char *) s->own, tids, 2, &at))
-				return true;
-		}
-		if (level > meta.entry_level)
-			raise_entry(g, level, &at);
-	}
+		add_upper_records(g, q, &own_rec, &meta, level, top, at);
 	return true;
 }
 

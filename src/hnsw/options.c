@@ -55,8 +55,8 @@ HnswOptionsInit(void)
 					   AccessExclusiveLock);
 
 	DefineCustomIntVariable("hnsw.ef_search",
-							"Size of the list of nearest rows kept during a search.",
-							"Larger finds more of the true neighbours and takes longer. A scan returns at most this many live rows.",
+							"Size of the list of nearest nodes kept during a search.",
+							"More finds more of the true neighbours and takes longer.",
 							&hnsw_ef_search, HNSW_DEFAULT_EF_SEARCH,
 							HNSW_MIN_EF_SEARCH, HNSW_MAX_EF_SEARCH,
 							PGC_USERSET, 0, NULL, NULL, NULL);

@@ -286,18 +286,7 @@ search(HnswScan *so)
 		memset(q->vec, 0, g->lay.dim * sizeof(float));
 		so->exact = false;
 	}
-	for (int i = 0; i < g->lay.dim; i++)
-		if (!isfinite(q->vec[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("query vector is too long for index \"%s\"",
-							RelationGetRelationName(g->rel))));
 	HnswQueryBuild(g, q);
-	if (!isfinite(q->norm2))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("query vector is too long for index \"%s\"",
-						RelationGetRelationName(g->rel))));
 	HnswResultInit(g, res, so->ef, false);
 	if (!HnswSearch(g, q, res))
 		return;

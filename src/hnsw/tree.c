@@ -2,7 +2,7 @@
  * tree.c
  *		Thinning of tree links: leaves each record with one tree parent.
  *
- * Adoption (vacuum.c) gives the child of a dead record to each of that one's
+ * Adoption (repair.c) gives the child of a dead record to each of that one's
  * tree parents.  Where a record has two, so have its children after its death,
  * and theirs after them: left alone, such links multiply until they fill every
  * list, for nothing ever replaces them.  So VACUUM comes here when it has

@@ -81,13 +81,22 @@ HnswQueryInit(HnswGraph *g, HnswQuery *q, MemoryContext cxt)
 	}
 }
 
-/* Compute what a search needs of q->vec, which is prepared. */
+/*
+ * Compute what a search needs of q->vec, which is prepared.  Errors:
+ * numeric_value_out_of_range when its elements or its squared norm overflowed.
+ */
 void
 HnswQueryBuild(HnswGraph *g, HnswQuery *q)
 {
 	const HnswLayout *lay = &g->lay;
 
 	q->norm2 = vx_simd->sumsq(q->vec, lay->dim);
+	if (!isfinite(q->norm2) && lay->metric != HNSW_L1)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("vector is too long for index \"%s\"",
+						RelationGetRelationName(g->rel)),
+				 errdetail("Its squared norm is not finite.")));
 	if (lay->own == HNSW_OWN_INT8)
 	{
 		float		sum = 0;
