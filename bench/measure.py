@@ -4,11 +4,14 @@
 Loads the base vectors, builds an hnsw index, and prints for each ef_search
 recall@10 against exact neighbours, the backend's CPU time per query (planning
 and execution of a prepared statement with a binary parameter) and the buffers
-its index scan touches.  Used to choose defaults; run it on the machine the
-server is on, which it reads CPU times from (Linux).
+its index scan touches.  Run it on the machine the server is on, which it reads
+CPU times from (Linux).
+
+Defaults were chosen with it on the first 500 queries of a set; choose on those
+only, and leave the others (--skip 500) to figures that are published.
 
     bench/measure.py --base vectors.npy --queries queries.npy --metric cosine \\
-        --dim 384 --rows 40000 --skip 500 --with "sketch_bits = 2"
+        --dim 384 --rows 40000 --with "sketch_bits = 2"
 
 The server is the one that PGHOST, PGPORT, PGUSER and PGDATABASE name; the
 table is dropped and made again.
