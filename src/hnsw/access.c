@@ -104,7 +104,6 @@ HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
 	HnswPageHeader *header;
 
 	pin->blk = blk;
-	g->pages++;
 	if (unlikely(blk >= g->nblocks))
 		HnswKnowBlocks(g, blk);
 	if (g->arena)

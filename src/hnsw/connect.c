@@ -30,12 +30,10 @@ typedef struct Place
 	bool		fresh;
 } Place;
 
-/* A list of nodes to try as parents, which may grow while it is worked off. */
+/* Nodes to try as parents, each once; grows while it is worked off. */
 typedef struct ParentQueue
 {
-	HnswCandidate *items;
-	int			n;
-	int			max;
+	NodeList	list;
 	nodeset_hash *queued;
 } ParentQueue;
 
@@ -194,13 +192,14 @@ HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node, float dis
 }
 
 /*
- * Add to the change w the link from a node (in hand, exclusively) to the new
- * record at blk/slot.  The page is already number "page" of the change.
+ * Add to the change w the link from a node (in hand, exclusively) to the record
+ * at blk/slot, whose vector is q->vec, at distance dist.  The page is already
+ * number "page" of the change.
  */
-static void
-write_link(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin, uint16 at_slot,
-		   const char *node, const HnswQuery *q, int pos, uint16 flags,
-		   float dist, BlockNumber blk, uint16 slot)
+void
+HnswWriteLink(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin, uint16 at_slot,
+			  const char *node, const HnswQuery *q, int pos, uint16 flags,
+			  float dist, BlockNumber blk, uint16 slot)
 {
 	const HnswLayout *lay = &g->lay;
 	const HnswRecord *rec = (const HnswRecord *) node;
@@ -255,7 +254,7 @@ add_back_link(HnswGraph *g, const HnswQuery *q, int level, BlockNumber at_blk,
 
 			HnswWriteBegin(g, w);
 			HnswWriteAdd(w, &pin, false);
-			write_link(g, w, 0, &pin, at_slot, node, q, pos, flags, dist, to->blk, to->slot);
+			HnswWriteLink(g, w, 0, &pin, at_slot, node, q, pos, flags, dist, to->blk, to->slot);
 			HnswWriteEnd(w);
 		}
 	}
@@ -503,15 +502,8 @@ announce_page(HnswGraph *g, int level, BlockNumber blk)
 static void
 queue_parent(ParentQueue *queue, BlockNumber blk, uint16 slot)
 {
-	if (!nodeset_add(queue->queued, blk, slot))
-		return;
-	if (queue->n == queue->max)
-	{
-		queue->max *= 2;
-		queue->items = repalloc_huge(queue->items, (Size) queue->max * sizeof(HnswCandidate));
-	}
-	queue->items[queue->n].blk = blk;
-	queue->items[queue->n++].slot = slot;
+	if (nodeset_add(queue->queued, blk, slot))
+		nodelist_add(&queue->list, blk, slot);
 }
 
 /* Add a node's tree children to the queue of parents to try. */
@@ -564,8 +556,8 @@ write_with_parent(HnswGraph *g, const HnswQuery *q, int level, Place *place,
 	HnswWriteBegin(g, w);
 	ppage = HnswWriteAdd(w, pparent, false);
 	rpage = pparent == &place->pins[0] ? ppage : HnswWriteAdd(w, &place->pins[0], place->fresh);
-	write_link(g, w, ppage, pparent, parent->slot, node, q, pos, flags, dist,
-			   place->pins[0].blk, place->slot);
+	HnswWriteLink(g, w, ppage, pparent, parent->slot, node, q, pos, flags, dist,
+				  place->pins[0].blk, place->slot);
 	write_record(g, w, rpage, place);
 	HnswWriteEnd(w);
 	return true;
@@ -584,9 +576,9 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 	bool		done = false;
 	int			nfull = 0;
 
-	for (int i = 0; i < queue->n && !done;)
+	for (int64 i = 0; i < queue->list.n && !done;)
 	{
-		HnswCandidate parent = queue->items[i];
+		HnswCandidate parent = queue->list.items[i];
 		HnswPin		pparent;
 		HnswPin    *pp = &pparent;
 		BlockNumber target;
@@ -706,9 +698,7 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 		return true;
 	}
 
-	queue.max = Max(res->nfound, 16);
-	queue.n = 0;
-	queue.items = palloc(queue.max * sizeof(HnswCandidate));
+	memset(&queue, 0, sizeof(queue));
 	queue.queued = nodeset_create(CurrentMemoryContext, 2 * res->nfound, NULL);
 	/* the nearest selected ones first, then whatever else was found */
 	for (int i = 0; i < nselected; i++)
@@ -721,7 +711,7 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	}
 	placed = place_record(g, q, level, own, &queue, at, &used);
 	nodeset_destroy(queue.queued);
-	pfree(queue.items);
+	pfree(queue.list.items);
 	if (!placed)
 		return false;
 

@@ -10,8 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/generic_xlog.h"
-#include "access/xloginsert.h"
 #include "catalog/index.h"
 #include "common/pg_prng.h"
 #include "hnsw/hnsw.h"
@@ -97,7 +95,6 @@ init_scratch(HnswGraph *g)
 	Size		floats = (Size) lay->dim * sizeof(float);
 
 	s = MemoryContextAllocZero(g->cxt, sizeof(HnswScratch));
-	s->cxt = g->cxt;
 	HnswQueryInit(g, &s->query, g->cxt);
 	s->maxheap = 1024;
 	s->heap = MemoryContextAlloc(g->cxt, s->maxheap * sizeof(HnswCandidate));

@@ -118,8 +118,7 @@ typedef struct HnswGraph
 	CompatRelFile file;
 	MemoryContext cxt;			/* holds this and everything below */
 	int			users;
-	bool		drop;			/* free when the last user closes it */
-	bool		cached;
+	bool		cached;			/* else the last user to close it frees it */
 
 	HnswLayout	lay;
 	uint64		seed;
@@ -137,7 +136,6 @@ typedef struct HnswGraph
 	Buffer	   *map;			/* recent buffer of each block, a hint */
 	BlockNumber nblocks;		/* blocks known to exist */
 	BlockNumber mapsize;		/* blocks that map and visited have room for */
-	uint64		pages;			/* pages acquired, for statistics */
 
 	/* visited slots of the search under way: a bitmap and what to clear */
 	uint64	   *visited;
@@ -224,7 +222,6 @@ typedef struct HnswWrite
 
 typedef struct HnswScratch
 {
-	MemoryContext cxt;			/* child of the graph's, for what grows */
 	HnswQuery	query;
 	HnswCandidate *heap;		/* candidates of the search under way */
 	int			nheap;
@@ -248,7 +245,6 @@ typedef struct HnswScratch
 /* ---- graph.c: handles, metapage ---- */
 extern HnswGraph *HnswOpen(Relation index);
 extern void HnswClose(HnswGraph *g);
-extern void HnswGraphInit(HnswGraph *g, Relation index, const HnswMetaPage *meta);
 extern HnswGraph *HnswGraphCreate(Relation index, MemoryContext parent,
 								  const HnswMetaPage *meta);
 extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
@@ -378,6 +374,10 @@ extern bool HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen,
 							const ItemPointerData *tid);
 extern int	HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node,
 							   float dist, bool tree, uint16 *flags);
+extern void HnswWriteLink(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin,
+						  uint16 at_slot, const char *node, const HnswQuery *q,
+						  int pos, uint16 flags, float dist,
+						  BlockNumber blk, uint16 slot);
 extern int	HnswCountTreeLinks(const HnswLayout *lay, const char *node);
 #define HnswMaxTreeLinks(lay)	((lay)->fanout / 2)
 #define HNSW_FSM_SLOT	(BLCKSZ / 2)	/* free space noted for a page with a free slot */

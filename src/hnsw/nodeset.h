@@ -1,12 +1,14 @@
 /*
  * nodeset.h
- *		A hash set of records (block and slot), with a distance for each.
+ *		A hash set of records (block and slot), with a distance for each, and a
+ *		list of them that grows.
  */
 #ifndef HNSW_NODESET_H
 #define HNSW_NODESET_H
 
 #include "common/hashfn.h"
-#include "storage/block.h"
+#include "hnsw/hnsw.h"
+#include "utils/memutils.h"
 
 typedef struct NodeSetEntry
 {
@@ -42,6 +44,40 @@ nodeset_add(nodeset_hash *set, BlockNumber blk, uint16 slot)
 
 	(void) nodeset_insert(set, NODESET_KEY(blk, slot), &found);
 	return !found;
+}
+
+typedef struct NodeList
+{
+	HnswCandidate *items;
+	int64		n;
+	int64		max;
+} NodeList;
+
+/* Add a record at the end; the list is in the context of its first call. */
+static inline void
+nodelist_add(NodeList *list, BlockNumber blk, uint16 slot)
+{
+	if (list->n == list->max)
+	{
+		list->max = Max(64, list->max * 2);
+		if (list->items == NULL)
+			list->items = MemoryContextAllocHuge(CurrentMemoryContext,
+												 list->max * sizeof(HnswCandidate));
+		else
+			list->items = repalloc_huge(list->items, list->max * sizeof(HnswCandidate));
+	}
+	list->items[list->n].key = 0;
+	list->items[list->n].blk = blk;
+	list->items[list->n++].slot = slot;
+}
+
+static inline bool
+nodelist_has(const NodeList *list, BlockNumber blk, uint16 slot)
+{
+	for (int64 i = 0; i < list->n; i++)
+		if (list->items[i].blk == blk && list->items[i].slot == slot)
+			return true;
+	return false;
 }
 
 #endif							/* HNSW_NODESET_H */

@@ -101,7 +101,7 @@ typedef struct HnswMetaPage
 	ItemPointerData root;		/* level 0 record all tree links start from */
 	uint16		centre_set;
 	BlockNumber upper_target;	/* first upper page that may have a free slot */
-	uint64		changes;		/* bumped (in batches) by whatever changes rows */
+	uint64		changes;		/* reserved for caches of results; always 0 */
 } HnswMetaPage;
 
 #define HnswPageGetMeta(page)	((HnswMetaPage *) HnswPageGetData(page))

@@ -17,41 +17,6 @@
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
-/* A list of records. */
-typedef struct NodeList
-{
-	HnswCandidate *items;
-	int64		n;
-	int64		max;
-} NodeList;
-
-static void
-list_add(NodeList *list, BlockNumber blk, uint16 slot, float key)
-{
-	if (list->n == list->max)
-	{
-		list->max = Max(64, list->max * 2);
-		if (list->items == NULL)
-			list->items = MemoryContextAllocHuge(CurrentMemoryContext,
-												 list->max * sizeof(HnswCandidate));
-		else
-			list->items = repalloc_huge(list->items, list->max * sizeof(HnswCandidate));
-	}
-	list->items[list->n].blk = blk;
-	list->items[list->n].slot = slot;
-	list->items[list->n].key = key;
-	list->n++;
-}
-
-static bool
-list_has(const NodeList *list, BlockNumber blk, uint16 slot)
-{
-	for (int64 i = 0; i < list->n; i++)
-		if (list->items[i].blk == blk && list->items[i].slot == slot)
-			return true;
-	return false;
-}
-
 /*
  * The live tree children of a DEAD node, through DEAD ones between them, added
  * to the list.  A node may have more than one tree parent (adoption can do
@@ -65,7 +30,7 @@ tree_heirs(VacuumState *st, BlockNumber blk, uint16 slot, NodeList *heirs)
 	nodeset_hash *seen = nodeset_create(CurrentMemoryContext, 64, NULL);
 
 	(void) nodeset_add(seen, blk, slot);
-	list_add(&todo, blk, slot, 0);
+	nodelist_add(&todo, blk, slot);
 	for (int64 i = 0; i < todo.n; i++)
 	{
 		HnswPin		pin;
@@ -81,7 +46,7 @@ tree_heirs(VacuumState *st, BlockNumber blk, uint16 slot, NodeList *heirs)
 			uint16		nslot = HnswLinkSlot(link);
 
 			if ((HnswLinkFlags(link) & HNSW_LINK_TREE) && nodeset_add(seen, nblk, nslot))
-				list_add(HnswVacuumIsDead(st, nblk, nslot) ? &todo : heirs, nblk, nslot, 0);
+				nodelist_add(HnswVacuumIsDead(st, nblk, nslot) ? &todo : heirs, nblk, nslot);
 		}
 		HnswRelease(g, &pin);
 	}
@@ -140,18 +105,16 @@ add_tree_link(VacuumState *st, const HnswCandidate *from, const HnswCandidate *t
 	HnswWrite  *w = &g->scratch->write;
 	NodeList	todo = {NULL, 0, 0};
 	nodeset_hash *seen;
-	float	   *vec = palloc(lay->dim * sizeof(float));
 	bool		done = false;
 
-	if (!read_vector(st, to->blk, to->slot, level, vec))
+	if (!read_vector(st, to->blk, to->slot, level, q->vec))
 		HnswCorrupted(g, to->blk, to->slot, "a tree link to a record that is not live");
-	memcpy(q->vec, vec, lay->dim * sizeof(float));
 	HnswKnownReset(g);
 	HnswQueryBuild(g, q);
 	seen = nodeset_create(CurrentMemoryContext, 64, NULL);
 	(void) nodeset_add(seen, to->blk, to->slot);	/* not below itself */
 	if (nodeset_add(seen, from->blk, from->slot))
-		list_add(&todo, from->blk, from->slot, 0);
+		nodelist_add(&todo, from->blk, from->slot);
 	for (int64 i = 0; i < todo.n && !done; i++)
 	{
 		HnswPin		pin;
@@ -166,30 +129,19 @@ add_tree_link(VacuumState *st, const HnswCandidate *from, const HnswCandidate *t
 		if (rec->state == HNSW_LIVE && rec->level == level &&
 			HnswCountTreeLinks(lay, node) < lay->fanout)
 		{
-			float		a;
-			float		b;
 			uint16		flags;
-			Size		recoff = HnswSlotOffset(lay, slot);
-			const char *own = HnswNodeOwn(g, &pin, slot, node);
-			float		dist = HnswOwnDistance(g, q, own, rec->scale, rec->offset, rec->norm2);
+			float		dist = HnswOwnDistance(g, q, HnswNodeOwn(g, &pin, slot, node),
+											   rec->scale, rec->offset, rec->norm2);
 			int			pos = find_link(lay, node, rec->nlinks, to);
 
 			if (pos < 0)
 				pos = HnswChoosePosition(g, q, node, dist, true, &flags);
 			if (pos < 0)
 				HnswCorrupted(g, pin.blk, slot, "no place for a tree link");
-			HnswOwnDecode(g, own, rec->scale, rec->offset, g->scratch->fa);
-			HnswLinkForm(g, g->scratch->fa, q->vec, dist, &a, &b, g->scratch->code);
 			HnswWriteBegin(g, w);
 			HnswWriteAdd(w, &pin, false);
-			HnswLinkWrite(g, w, 0, recoff, pos, to->blk, to->slot | HNSW_LINK_TREE,
-						  dist, a, b, g->scratch->code);
-			if (pos == rec->nlinks)
-			{
-				uint8		nlinks = pos + 1;
-
-				HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, nlinks), &nlinks, 1);
-			}
+			HnswWriteLink(g, w, 0, &pin, slot, node, q, pos, HNSW_LINK_TREE, dist,
+						  to->blk, to->slot);
 			HnswWriteEnd(w);
 			done = true;
 		}
@@ -201,14 +153,13 @@ add_tree_link(VacuumState *st, const HnswCandidate *from, const HnswCandidate *t
 				if ((HnswLinkFlags(link) & HNSW_LINK_TREE) &&
 					!HnswVacuumIsDead(st, HnswLinkBlock(link), HnswLinkSlot(link)) &&
 					nodeset_add(seen, HnswLinkBlock(link), HnswLinkSlot(link)))
-					list_add(&todo, HnswLinkBlock(link), HnswLinkSlot(link), 0);
+					nodelist_add(&todo, HnswLinkBlock(link), HnswLinkSlot(link));
 			}
 		HnswRelease(g, &pin);
 	}
 	if (!done)
 		HnswCorrupted(g, from->blk, from->slot, "no node below it can take a tree link");
 	nodeset_destroy(seen);
-	pfree(vec);
 	if (todo.items)
 		pfree(todo.items);
 }
@@ -256,7 +207,7 @@ substitute(VacuumState *st, BlockNumber blk, uint16 slot, int level,
 		BlockNumber nblk = HnswLinkBlock(&links[i]);
 		uint16		nslot = HnswLinkSlot(&links[i]);
 
-		if (HnswVacuumIsDead(st, nblk, nslot) || list_has(taken, nblk, nslot))
+		if (HnswVacuumIsDead(st, nblk, nslot) || nodelist_has(taken, nblk, nslot))
 			continue;
 		if (!found || est[i] < best->key)
 		{
@@ -301,7 +252,7 @@ cmp_choice(const void *a, const void *b)
 
 /*
  * Sort the choices by distance and mark those that the heuristic of HNSW
- * selects (and all tree links, which stay anyway), up to fanout.
+ * selects.
  */
 static void
 select_choices(HnswGraph *g, Choice *choices, int n)
@@ -355,7 +306,7 @@ add_choice(Repair *r, BlockNumber blk, uint16 slot, bool tree)
 	c->selected = false;
 	r->nchoices++;
 	r->ntree += tree;
-	list_add(&r->taken, blk, slot, 0);
+	nodelist_add(&r->taken, blk, slot);
 }
 
 /* Read the node; false when it is not live any more. */
@@ -379,7 +330,7 @@ read_node(Repair *r)
 		HnswOwnDecode(g, HnswNodeOwn(g, &pin, r->slot, node), rec->scale, rec->offset, r->base);
 	HnswRelease(g, &pin);
 	r->level = rec->level;
-	list_add(&r->taken, r->blk, r->slot, 0);
+	nodelist_add(&r->taken, r->blk, r->slot);
 	return rec->state == HNSW_LIVE;
 }
 

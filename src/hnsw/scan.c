@@ -255,6 +255,31 @@ sift_item(HnswScan *so, int i, ScanItem item)
 	so->items[i] = item;
 }
 
+static void
+push_item(HnswScan *so, ScanItem item)
+{
+	int			i = so->nitems++;
+
+	while (i > 0 && so->items[(i - 1) / 2].key > item.key)
+	{
+		so->items[i] = so->items[(i - 1) / 2];
+		i = (i - 1) / 2;
+	}
+	so->items[i] = item;
+}
+
+/* Take out the item with the least key. */
+static ScanItem
+pop_item(HnswScan *so)
+{
+	ScanItem	top = so->items[0];
+	ScanItem	last = so->items[--so->nitems];
+
+	if (so->nitems > 0)
+		sift_item(so, 0, last);
+	return top;
+}
+
 /* ---- searching ---- */
 
 static int
@@ -322,11 +347,10 @@ search(HnswScan *so)
 static bool
 search_more(IndexScanDesc scan, HnswScan *so)
 {
-	int			visible = 0;
-
 	while (so->full && so->ef < HNSW_MAX_EF_SEARCH * 64)
 	{
-		visible = 0;
+		int			visible = 0;
+
 		for (int i = 0; i < so->nemitted; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -359,12 +383,9 @@ next_node(IndexScanDesc scan, HnswScan *so)
 {
 	while (so->nitems > 0 || search_more(scan, so))
 	{
-		ScanItem		item = so->items[0];
+		ScanItem	item = pop_item(so);
 		HnswFound  *f = &so->found[item.idx];
-		ScanItem		last = so->items[--so->nitems];
 
-		if (so->nitems > 0)
-			sift_item(so, 0, last);
 		if (item.key < item.high && so->nitems > 0 && so->items[0].key < item.high)
 		{
 			/* may be farther than the next one: its true distance decides */
@@ -373,18 +394,7 @@ next_node(IndexScanDesc scan, HnswScan *so)
 			if (fetch_node(scan, so, f, &dist))
 			{
 				item.key = item.high = dist;
-				so->nitems++;
-				/* sift up */
-				{
-					int			i = so->nitems - 1;
-
-					while (i > 0 && so->items[(i - 1) / 2].key > item.key)
-					{
-						so->items[i] = so->items[(i - 1) / 2];
-						i = (i - 1) / 2;
-					}
-					so->items[i] = item;
-				}
+				push_item(so, item);
 				continue;
 			}
 			/* no inline row is visible; without more rows it is passed over */

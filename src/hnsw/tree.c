@@ -16,7 +16,7 @@
 #include "postgres.h"
 
 #include "commands/vacuum.h"
-#include "hnsw/hnsw.h"
+#include "hnsw/nodeset.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
@@ -97,33 +97,27 @@ thin_level0(Thinning *t)
 {
 	HnswMetaPage meta;
 	HnswCandidate children[HNSW_MAX_FANOUT];
-	HnswCandidate *stack;
-	int64		n = 0;
-	int64		max = 1024;
+	HnswCandidate root;
+	NodeList	stack = {NULL, 0, 0};
 
 	HnswReadMeta(t->g, &meta);
 	if (!HnswTidIsSet(&meta.root))
 		return;
-	stack = palloc(max * sizeof(HnswCandidate));
-	HnswTidGet(&meta.root, &stack[n]);
-	if (stack[0].blk < t->nblocks && claim(t, stack[0].blk, stack[0].slot))
-		n = 1;
-	while (n > 0)
+	HnswTidGet(&meta.root, &root);
+	if (root.blk >= t->nblocks || !claim(t, root.blk, root.slot))
+		return;
+	nodelist_add(&stack, root.blk, root.slot);
+	while (stack.n > 0)
 	{
-		HnswCandidate at = stack[--n];
+		HnswCandidate at = stack.items[--stack.n];
 		int			nchildren;
 
 		CompatVacuumDelayPoint();
 		nchildren = claim_children(t, at.blk, at.slot, children);
-		if (n + nchildren > max)
-		{
-			max *= 2;
-			stack = repalloc_huge(stack, max * sizeof(HnswCandidate));
-		}
-		memcpy(stack + n, children, nchildren * sizeof(HnswCandidate));
-		n += nchildren;
+		for (int i = 0; i < nchildren; i++)
+			nodelist_add(&stack, children[i].blk, children[i].slot);
 	}
-	pfree(stack);
+	pfree(stack.items);
 }
 
 /*

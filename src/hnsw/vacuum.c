@@ -133,17 +133,7 @@ strip_nodes(VacuumState *st, HnswPin *pin)
 			HnswCorrupted(g, pin->blk, slot, "an upper record on a page of level 0");
 		nkept = filter_tids(st, HnswNodeTids(lay, node), rec->ntids, kept);
 		if (rec->overflow != InvalidBlockNumber)
-		{
-			if (st->nchained == st->maxchained)
-			{
-				st->maxchained = Max(64, st->maxchained * 2);
-				st->chained = st->chained ?
-					repalloc_huge(st->chained, st->maxchained * sizeof(HnswCandidate)) :
-					MemoryContextAllocHuge(st->cxt, st->maxchained * sizeof(HnswCandidate));
-			}
-			st->chained[st->nchained].blk = pin->blk;
-			st->chained[st->nchained++].slot = slot;
-		}
+			nodelist_add(&st->chained, pin->blk, slot);
 		if (nkept == rec->ntids)
 			continue;
 		HnswWriteBytes(w, 0, recoff + lay->off_tids, kept, nkept * sizeof(ItemPointerData));
@@ -275,13 +265,13 @@ strip_chains(VacuumState *st)
 {
 	HnswGraph  *g = st->g;
 
-	for (int64 i = 0; i < st->nchained; i++)
+	for (int64 i = 0; i < st->chained.n; i++)
 	{
 		HnswPin		pin;
 		HnswRecord *rec;
-		uint16		slot = st->chained[i].slot;
+		uint16		slot = st->chained.items[i].slot;
 
-		if (!HnswVacuumAcquire(st, st->chained[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin))
+		if (!HnswVacuumAcquire(st, st->chained.items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin))
 			continue;
 		rec = (HnswRecord *) HnswNodeAt(g, &pin, slot);
 		if (rec->state == HNSW_LIVE && !trim_chain(st, &pin, slot) && rec->ntids == 0)
@@ -514,6 +504,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 {
 	VacuumState st;
 	MemoryContextCallback *cb;
+	MemoryContext old;
 	Size		words;
 
 	if (stats == NULL)
@@ -533,6 +524,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	cb->func = close_graph;
 	cb->arg = st.g;
 	MemoryContextRegisterResetCallback(st.cxt, cb);
+	old = MemoryContextSwitchTo(st.cxt);
 
 	st.nblocks = RelationGetNumberOfBlocks(info->index);
 	words = ((Size) st.nblocks * st.g->lay.per_page + 63) / 64;
@@ -554,6 +546,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		free_dead(&st);
 	}
 	stats->estimated_count = false;
+	MemoryContextSwitchTo(old);
 	MemoryContextDelete(st.cxt);
 	return stats;
 }

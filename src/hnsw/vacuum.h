@@ -5,7 +5,7 @@
 #ifndef HNSW_VACUUM_H
 #define HNSW_VACUUM_H
 
-#include "hnsw/hnsw.h"
+#include "hnsw/nodeset.h"
 
 typedef struct VacuumState
 {
@@ -25,9 +25,7 @@ typedef struct VacuumState
 	BlockNumber *uppers;		/* upper pages */
 	int64		nuppers;
 	int64		maxuppers;
-	HnswCandidate *chained;		/* nodes with overflow pages */
-	int64		nchained;
-	int64		maxchained;
+	NodeList	chained;		/* nodes with overflow pages */
 
 	HnswCandidate best;			/* a live record of the highest level */
 	int			best_level;
