@@ -1090,6 +1090,129 @@ encode(const float *r, const float *y, int n, int bits, uint8_t *code,
 }
 
 /*
+ * Up to four rows by one panel (two registers of eight columns).  |row| times
+ * the column with the row's sign: pairs of products stay within 16 bits, since
+ * codes are -127..127.
+ */
+VX_INLINE void
+panel_rows(const int8_t *const *rows, int nrows, int n, const int8_t *panel,
+		   int32_t *out, size_t stride)
+{
+	const __m256i ones = _mm256_set1_epi16(1);
+	__m256i		acc[4][2];
+
+	for (int r = 0; r < nrows; r++)
+		acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+	for (int i = 0; i < n; i += 4)
+	{
+		__m256i		c0 = _mm256_load_si256((const __m256i *) (panel + (size_t) i * VX_PANEL));
+		__m256i		c1 = _mm256_load_si256((const __m256i *) (panel + (size_t) i * VX_PANEL + 32));
+
+		for (int r = 0; r < nrows; r++)
+		{
+			__m256i		x = _mm256_set1_epi32(vx_row_word(rows[r], i, n));
+			__m256i		size = _mm256_abs_epi8(x);
+
+			acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(c0, x)), ones));
+			acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(c1, x)), ones));
+		}
+	}
+	for (int r = 0; r < nrows; r++)
+	{
+		_mm256_storeu_si256((__m256i *) (out + (size_t) r * stride), acc[r][0]);
+		_mm256_storeu_si256((__m256i *) (out + (size_t) r * stride + 8), acc[r][1]);
+	}
+}
+
+void
+vx_dot_i8_panels_avx2(const int8_t *const *rows, int nrows, int n, const int8_t *panels,
+					  int npanels, int32_t *out, size_t stride)
+{
+	for (int p = 0; p < npanels; p++)
+	{
+		const int8_t *panel = panels + (size_t) p * VX_PANEL_BYTES(n);
+		int			r = 0;
+
+		for (; r + 4 <= nrows; r += 4)
+			panel_rows(rows + r, 4, n, panel, out + (size_t) r * stride + (size_t) p * VX_PANEL, stride);
+		for (; r < nrows; r++)
+			panel_rows(rows + r, 1, n, panel, out + (size_t) r * stride + (size_t) p * VX_PANEL, stride);
+	}
+}
+
+static void
+panel_distances(const int32_t *dot, int n, const float *norm, const float *scale,
+				const float *offset, const float *sum, float base, float p,
+				float q, float r, float *out)
+{
+	const __m256 vbase = _mm256_set1_ps(base);
+	const __m256 vp = _mm256_set1_ps(p);
+	const __m256 vq = _mm256_set1_ps(q);
+	const __m256 vr = _mm256_set1_ps(r);
+	int			i = 0;
+
+	for (; i + 8 <= n; i += 8)
+	{
+		__m256		d = _mm256_mul_ps(vp, _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *) (dot + i))));
+		__m256		x = _mm256_mul_ps(d, _mm256_loadu_ps(scale + i));
+
+		x = _mm256_fmadd_ps(vq, _mm256_loadu_ps(offset + i), x);
+		x = _mm256_fmadd_ps(vr, _mm256_loadu_ps(sum + i), x);
+		_mm256_storeu_ps(out + i, _mm256_sub_ps(_mm256_add_ps(vbase, _mm256_loadu_ps(norm + i)), x));
+	}
+	if (i < n)
+		vx_kernels_generic.panel_distances(dot + i, n - i, norm + i, scale + i, offset + i,
+										   sum + i, base, p, q, r, out + i);
+}
+
+static int
+below(const float *v, int n, float bound, uint16_t *at)
+{
+	const __m256 vbound = _mm256_set1_ps(bound);
+	int			found = 0;
+	int			i = 0;
+
+	for (; i + 8 <= n; i += 8)
+	{
+		int			mask = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(v + i), vbound, _CMP_LT_OQ));
+
+		for (; mask; mask &= mask - 1)
+			at[found++] = (uint16_t) (i + __builtin_ctz((unsigned) mask));
+	}
+	for (; i < n; i++)
+		if (v[i] < bound)
+			at[found++] = (uint16_t) i;
+	return found;
+}
+
+static float
+subtract(const float *a, const float *b, int n, float *r)
+{
+	__m256		sum0 = _mm256_setzero_ps();
+	__m256		sum1 = _mm256_setzero_ps();
+	int			i = 0;
+
+	for (; i + 16 <= n; i += 16)
+	{
+		__m256		x = _mm256_sub_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+		__m256		y = _mm256_sub_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8));
+
+		_mm256_storeu_ps(r + i, x);
+		_mm256_storeu_ps(r + i + 8, y);
+		sum0 = _mm256_fmadd_ps(x, x, sum0);
+		sum1 = _mm256_fmadd_ps(y, y, sum1);
+	}
+	for (; i + 8 <= n; i += 8)
+	{
+		__m256		x = _mm256_sub_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+
+		_mm256_storeu_ps(r + i, x);
+		sum0 = _mm256_fmadd_ps(x, x, sum0);
+	}
+	return sum8(_mm256_add_ps(sum0, sum1)) + vx_kernels_generic.subtract(a + i, b + i, n - i, r + i);
+}
+
+/*
  * One query, many vectors: four at a time, so that a piece of the query is
  * loaded once for all of them.
  */
@@ -1186,6 +1309,10 @@ const VxKernels vx_kernels_avx2 = {
 	.l1_i8 = l1_i8,
 	.dot_i16_i8 = dot_i16_i8,
 	.dot_i8_i8 = dot_i8_i8,
+	.dot_i8_panels = vx_dot_i8_panels_avx2,
+	.panel_distances = panel_distances,
+	.below = below,
+	.subtract = subtract,
 	.f32_to_f16 = f32_to_f16,
 	.f16_to_f32 = f16_to_f32,
 	.quantize_i8 = quantize_i8,

@@ -301,6 +301,68 @@ dot_i8_i8(const int8_t *a, const int8_t *b, int n)
 	return _mm512_reduce_add_epi32(_mm512_add_epi32(acc0, acc1));
 }
 
+static void
+panel_distances(const int32_t *dot, int n, const float *norm, const float *scale,
+				const float *offset, const float *sum, float base, float p,
+				float q, float r, float *out)
+{
+	for (int i = 0; i < n; i += 16)
+	{
+		__mmask16	mask = n - i >= 16 ? 0xffff : first_lanes(n - i);
+		__m512		d = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(mask, dot + i));
+		__m512		x = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(p), d),
+									  _mm512_maskz_loadu_ps(mask, scale + i));
+
+		x = _mm512_fmadd_ps(_mm512_set1_ps(q), _mm512_maskz_loadu_ps(mask, offset + i), x);
+		x = _mm512_fmadd_ps(_mm512_set1_ps(r), _mm512_maskz_loadu_ps(mask, sum + i), x);
+		_mm512_mask_storeu_ps(out + i, mask,
+							  _mm512_sub_ps(_mm512_add_ps(_mm512_set1_ps(base),
+														  _mm512_maskz_loadu_ps(mask, norm + i)), x));
+	}
+}
+
+static int
+below(const float *v, int n, float bound, uint16_t *at)
+{
+	const __m512 vbound = _mm512_set1_ps(bound);
+	const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	int			found = 0;
+
+	for (int i = 0; i < n; i += 16)
+	{
+		__mmask16	mask = n - i >= 16 ? 0xffff : first_lanes(n - i);
+		int			count;
+		__m512i		places;
+
+		mask = _mm512_mask_cmp_ps_mask(mask, _mm512_maskz_loadu_ps(mask, v + i), vbound, _CMP_LT_OQ);
+		if (mask == 0)
+			continue;
+		count = __builtin_popcount(mask);
+		places = _mm512_maskz_compress_epi32(mask, _mm512_add_epi32(lanes, _mm512_set1_epi32(i)));
+		_mm256_mask_storeu_epi16(at + found, (__mmask16) ((1u << count) - 1),
+								 _mm512_cvtepi32_epi16(places));
+		found += count;
+	}
+	return found;
+}
+
+static float
+subtract(const float *a, const float *b, int n, float *r)
+{
+	__m512		sum = _mm512_setzero_ps();
+
+	for (int i = 0; i < n; i += 16)
+	{
+		__mmask16	mask = n - i >= 16 ? 0xffff : first_lanes(n - i);
+		__m512		x = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, a + i),
+									  _mm512_maskz_loadu_ps(mask, b + i));
+
+		_mm512_mask_storeu_ps(r + i, mask, x);
+		sum = _mm512_fmadd_ps(x, x, sum);
+	}
+	return _mm512_reduce_add_ps(sum);
+}
+
 /*
  * Conversions and scalar quantisation
  */
@@ -1102,6 +1164,10 @@ const VxKernels vx_kernels_avx512 = {
 	.l1_i8 = l1_i8,
 	.dot_i16_i8 = dot_i16_i8,
 	.dot_i8_i8 = dot_i8_i8,
+	.dot_i8_panels = vx_dot_i8_panels_avx2,
+	.panel_distances = panel_distances,
+	.below = below,
+	.subtract = subtract,
 	.f32_to_f16 = f32_to_f16,
 	.f16_to_f32 = f16_to_f32,
 	.quantize_i8 = quantize_i8,
@@ -1190,6 +1256,103 @@ vx_dot_i8_i8_vnni(const int8_t *a, const int8_t *b, int n)
 	acc0 = _mm512_sub_epi32(_mm512_add_epi32(acc0, acc1),
 							_mm512_add_epi32(excess0, excess1));
 	return _mm512_reduce_add_epi32(acc0);
+}
+
+/*
+ * A panel register holds sixteen columns, four dimensions each, raised to
+ * unsigned; a row's four codes are in every lane.  What raising adds, 128
+ * times the sum of the row's codes, is where the sums start from.
+ */
+VX_INLINE __m512i
+panel_start(const int8_t *row, int n)
+{
+	const __m512i raise = _mm512_set1_epi8((char) 0x80);
+	__m512i		excess = _mm512_setzero_si512();
+
+	for (int i = 0; i < n; i += 64)
+	{
+		__mmask64	mask = n - i >= 64 ? ~(__mmask64) 0 : ((__mmask64) 1 << (n - i)) - 1;
+
+		excess = _mm512_dpbusd_epi32(excess, raise, _mm512_maskz_loadu_epi8(mask, row + i));
+	}
+	return _mm512_set1_epi32(-_mm512_reduce_add_epi32(excess));
+}
+
+/* Four rows by two panels. */
+VX_INLINE void
+panel_4x2(const int8_t *const *rows, int n, const int8_t *panel, int32_t *out, size_t stride)
+{
+	const __m512i raise = _mm512_set1_epi8((char) 0x80);
+	const int8_t *second = panel + VX_PANEL_BYTES(n);
+	__m512i		a0 = panel_start(rows[0], n);
+	__m512i		a1 = panel_start(rows[1], n);
+	__m512i		a2 = panel_start(rows[2], n);
+	__m512i		a3 = panel_start(rows[3], n);
+	__m512i		b0 = a0;
+	__m512i		b1 = a1;
+	__m512i		b2 = a2;
+	__m512i		b3 = a3;
+
+	for (int i = 0; i < n; i += 4)
+	{
+		__m512i		p = _mm512_xor_si512(raise, _mm512_load_si512(panel + (size_t) i * VX_PANEL));
+		__m512i		q = _mm512_xor_si512(raise, _mm512_load_si512(second + (size_t) i * VX_PANEL));
+		__m512i		r0 = _mm512_set1_epi32(vx_row_word(rows[0], i, n));
+		__m512i		r1 = _mm512_set1_epi32(vx_row_word(rows[1], i, n));
+		__m512i		r2 = _mm512_set1_epi32(vx_row_word(rows[2], i, n));
+		__m512i		r3 = _mm512_set1_epi32(vx_row_word(rows[3], i, n));
+
+		a0 = _mm512_dpbusd_epi32(a0, p, r0);
+		b0 = _mm512_dpbusd_epi32(b0, q, r0);
+		a1 = _mm512_dpbusd_epi32(a1, p, r1);
+		b1 = _mm512_dpbusd_epi32(b1, q, r1);
+		a2 = _mm512_dpbusd_epi32(a2, p, r2);
+		b2 = _mm512_dpbusd_epi32(b2, q, r2);
+		a3 = _mm512_dpbusd_epi32(a3, p, r3);
+		b3 = _mm512_dpbusd_epi32(b3, q, r3);
+	}
+	_mm512_storeu_si512(out, a0);
+	_mm512_storeu_si512(out + VX_PANEL, b0);
+	_mm512_storeu_si512(out + stride, a1);
+	_mm512_storeu_si512(out + stride + VX_PANEL, b1);
+	_mm512_storeu_si512(out + 2 * stride, a2);
+	_mm512_storeu_si512(out + 2 * stride + VX_PANEL, b2);
+	_mm512_storeu_si512(out + 3 * stride, a3);
+	_mm512_storeu_si512(out + 3 * stride + VX_PANEL, b3);
+}
+
+VX_INLINE void
+panel_1x1(const int8_t *row, int n, const int8_t *panel, int32_t *out)
+{
+	const __m512i raise = _mm512_set1_epi8((char) 0x80);
+	__m512i		sum = panel_start(row, n);
+
+	for (int i = 0; i < n; i += 4)
+		sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(raise, _mm512_load_si512(panel + (size_t) i * VX_PANEL)),
+								  _mm512_set1_epi32(vx_row_word(row, i, n)));
+	_mm512_storeu_si512(out, sum);
+}
+
+void
+vx_dot_i8_panels_vnni(const int8_t *const *rows, int nrows, int n, const int8_t *panels,
+					  int npanels, int32_t *out, size_t stride)
+{
+	for (int p = 0; p < npanels; p += 2)
+	{
+		const int8_t *panel = panels + (size_t) p * VX_PANEL_BYTES(n);
+		int32_t    *at = out + p * VX_PANEL;
+		int			r = 0;
+
+		if (p + 2 <= npanels)
+			for (; r + 4 <= nrows; r += 4)
+				panel_4x2(rows + r, n, panel, at + (size_t) r * stride, stride);
+		for (; r < nrows; r++)
+		{
+			panel_1x1(rows[r], n, panel, at + (size_t) r * stride);
+			if (p + 2 <= npanels)
+				panel_1x1(rows[r], n, panel + VX_PANEL_BYTES(n), at + (size_t) r * stride + VX_PANEL);
+		}
+	}
 }
 
 /*

@@ -90,6 +90,7 @@ avx512_kernels(void)
 		{
 			kernels.dot_i16_i8 = vx_dot_i16_i8_vnni;
 			kernels.dot_i8_i8 = vx_dot_i8_i8_vnni;
+			kernels.dot_i8_panels = vx_dot_i8_panels_vnni;
 		}
 		if (cpu->vnni && cpu->vbmi)
 			kernels.scan32 = vx_scan32_vbmi;

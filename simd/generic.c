@@ -695,6 +695,52 @@ l1_many(const float *q, const float *v, size_t stride, int n, int count,
 		out[i] = l1(q, v + (size_t) i * stride, n);
 }
 
+static void
+dot_i8_panels(const int8_t *const *rows, int nrows, int n, const int8_t *panels,
+			  int npanels, int32_t *out, size_t stride)
+{
+	for (int r = 0; r < nrows; r++)
+		for (int p = 0; p < npanels; p++)
+			for (int c = 0; c < VX_PANEL; c++)
+			{
+				const int8_t *column = panels + (size_t) p * VX_PANEL_BYTES(n) + 4 * c;
+				int32_t		sum = 0;
+
+				for (int i = 0; i < n; i++)
+					sum += rows[r][i] * column[i / 4 * 4 * VX_PANEL + i % 4];
+				out[(size_t) r * stride + (size_t) (p * VX_PANEL + c)] = sum;
+			}
+}
+
+static void
+panel_distances(const int32_t *dot, int n, const float *norm, const float *scale,
+				const float *offset, const float *sum, float base, float p,
+				float q, float r, float *out)
+{
+	for (int i = 0; i < n; i++)
+		out[i] = base + norm[i] -
+			(p * (float) dot[i] * scale[i] + q * offset[i] + r * sum[i]);
+}
+
+static int
+below(const float *v, int n, float bound, uint16_t *at)
+{
+	int			found = 0;
+
+	for (int i = 0; i < n; i++)
+		if (v[i] < bound)
+			at[found++] = (uint16_t) i;
+	return found;
+}
+
+static float
+subtract(const float *a, const float *b, int n, float *r)
+{
+	for (int i = 0; i < n; i++)
+		r[i] = a[i] - b[i];
+	return sumsq(r, n);
+}
+
 const VxKernels vx_kernels_generic = {
 	.name = "generic",
 	.l2sq = l2sq,
@@ -710,6 +756,10 @@ const VxKernels vx_kernels_generic = {
 	.l1_i8 = l1_i8,
 	.dot_i16_i8 = dot_i16_i8,
 	.dot_i8_i8 = dot_i8_i8,
+	.dot_i8_panels = dot_i8_panels,
+	.panel_distances = panel_distances,
+	.below = below,
+	.subtract = subtract,
 	.f32_to_f16 = f32_to_f16,
 	.f16_to_f32 = f16_to_f32,
 	.quantize_i8 = quantize_i8,

@@ -126,15 +126,36 @@ vx_put_bits(uint8_t *code, int nibble, uint32_t bits, int count)
 		p[2] |= (uint8_t) (bits >> 16);
 }
 
+/* Four code bytes of a row from dimension i; past n they are zero. */
+VX_INLINE int32_t
+vx_row_word(const int8_t *row, int i, int n)
+{
+	int32_t		word = 0;
+
+	if (__builtin_expect(i + 4 <= n, 1))
+		memcpy(&word, row + i, 4);
+	else
+		memcpy(&word, row + i, (size_t) (n - i));
+	return word;
+}
+
 extern const VxKernels vx_kernels_generic;
 
 #ifdef VX_X86
 extern const VxKernels vx_kernels_avx2;
 extern const VxKernels vx_kernels_avx512;
 
+/* The AVX2 twin serves AVX-512 without VNNI as well. */
+extern void vx_dot_i8_panels_avx2(const int8_t *const *rows, int nrows, int n,
+								  const int8_t *panels, int npanels,
+								  int32_t *out, size_t stride);
+
 /* Replacements in the AVX-512 table for processors with more. */
 extern int32_t vx_dot_i16_i8_vnni(const int16_t *q, const int8_t *c, int n);
 extern int32_t vx_dot_i8_i8_vnni(const int8_t *a, const int8_t *b, int n);
+extern void vx_dot_i8_panels_vnni(const int8_t *const *rows, int nrows, int n,
+								  const int8_t *panels, int npanels,
+								  int32_t *out, size_t stride);
 extern void vx_scan32_vbmi(const uint8_t *codes, int groups,
 						   const uint8_t *table, uint32_t *sums);
 #endif

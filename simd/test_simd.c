@@ -873,6 +873,117 @@ test_many(const VxKernels *k)
 	}
 }
 
+/* Integer sums exactly; distances within what fp32 rounds. */
+static void
+test_panels(const VxKernels *k)
+{
+	enum { DIMS = 200, ROWS = 9, PANELS = 3 };
+	int			kind = DATA_NORMAL;
+	static int8_t rows[ROWS][DIMS];
+	static int8_t panels[PANELS * VX_PANEL_BYTES(DIMS)] __attribute__((aligned(64)));
+	static float column[4][PANELS * VX_PANEL];
+	const int8_t *row[ROWS];
+
+	for (int n = 1; n <= DIMS; n += n < 70 ? 1 : 13)
+	{
+		int			nrows = 1 + n % ROWS;
+		int			npanels = 1 + n % PANELS;
+		size_t		stride = (size_t) (npanels * VX_PANEL);
+		int32_t    *out = out_at_end(1, (size_t) nrows * stride * 4);
+		int			right = 1;
+
+		memset(panels, 0, sizeof(panels));
+		for (int r = 0; r < nrows; r++)
+		{
+			for (int i = 0; i < n; i++)
+				rows[r][i] = (int8_t) (n % 5 == 0 ? (i % 2 ? 127 : -127) : (int) (random_bits() % 255) - 127);
+			row[r] = r == nrows - 1 ? at_end(0, rows[r], (size_t) n) : rows[r];
+		}
+		for (size_t c = 0; c < stride; c++)
+			for (int i = 0; i < n; i++)
+				panels[c / VX_PANEL * VX_PANEL_BYTES(n) + (size_t) (i / 4 * 4 * VX_PANEL) + c % VX_PANEL * 4 + (size_t) i % 4] =
+					(int8_t) (n % 5 == 0 ? (i % 2 ? 127 : -127) : (int) (random_bits() % 255) - 127);
+		k->dot_i8_panels(row, nrows, n, panels, npanels, out, stride);
+		for (int r = 0; r < nrows; r++)
+			for (size_t c = 0; c < stride; c++)
+			{
+				int32_t		sum = 0;
+
+				for (int i = 0; i < n; i++)
+					sum += row[r][i] * panels[c / VX_PANEL * VX_PANEL_BYTES(n) + (size_t) (i / 4 * 4 * VX_PANEL) + c % VX_PANEL * 4 + (size_t) i % 4];
+				right &= out[(size_t) r * stride + c] == sum;
+			}
+		CHECK(right, "dot_i8_panels n=%d rows=%d panels=%d", n, nrows, npanels);
+		CHECK(front_untouched(out), "dot_i8_panels n=%d: wrote before its output", n);
+
+		for (int i = 0; i < 4; i++)
+			fill(column[i], PANELS * VX_PANEL, DATA_NORMAL);
+		for (int count = 0; count <= (int) stride; count += 7)
+		{
+			float	   *d = out_at_end(2, (size_t) count * 4);
+
+			k->panel_distances(out, count, column[0], column[1], column[2], column[3],
+							   2.5f, 0.25f, -1.5f, 0.75f, d);
+			for (int c = 0; c < count; c++)
+			{
+				Sum			sum = {0, 0};
+
+				sum_add(&sum, 2.5);
+				sum_add(&sum, column[0][c]);
+				sum_add(&sum, -0.25 * out[c] * column[1][c]);
+				sum_add(&sum, 1.5 * column[2][c]);
+				sum_add(&sum, -0.75 * column[3][c]);
+				CHECK_SUM(d[c], sum, "panel_distances");
+			}
+		}
+	}
+}
+
+static void
+test_below_and_subtract(const VxKernels *k)
+{
+	enum { MOST = 300 };
+	static float values[MOST];
+	int			kind = DATA_NORMAL;
+
+	for (int n = 0; n <= MOST; n += n < 70 ? 1 : 23)
+	{
+		const float *x = at_end(0, a, (size_t) n * 4);
+		const float *y = at_end(1, b, (size_t) n * 4);
+		float	   *r = out_at_end(2, (size_t) n * 4);
+		uint16_t   *at = out_at_end(3, (size_t) n * 2);
+		float		bound = n % 7 == 0 ? INFINITY : n % 5 == 0 ? -INFINITY : 0.3f;
+		Sum			sum = {0, 0};
+		float		result = k->subtract(x, y, n, r);
+		int			right = 1;
+		int			found;
+		int			should = 0;
+
+		for (int i = 0; i < n; i++)
+		{
+			right &= r[i] == x[i] - y[i];
+			sum_add(&sum, (double) r[i] * r[i]);
+		}
+		CHECK_SUM(result, sum, "subtract");
+		CHECK(right && front_untouched(r), "subtract n=%d: differences", n);
+
+		memcpy(values, x, (size_t) n * 4);
+		if (n > 3)
+		{
+			values[n / 2] = NAN;
+			values[n - 1] = bound;
+		}
+		x = at_end(0, values, (size_t) n * 4);
+		found = k->below(x, n, bound, at);
+		right = 1;
+		for (int i = 0; i < n; i++)
+			if (x[i] < bound)
+				right &= should < found && at[should++] == i;
+		CHECK(right && found == should, "below n=%d: %d found, should be %d", n, found, should);
+		CHECK(found < n || front_untouched(at), "below n=%d: wrote before its output", n);
+	}
+}
+
 static void
 test_level(const char *name, const VxKernels *k)
 {
@@ -914,6 +1025,8 @@ test_level(const char *name, const VxKernels *k)
 	test_estimates(k);
 	test_f16(k);
 	test_many(k);
+	test_panels(k);
+	test_below_and_subtract(k);
 }
 
 int

@@ -22,6 +22,10 @@
 #define VX_GROUP_BYTES	(VX_BLOCK * 4)
 #define VX_GROUP_NIBBLES	8
 
+/* Columns of a panel, and bytes of one that holds vectors of n dimensions. */
+#define VX_PANEL		16
+#define VX_PANEL_BYTES(n)	((((size_t) (n) + 3) / 4) * 4 * VX_PANEL)
+
 /*
  * A code is a stream of nibbles: bit plane 0 of dimensions 0..d-1, four
  * dimensions a nibble (dimension 4j + i is bit i of nibble j), then plane 1,
@@ -67,6 +71,33 @@ typedef struct VxKernels
 	/* integer dot products; the caller bounds the sum to 31 bits (quantize_i16 does) */
 	int32_t		(*dot_i16_i8) (const int16_t *q, const int8_t *c, int n);
 	int32_t		(*dot_i8_i8) (const int8_t *a, const int8_t *b, int n);
+
+	/*
+	 * Inner products of "nrows" int8 vectors with the columns of "npanels"
+	 * panels: out[r * stride + 16 p + c] for row r and column c of panel p.
+	 * A panel holds 16 vectors, four dimensions at a time: bytes 4g..4g+3 of
+	 * column 0, of column 1, ... column 15, then the next g; the last group
+	 * and unused columns are padded with zero bytes.  Panels are 64-byte
+	 * aligned; codes are -127..127.
+	 */
+	void		(*dot_i8_panels) (const int8_t *const *rows, int nrows, int n,
+								  const int8_t *panels, int npanels,
+								  int32_t *out, size_t stride);
+
+	/*
+	 * out[i] = base + norm[i] - (p dot[i] scale[i] + q offset[i] + r sum[i]):
+	 * the distances that the inner products of int8 codes stand for.
+	 */
+	void		(*panel_distances) (const int32_t *dot, int n, const float *norm,
+									const float *scale, const float *offset,
+									const float *sum, float base, float p,
+									float q, float r, float *out);
+
+	/* Positions i < n of v[i] < bound, ascending; returns how many; n <= 65536. */
+	int			(*below) (const float *v, int n, float bound, uint16_t *at);
+
+	/* r = a - b; returns the sum of r[i]^2 */
+	float		(*subtract) (const float *a, const float *b, int n, float *r);
 
 	/* conversions; round to nearest even; overflow to infinity as IEEE says */
 	void		(*f32_to_f16) (const float *v, uint16_t *out, int n);

@@ -1,10 +1,9 @@
 /*
  * build.c
- *		CREATE INDEX: the graph is made in an arena of page images, by the same
- *		code that inserts into an index, and written out in order.
+ *		CREATE INDEX: the graph of as many rows as maintenance_work_mem holds is
+ *		made at once (bulk.c) and written; further rows are inserted one by one.
  *
- * A graph larger than maintenance_work_mem goes on through the buffer
- * manager: slower, but never an error.  Nothing is logged before the end,
+ * Nothing is logged before the end,
  * when all pages are logged once.  Until then no other backend sees the index.
  */
 #include "postgres.h"
@@ -13,7 +12,7 @@
 #include "access/xloginsert.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
-#include "hnsw/hnsw.h"
+#include "hnsw/bulk.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
@@ -27,6 +26,8 @@
 typedef struct BuildState
 {
 	HnswGraph  *g;
+	Bulk	   *bulk;			/* NULL once it has been written */
+	double		rows;			/* expected */
 	MemoryContext row_cxt;		/* reset after each row */
 	MemoryContext sample_cxt;
 	double		indexed;
@@ -43,17 +44,21 @@ static void
 insert_row(BuildState *st, const Vector *v, ItemPointer tid)
 {
 	HnswGraph  *g = st->g;
+	bool		indexed;
 
-	if (HnswInsertVector(g, v, tid))
-		st->indexed++;
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++st->seen);
-	if (g->arena && (Size) g->arena->npages * BLCKSZ >= g->arena->limit)
+	if (st->bulk && HnswBulkFull(st->bulk))
 	{
 		ereport(DEBUG1,
 				(errmsg_internal("hnsw graph of index \"%s\" no longer fits into maintenance_work_mem after %.0f rows",
 								 RelationGetRelationName(g->rel), st->indexed)));
-		HnswArenaFlush(g);
+		HnswBulkFinish(st->bulk);
+		st->bulk = NULL;
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
 	}
+	indexed = st->bulk ? HnswBulkAdd(st->bulk, v, tid) : HnswInsertVector(g, v, tid);
+	if (indexed)
+		st->indexed++;
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++st->seen);
 }
 
 /* Set the centre to the mean of the sample, then insert the sample. */
@@ -106,6 +111,7 @@ end_sample(BuildState *st)
 		pfree(sum);
 		pfree(vec);
 	}
+	st->bulk = HnswBulkCreate(g, (Size) maintenance_work_mem * 1024, st->rows);
 	for (int i = 0; i < st->nsample; i++)
 		insert_row(st, st->sample[i], &st->sample_tids[i]);
 	MemoryContextDelete(st->sample_cxt);
@@ -142,17 +148,6 @@ build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	MemoryContextReset(st->row_cxt);
 }
 
-static void
-init_arena(HnswGraph *g)
-{
-	HnswArena  *arena = MemoryContextAllocZero(g->cxt, sizeof(HnswArena));
-
-	arena->chunks = MemoryContextAlloc(g->cxt, sizeof(char *));
-	arena->limit = (Size) maintenance_work_mem * 1024;
-	g->arena = arena;
-	g->nolog = true;
-}
-
 /* ambuild */
 IndexBuildResult *
 hnswbuild(Relation heap, Relation index, IndexInfo *info)
@@ -174,7 +169,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	HnswMetaFor(index, &meta);
 	memset(&st, 0, sizeof(st));
 	st.g = g = HnswGraphCreate(index, CurrentMemoryContext, &meta);
-	init_arena(g);
+	g->nolog = true;
 	HnswCreatePages(g, &meta);
 
 	st.row_cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row",
@@ -182,7 +177,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	st.sample_cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw build sample",
 										  ALLOCSET_DEFAULT_SIZES);
 	st.sampling = true;
-	st.max_sample = Min(CENTRE_SAMPLE, g->arena->limit / 8 / VECTOR_SIZE(g->lay.dim));
+	st.max_sample = Min(CENTRE_SAMPLE, (Size) maintenance_work_mem * 1024 / 8 / VECTOR_SIZE(g->lay.dim));
 	st.max_sample = Max(st.max_sample, 1);
 	st.sample = MemoryContextAlloc(st.sample_cxt, st.max_sample * sizeof(Vector *));
 	st.sample_tids = MemoryContextAlloc(st.sample_cxt, st.max_sample * sizeof(ItemPointerData));
@@ -190,12 +185,13 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	table_relation_estimate_size(heap, NULL, &nblocks, &tuples, &allvis);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) tuples);
+	st.rows = tuples;
 	rows = table_index_build_scan(heap, index, info, true, true, build_row, &st, NULL);
 	end_sample(&st);
+	if (st.bulk)
+		HnswBulkFinish(st.bulk);
 
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_WRITE);
-	if (g->arena)
-		HnswArenaFlush(g);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOG);
 	if (g->target != InvalidBlockNumber)
 		RecordPageWithFreeSpace(index, g->target, HNSW_FSM_SLOT);
 	IndexFreeSpaceMapVacuum(index);

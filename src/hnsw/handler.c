@@ -22,8 +22,12 @@ phase_name(int64 phase)
 			return "initializing";
 		case HNSW_PROGRESS_LOAD:
 			return "loading tuples";
+		case HNSW_PROGRESS_LINK:
+			return "linking nodes";
 		case HNSW_PROGRESS_WRITE:
 			return "writing pages";
+		case HNSW_PROGRESS_LOG:
+			return "logging";
 		default:
 			return NULL;
 	}

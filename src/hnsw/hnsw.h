@@ -41,7 +41,9 @@
 #define HNSW_MAX_EF_SEARCH				10000
 
 #define HNSW_PROGRESS_LOAD		2	/* amphasename numbers */
-#define HNSW_PROGRESS_WRITE		3
+#define HNSW_PROGRESS_LINK		3
+#define HNSW_PROGRESS_WRITE		4
+#define HNSW_PROGRESS_LOG		5
 
 typedef struct HnswOptions
 {
@@ -159,6 +161,16 @@ typedef struct HnswQuery
 	float		bias;
 	float		noise;			/* three standard deviations of the table's rounding */
 } HnswQuery;
+
+/* A vector as it is stored. */
+typedef struct HnswStored
+{
+	const char *own;
+	float		norm2;
+	float		scale;
+	float		offset;
+	int32		codesum;
+} HnswStored;
 
 /* A node found by a search, nearest first in HnswSearch->found order. */
 typedef struct HnswFound
@@ -295,6 +307,8 @@ extern void HnswOwnDecode(HnswGraph *g, const char *own, float scale,
 extern float HnswOwnDistance(HnswGraph *g, const HnswQuery *q, const char *own,
 							 float scale, float offset, float norm2);
 extern float HnswPairDistance(HnswGraph *g, const float *a, const float *b);
+extern void HnswCheckNorm(HnswGraph *g, float norm2);
+extern float HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswStored *b);
 extern float HnswFoundDistance(HnswGraph *g, HnswResult *res, int a, int b);
 extern float HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist,
 							   float norm2, float scale);
@@ -384,6 +398,7 @@ extern int	HnswCountTreeLinks(const HnswLayout *lay, const char *node);
 #define HNSW_FSM_PAGE(lay)	((lay)->own_side ? BLCKSZ / 4 : BLCKSZ - 64)	/* for a free page */
 
 /* ---- insert.c ---- */
+extern int	HnswRandomLevel(int m);
 extern bool HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid);
 extern bool hnswinsert(Relation index, Datum *values, bool *isnull,
 					   ItemPointer heap_tid, Relation heap,

@@ -1,6 +1,7 @@
 /*
  * insert.c
- *		Insertion of one row: into an index that exists, or during a build.
+ *		Insertion of one row: into an index that exists, or by a build whose
+ *		batch is full.
  *
  * The order of an insert, and what each step leaves if it is the last:
  * search (nothing); level-0 record and tree link, one change (a sound node);
@@ -51,8 +52,8 @@ HnswWaitForInserts(Relation index)
 }
 
 /* Level of a new node: geometric, with mean ratio m between levels. */
-static int
-random_level(int m)
+int
+HnswRandomLevel(int m)
 {
 	double		u = pg_prng_double(&pg_global_prng_state);
 	int			level = (int) (-log(1.0 - u) / log(m));
@@ -319,7 +320,7 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 		return HnswConnectRoot(g, &meta, &own_rec, own, heap_tid);
 
 	HnswKnownReset(g);
-	level = random_level(g->lay.m);
+	level = HnswRandomLevel(g->lay.m);
 	top = Min(level, (int) meta.entry_level);
 	if (!search_levels(g, q, &meta, top))
 		return false;

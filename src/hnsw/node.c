@@ -121,9 +121,7 @@ HnswLinkForm(HnswGraph *g, const float *base, const float *other,
 		memcpy(code, other, lay->dim * sizeof(float));
 		return;
 	}
-	for (int i = 0; i < lay->dim; i++)
-		r[i] = other[i] - base[i];
-	r2 = vx_simd->sumsq(r, lay->dim);
+	r2 = vx_simd->subtract(other, base, lay->dim, r);
 	vx_simd->encode(r, base, lay->code_dims, lay->bits, (uint8 *) code, &rs, &ys);
 
 	/*

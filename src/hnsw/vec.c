@@ -81,6 +81,18 @@ HnswQueryInit(HnswGraph *g, HnswQuery *q, MemoryContext cxt)
 	}
 }
 
+/* An error unless the squared norm of a prepared vector is finite. */
+void
+HnswCheckNorm(HnswGraph *g, float norm2)
+{
+	if (!isfinite(norm2) && g->lay.metric != HNSW_L1)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("vector is too long for index \"%s\"",
+						RelationGetRelationName(g->rel)),
+				 errdetail("Its squared norm is not finite.")));
+}
+
 /*
  * Compute what a search needs of q->vec, which is prepared.  Errors:
  * numeric_value_out_of_range when its elements or its squared norm overflowed.
@@ -91,12 +103,7 @@ HnswQueryBuild(HnswGraph *g, HnswQuery *q)
 	const HnswLayout *lay = &g->lay;
 
 	q->norm2 = vx_simd->sumsq(q->vec, lay->dim);
-	if (!isfinite(q->norm2) && lay->metric != HNSW_L1)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("vector is too long for index \"%s\"",
-						RelationGetRelationName(g->rel)),
-				 errdetail("Its squared norm is not finite.")));
+	HnswCheckNorm(g, q->norm2);
 	if (lay->own == HNSW_OWN_INT8)
 	{
 		float		sum = 0;
@@ -251,39 +258,35 @@ HnswPairDistance(HnswGraph *g, const float *a, const float *b)
 	}
 }
 
-/* Distance between two found nodes whose own vectors the result keeps. */
+/* Distance between two stored vectors, in index units. */
 float
-HnswFoundDistance(HnswGraph *g, HnswResult *res, int ia, int ib)
+HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswStored *b)
 {
 	const int	dim = g->lay.dim;
-	const HnswFound *a = &res->found[ia];
-	const HnswFound *b = &res->found[ib];
-	const char *owna = res->own + (Size) ia * g->lay.own_bytes;
-	const char *ownb = res->own + (Size) ib * g->lay.own_bytes;
 	double		dot;
 
 	if (g->lay.metric == HNSW_L1)
 	{
 		HnswQuery	q;
 
-		HnswOwnDecode(g, owna, a->scale, a->offset, g->scratch->fb);
+		HnswOwnDecode(g, a->own, a->scale, a->offset, g->scratch->fb);
 		q.vec = g->scratch->fb;
-		return HnswOwnDistance(g, &q, ownb, b->scale, b->offset, b->norm2);
+		return HnswOwnDistance(g, &q, b->own, b->scale, b->offset, b->norm2);
 	}
 	switch (g->lay.own)
 	{
 		case HNSW_OWN_FP32:
 			if (g->lay.metric != HNSW_IP)
-				return vx_simd->l2sq((const float *) owna, (const float *) ownb, dim);
-			dot = vx_simd->dot((const float *) owna, (const float *) ownb, dim);
+				return vx_simd->l2sq((const float *) a->own, (const float *) b->own, dim);
+			dot = vx_simd->dot((const float *) a->own, (const float *) b->own, dim);
 			break;
 		case HNSW_OWN_FP16:
-			HnswOwnDecode(g, owna, a->scale, a->offset, g->scratch->fb);
-			dot = (double) b->scale * vx_simd->dot_f16(g->scratch->fb, (const uint16 *) ownb, dim);
+			HnswOwnDecode(g, a->own, a->scale, a->offset, g->scratch->fb);
+			dot = (double) b->scale * vx_simd->dot_f16(g->scratch->fb, (const uint16 *) b->own, dim);
 			break;
 		default:
 			dot = (double) a->scale * b->scale *
-				vx_simd->dot_i8_i8((const int8 *) owna, (const int8 *) ownb, dim) +
+				vx_simd->dot_i8_i8((const int8_t *) a->own, (const int8_t *) b->own, dim) +
 				(double) a->scale * b->offset * a->codesum +
 				(double) b->scale * a->offset * b->codesum +
 				(double) dim * a->offset * b->offset;
@@ -292,6 +295,20 @@ HnswFoundDistance(HnswGraph *g, HnswResult *res, int ia, int ib)
 	if (g->lay.metric == HNSW_IP)
 		return (float) -dot;
 	return (float) ((double) a->norm2 + b->norm2 - 2 * dot);
+}
+
+/* Distance between two found nodes whose own vectors the result keeps. */
+float
+HnswFoundDistance(HnswGraph *g, HnswResult *res, int ia, int ib)
+{
+	const HnswFound *a = &res->found[ia];
+	const HnswFound *b = &res->found[ib];
+	HnswStored	sa = {res->own + (Size) ia * g->lay.own_bytes,
+		a->norm2, a->scale, a->offset, a->codesum};
+	HnswStored	sb = {res->own + (Size) ib * g->lay.own_bytes,
+		b->norm2, b->scale, b->offset, b->codesum};
+
+	return HnswStoredDistance(g, &sa, &sb);
 }
 
 /*

@@ -1,0 +1,208 @@
+/*
+ * bulk_tree.c
+ *		Tree links of a batch: every member of a level can be reached from the
+ *		entry point.
+ *
+ * Breadth first along the links from the entry point; the link that reaches a
+ * member first becomes its tree link.  Parts that no link leads to are hung
+ * where the level above, whose members are all reachable, says they belong.
+ */
+#include "postgres.h"
+
+#include "hnsw/bulk.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+typedef struct Tree
+{
+	Bulk	   *b;
+	BulkLevel  *level;
+	uint32		nreached;
+	uint32		nspread;		/* of these, whose links have been followed */
+} Tree;
+
+static void
+reach(Tree *t, uint32 member, uint32 parent)
+{
+	t->level->parent[member] = parent;
+	t->level->order[t->nreached++] = member;
+}
+
+/* Follow the links of all that has been reached. */
+static void
+spread(Tree *t)
+{
+	BulkLevel  *level = t->level;
+	const int	most = HnswMaxTreeLinks(&t->b->g->lay);
+
+	while (t->nspread < t->nreached)
+	{
+		uint32		m = level->order[t->nspread++];
+		BulkLink   *links = level->links + (Size) m * level->width;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < level->nlinks[m] && level->nchildren[m] < most; i++)
+		{
+			uint32		to = BulkLinkMember(links[i]);
+
+			if (level->parent[to] != BULK_NONE)
+				continue;
+			links[i] = (links[i] | BULK_TREE) & ~(BulkLink) BULK_PRUNED;
+			level->nchildren[m]++;
+			reach(t, to, m);
+		}
+	}
+}
+
+/* Give a member a tree link from "host", which is reached, or from below it. */
+static void
+attach(Tree *t, uint32 member, uint32 host)
+{
+	BulkLevel  *level = t->level;
+	uint32		node = bulk_node(level, member);
+	BulkLink   *links;
+	int			victim = -1;
+	bool		victim_pruned = false;
+	BulkLink	link;
+
+	while (level->nchildren[host] >= HnswMaxTreeLinks(&t->b->g->lay))
+	{
+		uint32		nearest = BULK_NONE;
+		float		best = INFINITY;
+
+		links = level->links + (Size) host * level->width;
+		for (int i = 0; i < level->nlinks[host]; i++)
+		{
+			uint32		child = BulkLinkMember(links[i]);
+			float		dist;
+
+			if (!(links[i] & BULK_TREE))
+				continue;
+			dist = HnswBulkDistance(t->b, bulk_node(level, child), node);
+			if (nearest == BULK_NONE || dist < best)
+			{
+				best = dist;
+				nearest = child;
+			}
+		}
+		host = nearest;
+		CHECK_FOR_INTERRUPTS();
+	}
+
+	links = level->links + (Size) host * level->width;
+	link = bulk_link(HnswBulkDistance(t->b, bulk_node(level, host), node), member) | BULK_TREE;
+	for (int i = 0; i < level->nlinks[host]; i++)
+	{
+		bool		pruned = (links[i] & BULK_PRUNED) != 0;
+
+		if (BulkLinkMember(links[i]) == member)
+		{
+			victim = i;
+			break;
+		}
+		if ((links[i] & BULK_TREE) || (victim_pruned && !pruned))
+			continue;
+		if (victim < 0 || pruned != victim_pruned || links[i] > links[victim])
+		{
+			victim = i;
+			victim_pruned = pruned;
+		}
+	}
+	/* a list that has room takes one more */
+	if ((victim < 0 || BulkLinkMember(links[victim]) != member) &&
+		level->nlinks[host] < t->b->g->lay.fanout)
+		victim = level->nlinks[host]++;
+	links[victim] = link;
+	level->nchildren[host]++;
+	reach(t, member, host);
+}
+
+/* Members that links lead from, to what is reached, hang where they lead. */
+static bool
+attach_by_links(Tree *t)
+{
+	BulkLevel  *level = t->level;
+	bool		any = false;
+
+	for (uint32 m = 0; m < level->n; m++)
+	{
+		const BulkLink *links = level->links + (Size) m * level->width;
+
+		if (level->parent[m] != BULK_NONE)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < level->nlinks[m]; i++)
+			if (level->parent[BulkLinkMember(links[i])] != BULK_NONE)
+			{
+				attach(t, m, BulkLinkMember(links[i]));
+				spread(t);
+				any = true;
+				break;
+			}
+	}
+	return any;
+}
+
+/* The member of a level that is a node, which has that level. */
+uint32
+HnswBulkMember(const BulkLevel *level, uint32 node)
+{
+	uint32		low = 0;
+	uint32		high = level->n;
+
+	if (level->node == NULL)
+		return node;
+	while (low + 1 < high)
+	{
+		uint32		mid = low + (high - low) / 2;
+
+		if (level->node[mid] <= node)
+			low = mid;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Tree links of all levels, the top one first, from the node "entry". */
+void
+HnswBulkTree(Bulk *b, uint32 entry)
+{
+	for (int l = b->top; l >= 0; l--)
+	{
+		BulkLevel  *level = &b->levels[l];
+		Tree		t = {b, level, 0, 0};
+		uint32		root = HnswBulkMember(level, entry);
+
+		level->parent = MemoryContextAllocExtended(b->cxt, (Size) level->n * sizeof(uint32), MCXT_ALLOC_HUGE);
+		level->order = MemoryContextAllocExtended(b->cxt, (Size) level->n * sizeof(uint32), MCXT_ALLOC_HUGE);
+		level->nchildren = MemoryContextAllocExtended(b->cxt, level->n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		memset(level->parent, 0xFF, (Size) level->n * sizeof(uint32));
+		reach(&t, root, root);
+		spread(&t);
+		if (l < b->top)
+		{
+			const BulkLevel *above = &b->levels[l + 1];
+
+			/* in the order of their tree, so that parents come first */
+			for (uint32 i = 0; i < above->n && t.nreached < level->n; i++)
+			{
+				uint32		x = above->order[i];
+				uint32		m = HnswBulkMember(level, above->node[x]);
+
+				if (level->parent[m] != BULK_NONE)
+					continue;
+				attach(&t, m, HnswBulkMember(level, above->node[above->parent[x]]));
+				spread(&t);
+			}
+		}
+		while (t.nreached < level->n && attach_by_links(&t))
+			;
+		for (uint32 m = 0; m < level->n && t.nreached < level->n; m++)
+			if (level->parent[m] == BULK_NONE)
+			{
+				attach(&t, m, root);
+				spread(&t);
+			}
+	}
+}

@@ -1,0 +1,440 @@
+/*
+ * neighbours.c
+ *		The links of all members of a level at once.
+ *
+ * Within each leaf all distances are computed, and each member keeps the
+ * nearest it has seen as candidates.  From these the heuristic of HNSW chooses
+ * as in an insert; then each member is offered to those it chose, and chooses
+ * once more from its candidates and what it was offered.
+ */
+#include "postgres.h"
+
+#include "hnsw/bulk.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#define ST_SORT sort_links
+#define ST_ELEMENT_TYPE BulkLink
+#define ST_COMPARE(a, b) (*(a) < *(b) ? -1 : *(a) > *(b))
+#define ST_SCOPE static
+#define ST_DECLARE
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* Flags of a candidate between the two choices. */
+#define LINK_SELECTED	((BulkLink) BULK_TREE)
+#define LINK_OFFER		((BulkLink) BULK_PRUNED)
+#define LINK_FLAGS		(LINK_SELECTED | LINK_OFFER)
+
+/* Distances looked at to guess a bound. */
+#define BOUND_SAMPLE	64
+
+/* What one backend needs while it links a level. */
+typedef struct Linking
+{
+	Bulk	   *b;
+	BulkLevel  *level;
+	BulkLink   *list;			/* candidates of one member being merged */
+	int			max;
+	uint32	   *seen;			/* per member: who has it in its list */
+	int		   *chosen;
+	uint16		near[BULK_LEAF_MAX];
+	/* offers: who chose whom */
+	uint64	   *start;
+	BulkLink   *offers;
+} Linking;
+
+/* Reorder so that the k least come first, the greatest of them at k - 1. */
+static void
+select_least(BulkLink *list, int n, int k)
+{
+	int			low = 0;
+	int			high = n - 1;
+
+	while (low < high)
+	{
+		BulkLink	pivot;
+		int			i = low;
+		int			j = high;
+		int			mid = low + (high - low) / 2;
+		BulkLink	x = list[low];
+		BulkLink	y = list[mid];
+		BulkLink	z = list[high];
+
+		/* median of three */
+		pivot = x < y ? (y < z ? y : Max(x, z)) : (x < z ? x : Max(y, z));
+		while (i <= j)
+		{
+			while (list[i] < pivot)
+				i++;
+			while (list[j] > pivot)
+				j--;
+			if (i <= j)
+			{
+				BulkLink	swap = list[i];
+
+				list[i++] = list[j];
+				list[j--] = swap;
+			}
+		}
+		if (k - 1 <= j)
+			high = j;
+		else if (k - 1 >= i)
+			low = i;
+		else
+			return;
+	}
+}
+
+/*
+ * A distance below which a few more than "want" of n are to be expected: the
+ * rank it should have, and a bit, in a sample.
+ */
+static float
+guess_bound(const float *dists, int n, int want)
+{
+	float		sample[BOUND_SAMPLE];
+	int			rank = (int) ((int64) want * BOUND_SAMPLE / n) + 3;
+
+	if (rank >= BOUND_SAMPLE / 2)
+		return INFINITY;
+	for (int i = 0; i < BOUND_SAMPLE; i++)
+	{
+		float		d = dists[(int64) i * n / BOUND_SAMPLE];
+		int			at = Min(i, rank);
+
+		if (i >= rank && !(d < sample[rank - 1]))
+			continue;
+		if (at == rank)
+			at--;
+		for (; at > 0 && d < sample[at - 1]; at--)
+			sample[at] = sample[at - 1];
+		sample[at] = d;
+	}
+	return sample[rank - 1];
+}
+
+/*
+ * Merge the members of a leaf at these distances, from "least" up to below
+ * "bound", into the list l->list of nlist candidates.
+ */
+static int
+merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, int n,
+			float least, float bound, int nlist)
+{
+	const int	width = l->level->width;
+	int			near = vx_simd->below(dists, n, bound, l->near);
+
+	for (int i = 0; i < near; i++)
+	{
+		float		dist = dists[l->near[i]];
+		uint32		id = ids[l->near[i]] & BULK_MAX_NODES;
+
+		if (!(dist < bound) || dist < least || l->seen[id] == member)
+			continue;
+		l->list[nlist++] = bulk_link(dist, id);
+		if (nlist == l->max)
+		{
+			select_least(l->list, nlist, width);
+			nlist = width;
+			bound = bulk_link_dist(l->list[width - 1]);
+		}
+	}
+	return nlist;
+}
+
+/* Merge the members of a leaf at these distances into a member's candidates. */
+static void
+merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dists, int n)
+{
+	BulkLevel  *level = l->level;
+	const int	width = level->width;
+	BulkLink   *kept = level->links + (Size) member * width;
+	int			nlist = level->nlinks[member];
+
+	memcpy(l->list, kept, nlist * sizeof(BulkLink));
+	for (int i = 0; i < nlist; i++)
+		l->seen[BulkLinkMember(kept[i])] = member;
+	l->seen[member] = member;
+	if (nlist == width)
+		nlist = merge_range(l, member, ids, dists, n, -INFINITY,
+							bulk_link_dist(kept[width - 1]), nlist);
+	else
+	{
+		float		bound = guess_bound(dists, n, width - nlist);
+
+		nlist = merge_range(l, member, ids, dists, n, -INFINITY, bound, nlist);
+		if (nlist < width && bound < INFINITY)
+			nlist = merge_range(l, member, ids, dists, n, bound, INFINITY, nlist);
+	}
+	if (nlist >= width)
+	{
+		select_least(l->list, nlist, width);
+		nlist = width;
+	}
+	memcpy(kept, l->list, nlist * sizeof(BulkLink));
+	level->nlinks[member] = nlist;
+}
+
+static void
+collect_candidates(Linking *l, const BulkLeaves *leaves)
+{
+	Bulk	   *b = l->b;
+
+	memset(l->level->nlinks, 0, l->level->n * sizeof(uint16));
+	memset(l->seen, 0xFF, l->level->n * sizeof(uint32));
+	for (int64 i = 0; i < leaves->nleaves; i++)
+	{
+		const uint32 *ids = leaves->members + leaves->start[i];
+		int			n = leaves->start[i + 1] - leaves->start[i];
+
+		HnswColumnsLoad(b, l->level, ids, n);
+		for (int from = 0; from < n; from += BULK_ROWS)
+		{
+			int			rows = Min(BULK_ROWS, n - from);
+
+			CHECK_FOR_INTERRUPTS();
+			HnswColumnsDistances(b, l->level, ids + from, rows, false);
+			for (int r = 0; r < rows; r++)
+				merge_candidates(l, ids[from + r] & BULK_MAX_NODES, ids,
+								 b->dists + r * BULK_LEAF_MAX, n);
+		}
+	}
+}
+
+/* A node that distances are computed from: what of them is the same for all. */
+typedef struct Origin
+{
+	uint32		node;
+	float		norm2;
+	float		p;
+	float		q;
+	float		r;
+} Origin;
+
+static inline Origin
+make_origin(const Linking *l, BulkLink link)
+{
+	Origin		o;
+	const BulkNode *x;
+	float		two = l->b->g->lay.metric == HNSW_IP ? 1 : 2;
+
+	o.node = bulk_node(l->level, BulkLinkMember(link));
+	x = &l->b->nodes[o.node];
+	o.norm2 = x->norm2;
+	o.p = two * x->scale;
+	o.q = two * (x->scale * x->codesum + l->b->g->lay.dim * x->offset);
+	o.r = two * x->offset;
+	return o;
+}
+
+/* As HnswBulkDistance, in single precision as in a leaf. */
+static inline float
+distance_from(const Linking *l, const Origin *o, BulkLink link)
+{
+	Bulk	   *b = l->b;
+	uint32		node = bulk_node(l->level, BulkLinkMember(link));
+	const BulkNode *y = &b->nodes[node];
+	float		dot;
+
+	if (!b->integer)
+		return HnswBulkDistance(b, o->node, node);
+	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) bulk_own(b, o->node),
+									(const int8_t *) bulk_own(b, node), b->g->lay.dim) * y->scale +
+		o->q * y->offset + o->r * y->scale * y->codesum;
+	return b->g->lay.metric == HNSW_IP ? -dot : o->norm2 + y->norm2 - dot;
+}
+
+/*
+ * The heuristic of HNSW (Malkov & Yashunin, 2018, algorithm 4): a candidate,
+ * nearest first, is selected unless one selected before is nearer to it than
+ * the member is.  chosen gets positions in the list, at most "most".
+ */
+static int
+select_diverse(Linking *l, const BulkLink *list, int n, int most, int *chosen)
+{
+	int			nchosen = 0;
+
+	for (int i = 0; i < n && nchosen < most; i++)
+	{
+		Origin		x = make_origin(l, list[i]);
+		float		dist = bulk_link_dist(list[i]);
+		bool		keep = true;
+
+		for (int j = 0; j < nchosen && keep; j++)
+			keep = distance_from(l, &x, list[chosen[j]]) > dist;
+		if (keep)
+			chosen[nchosen++] = i;
+	}
+	return nchosen;
+}
+
+/*
+ * The same, once more, for a list with offers among the candidates: those
+ * selected before are measured against the offers only, those not selected
+ * stay so (what was nearer to them is there still, or something nearer to
+ * that).
+ */
+static int
+select_again(Linking *l, const BulkLink *list, int n, int most, int *chosen)
+{
+	int			nchosen = 0;
+
+	for (int i = 0; i < n && nchosen < most; i++)
+	{
+		Origin		x;
+		float		dist = bulk_link_dist(list[i]);
+		bool		keep = true;
+
+		if (!(list[i] & (LINK_SELECTED | LINK_OFFER)))
+			continue;
+		x = make_origin(l, list[i]);
+		for (int j = 0; j < nchosen && keep; j++)
+			if ((list[i] | list[chosen[j]]) & LINK_OFFER)
+				keep = distance_from(l, &x, list[chosen[j]]) > dist;
+		if (keep)
+			chosen[nchosen++] = i;
+	}
+	return nchosen;
+}
+
+/*
+ * Is a candidate of a member's offered to the member in turn: is it one of
+ * those that the member would link to, and too far to be among the other's
+ * own candidates?
+ */
+static inline bool
+is_offered(const BulkLevel *level, BulkLink link, bool chosen)
+{
+	uint32		to = BulkLinkMember(link);
+	const BulkLink *theirs = level->links + (Size) to * level->width;
+
+	return chosen && level->nlinks[to] == level->width &&
+		(link >> 32) > (theirs[level->width - 1] >> 32);
+}
+
+/*
+ * Sort the candidates of each member and let it select; then collect for each
+ * member who would link to it without being its candidate.
+ */
+static void
+make_offers(Linking *l)
+{
+	BulkLevel  *level = l->level;
+	const int	fanout = l->b->g->lay.fanout;
+	uint64	   *start;
+
+	start = palloc_extended(((Size) level->n + 2) * sizeof(uint64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	l->start = start;
+	for (uint32 m = 0; m < level->n; m++)
+	{
+		BulkLink   *list = level->links + (Size) m * level->width;
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		sort_links(list, level->nlinks[m]);
+		n = select_diverse(l, list, level->nlinks[m], fanout, l->chosen);
+		for (int i = 0; i < n; i++)
+			list[l->chosen[i]] |= LINK_SELECTED;
+	}
+	for (int pass = 0; pass < 2; pass++)
+	{
+		/* count to start[to + 2], then fill from start[to + 1] */
+		for (uint32 m = 0; m < level->n; m++)
+		{
+			const BulkLink *list = level->links + (Size) m * level->width;
+			int			rest = fanout;
+
+			for (int i = 0; i < level->nlinks[m]; i++)
+			{
+				bool		chosen = (list[i] & LINK_SELECTED) || rest-- > 0;
+				uint32		to = BulkLinkMember(list[i]);
+
+				if (!is_offered(level, list[i], chosen))
+					continue;
+				if (pass == 0)
+					start[to + 2]++;
+				else
+					l->offers[start[to + 1]++] = (list[i] & ~(BulkLink) PG_UINT32_MAX) | m;
+			}
+		}
+		if (pass > 0)
+			break;
+		for (uint32 m = 0; m < level->n; m++)
+			start[m + 2] += start[m + 1];
+		l->offers = palloc_extended((start[level->n + 1] + 1) * sizeof(BulkLink), MCXT_ALLOC_HUGE);
+	}
+}
+
+/* The final links of each member: the selected, then the nearest others. */
+static void
+choose_links(Linking *l)
+{
+	BulkLevel  *level = l->level;
+	const int	fanout = l->b->g->lay.fanout;
+
+	memset(l->seen, 0xFF, level->n * sizeof(uint32));
+	for (uint32 m = 0; m < level->n; m++)
+	{
+		BulkLink   *links = level->links + (Size) m * level->width;
+		uint64		noffers = l->start[m + 1] - l->start[m];
+		int			n = level->nlinks[m];
+		int			nchosen;
+		int			nlinks;
+
+		CHECK_FOR_INTERRUPTS();
+		if (n + noffers > (uint64) l->max)
+		{
+			l->max = n + noffers;
+			l->list = repalloc_huge(l->list, l->max * sizeof(BulkLink));
+		}
+		memcpy(l->list, links, n * sizeof(BulkLink));
+		for (int i = 0; i < n; i++)
+			l->seen[BulkLinkMember(links[i])] = m;
+		for (uint64 i = l->start[m]; i < l->start[m + 1]; i++)
+			if (l->seen[BulkLinkMember(l->offers[i])] != m)
+				l->list[n++] = l->offers[i] | LINK_OFFER;
+		if (n > level->nlinks[m])
+			sort_links(l->list, n);
+		nchosen = select_again(l, l->list, n, fanout, l->chosen);
+		nlinks = 0;
+		for (int i = 0; i < nchosen; i++)
+			links[nlinks++] = l->list[l->chosen[i]] & ~LINK_FLAGS;
+		for (int i = 0, c = 0; i < n && nlinks < fanout; i++)
+		{
+			if (c < nchosen && l->chosen[c] == i)
+				c++;
+			else
+				links[nlinks++] = (l->list[i] & ~LINK_FLAGS) | BULK_PRUNED;
+		}
+		level->nlinks[m] = nlinks;
+	}
+}
+
+/* Make the links of all members of a level. */
+void
+HnswBulkLink(Bulk *b, BulkLevel *level, const BulkLeaves *leaves)
+{
+	Linking		l;
+	MemoryContext old = MemoryContextSwitchTo(b->cxt);
+
+	memset(&l, 0, sizeof(l));
+	l.b = b;
+	l.level = level;
+	level->width = Max(b->g->lay.fanout, b->g->lay.ef_construction);
+	level->links = palloc_extended((Size) level->n * level->width * sizeof(BulkLink), MCXT_ALLOC_HUGE);
+	level->nlinks = palloc_extended((Size) level->n * sizeof(uint16), MCXT_ALLOC_HUGE);
+	l.max = 2 * level->width;
+	l.list = palloc(l.max * sizeof(BulkLink));
+	l.chosen = palloc(b->g->lay.fanout * sizeof(int));
+	l.seen = palloc_extended((Size) level->n * sizeof(uint32), MCXT_ALLOC_HUGE);
+	collect_candidates(&l, leaves);
+	make_offers(&l);
+	choose_links(&l);
+	pfree(l.list);
+	pfree(l.chosen);
+	pfree(l.seen);
+	pfree(l.start);
+	pfree(l.offers);
+	MemoryContextSwitchTo(old);
+}
