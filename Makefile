@@ -10,7 +10,9 @@
 #
 # The targets installcheck and check-isolation use the running server that
 # PGHOST, PGPORT and PGUSER name, and check-tap starts its own; all three need
-# an installed library.  "make check" needs nothing: it runs scripts/test.
+# an installed library.  "make check" needs nothing: it runs scripts/test; nor do
+# "make bench-quick" and "make bench", which run scripts/bench.
+#   BENCH_ARGS  arguments for bench/compare.py (make bench)
 
 MODULE_big = vectorx
 EXTENSION = vectorx
@@ -59,11 +61,18 @@ override with_llvm := no
 PG_CONFIG ?= pg_config
 
 # PGXS has a "check" of its own that only says that it does nothing.
-ifeq ($(MAKECMDGOALS),check)
+# The benchmarks bring a server of their own.
+ifneq ($(filter check bench bench-quick,$(MAKECMDGOALS)),)
 
-.PHONY: check
+.PHONY: check bench bench-quick
 check:
 	$(if $(filter file,$(origin PG_CONFIG)),,PG_CONFIG='$(PG_CONFIG)') bash scripts/test
+
+bench-quick:
+	bash scripts/bench quick
+
+bench:
+	bash scripts/bench $(BENCH_ARGS)
 
 else
 

@@ -7,8 +7,6 @@ index behind.
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import threading
 import time
 
@@ -16,6 +14,7 @@ import numpy as np
 import psycopg
 from psycopg.types.numeric import Int4
 
+from terminal import Progress, processor
 from vxdb import connect, load_words, recall, register_vector
 
 SEED = 1
@@ -25,45 +24,9 @@ TURN = 50
 EF_SEARCH = (10, 20, 40, 80, 160)
 SHOWN = ("coffee", "guitar", "doctor", "berlin", "hurricane")
 ANALOGIES = (("king", "man", "woman"), ("paris", "france", "italy"))
-BAR = 30
 
 NEAREST = "SELECT id FROM words ORDER BY embedding <=> %b LIMIT 10"
 SCANS = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'words_embedding'"
-
-
-class Progress:
-    """One line that fills up; on something other than a terminal, only its end."""
-
-    def __init__(self, what: str):
-        self.what = what
-        self.start = time.monotonic()
-        self.live = sys.stdout.isatty()
-
-    def show(self, done: int, total: int, note: str = "", end: str = "") -> None:
-        part = min(1.0, done / total) if total else 0.0
-        bar = ("#" * round(BAR * part)).ljust(BAR, ".")
-        line = (f"{self.what:<7}[{bar}] {done:>6,} of {total:,}  "
-                f"{time.monotonic() - self.start:5.1f} s  {note}")
-        print(("\r" if self.live else "") + (f"{line:<78}" if self.live else line.rstrip()),
-              end=end, flush=True)
-
-    def update(self, done: int, total: int, note: str = "") -> None:
-        if self.live:
-            self.show(done, total, note)
-
-    def finish(self, total: int, note: str = "") -> None:
-        self.show(total, total, note, end="\n")
-
-
-def processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as f:
-            for line in f:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def one(conn: psycopg.Connection, query: str, params=None):

@@ -1,0 +1,221 @@
+"""One client of one system, and what can be read about its backend.
+
+CPU time and memory come from /proc of the backend (Linux), so the client has
+to be on the server's machine.
+"""
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterator
+
+import numpy as np
+
+import vxdb
+from server import SYSTEMS, Server
+from terminal import Progress
+
+OPERATORS = {"l2": "<->", "ip": "<#>", "cosine": "<=>", "l1": "<+>"}
+TABLE = "items"
+INDEX = "items_embedding"
+# One plan for all, and no second process whose CPU time would go unseen.
+SESSION = ("max_parallel_workers_per_gather = 0", "max_parallel_maintenance_workers = 0",
+           "plan_cache_mode = force_generic_plan", "enable_seqscan = off")
+COPY_ROWS = 1_000
+SAMPLE_SECONDS = 0.1
+
+
+def nearest_sql(metric: str) -> str:
+    return f"SELECT id FROM {TABLE} ORDER BY embedding {OPERATORS[metric]} %b LIMIT 10"
+
+
+@dataclass
+class Cost:
+    """Time that went into something: of the backend's processor, and of the clock."""
+
+    cpu: float = 0.0
+    wall: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.cpu + other.cpu, self.wall + other.wall)
+
+
+class Client:
+    """A connection with what the benchmark asks of it."""
+
+    def __init__(self, server: Server, system: str, metric: str, database: str | None = None):
+        self.system = system
+        self.sql = nearest_sql(metric)
+        self.conn = server.connect(database or system)
+        self.pid = self.conn.info.backend_pid
+        vxdb.register_vector(self.conn)
+        for setting in SESSION:
+            self.conn.execute(f"SET {setting}")
+        self.cur = self.conn.cursor(binary=True)
+
+    def close(self) -> None:
+        self.conn.close()
+
+    def set_ef(self, ef: int) -> None:
+        self.conn.execute(f"SET hnsw.ef_search = {ef}")
+
+    def ask(self, queries: np.ndarray, prepare: bool = True) -> list[list[int]]:
+        return [[row[0] for row in self.cur.execute(self.sql, (q,), prepare=prepare).fetchall()] for q in queries]
+
+    def insert(self, ids: np.ndarray, vectors: np.ndarray, table: str = TABLE) -> None:
+        """One statement and one transaction for each row."""
+        sql = f"INSERT INTO {table} (id, embedding) VALUES (%b, %b)"
+        for i, vector in zip(ids, vectors):
+            self.cur.execute(sql, (int(i), vector), prepare=True)
+
+    def one(self, sql: str):
+        row = self.conn.execute(sql).fetchone()
+        assert row is not None
+        return row[0]
+
+    def explain(self, query: np.ndarray, options: str = "ANALYZE, BUFFERS, TIMING OFF") -> dict:
+        """EXPLAIN's answer for a query; a plan without the index is an error."""
+        sql = f"EXPLAIN ({options}, FORMAT JSON) {self.sql}"
+        row = self.conn.execute(sql, (query,)).fetchone()
+        assert row is not None
+        node = row[0][0]["Plan"]["Plans"][0]
+        if node.get("Index Name") != INDEX:
+            raise SystemExit(f"{self.system}: the plan does not use the index but a {node['Node Type']}")
+        return row[0][0] | {"Scan": node}
+
+    # ---- the backend
+
+    def cpu(self) -> float:
+        """CPU seconds the backend has used."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+
+    def memory(self, name: str) -> int:
+        """Bytes, by the name /proc/PID/status has for it: VmHWM, VmRSS, RssAnon."""
+        for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) * 1024
+        raise KeyError(name)
+
+    def reset_peak(self) -> None:
+        """Let VmHWM begin anew at what is resident now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
+
+    def context_bytes(self) -> int:
+        return int(self.one("SELECT sum(total_bytes) FROM pg_backend_memory_contexts"))
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[Cost]:
+        """What the backend and the clock spend inside; read after the end."""
+        cost = Cost()
+        cpu, wall = self.cpu(), time.perf_counter()
+        yield cost
+        cost.cpu, cost.wall = self.cpu() - cpu, time.perf_counter() - wall
+
+
+@contextlib.contextmanager
+def clients(server: Server, metric: str, databases: dict[str, str] | None = None) -> Iterator[list[Client]]:
+    """A client of each system, in the databases named, or each in its own."""
+    with contextlib.ExitStack() as stack:
+        result = []
+        for system in SYSTEMS:
+            client = Client(server, system, metric, (databases or {}).get(system))
+            stack.callback(client.close)
+            result.append(client)
+        yield result
+
+
+def turns(systems: list[Client], turn: int) -> list[Client]:
+    """Who goes first alternates."""
+    return systems if turn % 2 == 0 else systems[::-1]
+
+
+def load(client: Client, vectors: np.ndarray, table: str = TABLE) -> None:
+    client.conn.execute(f"DROP TABLE IF EXISTS {table}")
+    client.conn.execute(f"CREATE TABLE {table} (id int, embedding vector({vectors.shape[1]}))")
+    progress = Progress("load")
+    for start in range(0, len(vectors), COPY_ROWS):
+        batch = vectors[start:start + COPY_ROWS]
+        vxdb.copy_rows(client.conn, table, np.arange(start, start + len(batch)), batch)
+        progress.update(start + len(batch), len(vectors), client.system)
+    progress.finish(len(vectors), f"rows, {client.system}")
+
+
+def in_background(work: Callable[[], object], watch: Callable[[], None]) -> None:
+    """Run work in a thread and watch from this one until it is done; work's failure is raised here."""
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as e:  # handed to the main thread
+            failure.append(e)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive():
+        watch()
+        thread.join(SAMPLE_SECONDS)
+    if failure:
+        raise failure[0]
+
+
+def build(server: Server, client: Client, metric: str, rows: int) -> dict:
+    """CREATE INDEX with default options; its cost, memory and size.
+
+    The progress bar and the samples of private memory come from this process
+    and another connection, so the backend's CPU time is the build's own.
+    """
+    conn = client.conn
+    conn.execute("CHECKPOINT")
+    client.reset_peak()
+    before = client.memory("RssAnon")
+    private = before
+    progress = Progress("index")
+
+    with server.connect(conn.info.dbname) as watcher:
+
+        def watch() -> None:
+            nonlocal private
+            private = max(private, client.memory("RssAnon"))
+            if not progress.live:
+                return
+            # Its total is an estimate, and rows are known.
+            row = watcher.execute("SELECT phase, tuples_done FROM pg_stat_progress_create_index WHERE pid = %s",
+                                  (client.pid,)).fetchone()
+            if row is not None:
+                progress.update(row[1], rows, f"{client.system}, {row[0].removeprefix('building index: ')}")
+
+        with client.measured() as cost:
+            in_background(lambda: conn.execute(
+                f"CREATE INDEX {INDEX} ON {TABLE} USING hnsw (embedding vector_{metric}_ops)"), watch)
+    result = {
+        "cpu_s": cost.cpu,
+        "wall_s": cost.wall,
+        "peak_bytes": client.memory("VmHWM"),
+        "peak_private_bytes": private - before,
+        "index_bytes": client.one(f"SELECT pg_relation_size('{INDEX}')"),
+        "table_bytes": client.one(f"SELECT pg_table_size('{TABLE}')"),
+    }
+    progress.finish(rows, f"rows, {client.system}, {cost.cpu:.1f} CPU s, {result['index_bytes'] / 1e6:.0f} MB")
+    conn.execute(f"VACUUM ANALYZE {TABLE}")
+    return result
+
+
+def warm(client: Client, queries: np.ndarray) -> None:
+    """Bring table and index into shared buffers, and the plan into the cache."""
+    client.conn.execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
+    client.conn.execute("SELECT pg_prewarm(oid::regclass) FROM pg_class WHERE oid IN (%s::regclass, %s::regclass)"
+                        " OR oid = (SELECT reltoastrelid FROM pg_class WHERE oid = %s::regclass)",
+                        (TABLE, INDEX, TABLE))
+    client.ask(queries[:20])
+
+
+def check(client: Client) -> None:
+    """vectorx can verify its index; nothing else may be published."""
+    if client.system == "vectorx":
+        problems = client.conn.execute(f"SELECT * FROM hnsw_check('{INDEX}') LIMIT 5").fetchall()
+        if problems:
+            raise SystemExit(f"hnsw_check: {problems}")

@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""vectorx and pgvector side by side in one throw-away server.
+
+Loads base vectors and queries, builds an index of default options in each
+system, and measures searches, the build, inserts, planning and memory; hnswlib
+and faiss run beside them as a reference.  Prints tables, and writes into the
+folder of --output
+
+    results/NAME.json   all raw figures of a set
+    plots/NAME.png      recall against speed
+    RESULTS.md          tables and targets of all sets in results/
+
+Known sets are looked for in the folder --data, VECTORX_DATA, or ../shared/data
+beside the repository; others are named with --base and --queries (.npy, .fbin,
+.fvecs, or an ann-benchmarks .hdf5, which holds both).
+
+    bench/compare.py                             everything, half an hour or more
+    bench/compare.py --set glove100 --rows 10000 --steps build,search
+    bench/compare.py --name sift --base sift.hdf5
+    bench/compare.py --report                    RESULTS.md and plots anew
+
+Defaults of vectorx were chosen with queries 0 to 499 of each set; this runs
+500 to 999, for figures that are published.
+"""
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psycopg
+
+import datasets
+import inserts
+import report
+import searches
+import server
+from clients import OPERATORS, Client, build, check, clients, load
+from exact import Judge
+from reference import reference
+from terminal import processor
+
+BENCH = Path(__file__).resolve().parent
+EF_SEARCH = "10,20,30,40,60,80,100,150,200,300,400,600,800"
+STEPS = ("build", "search", "planning", "memory", "insert", "concurrent", "small_buffers", "reference")
+PLANNING_EF = 40
+
+
+@dataclass
+class Set:
+    """Files and distance of a data set."""
+
+    name: str
+    base: Path
+    queries: Path
+    metric: str
+    dim: int | None = None
+
+
+def known_sets(folder: Path) -> dict[str, Set]:
+    return {s.name: s for s in (
+        Set("glove100", folder / "glove100.base.npy", folder / "glove100.queries.npy", "cosine", 100),
+        Set("minilm384", folder / "minilm1536.base.npy", folder / "minilm1536.queries.npy", "cosine", 384),
+        Set("minilm1536", folder / "minilm1536.base.npy", folder / "minilm1536.queries.npy", "cosine", 1536))}
+
+
+def data_folder(given: str | None) -> Path:
+    return Path(given or os.environ.get("VECTORX_DATA") or BENCH.parent.parent / "shared" / "data")
+
+
+def chosen_sets(args: argparse.Namespace) -> list[Set]:
+    if args.base:
+        base = Path(args.base)
+        if not args.queries and base.suffix not in datasets.HDF5:
+            raise SystemExit("--base without --queries needs an HDF5 file, which holds both")
+        metric = args.metric or datasets.hdf5_metric(base) or "l2"
+        return [Set(args.name or base.name.split(".")[0], base, Path(args.queries or base), metric, args.dim)]
+    known = known_sets(data_folder(args.data))
+    names = args.set.split(",")
+    for name in names:
+        if name not in known:
+            raise SystemExit(f"no set {name}; known are {', '.join(known)}")
+        for path in (known[name].base, known[name].queries):
+            if not path.exists():
+                raise SystemExit(f"set {name}: there is no file {path}")
+    return [known[name] for name in names]
+
+
+# ---- conditions
+
+def simd_level(client: Client) -> str:
+    """The best instruction set vectorx accepts here, which is what it uses."""
+    for level in ("avx512", "avx2", "neon"):
+        try:
+            client.conn.execute(f"SET vectorx.simd = {level}")
+        except psycopg.Error:
+            continue
+        client.conn.execute("RESET vectorx.simd")
+        return level
+    return "generic"
+
+
+def machine(client: Client) -> dict[str, str]:
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    kernel = ".".join(platform.release().split(".")[:2])
+    return {"processor": processor(), "cores": str(os.cpu_count()), "SIMD level of vectorx": simd_level(client),
+            "memory": f"{pages * size / 2**30:.0f} GiB", "system": f"{platform.system()} {kernel}"}
+
+
+def commit() -> str:
+    """The tree's commit, and whether anything differs from it; empty where there is no git."""
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(BENCH.parent), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "src", "simd", "sql", "Makefile")
+        return f" (commit {git('rev-parse', '--short=10', 'HEAD')}{', changed' if changed else ''})"
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def compiler() -> str:
+    done = subprocess.run([os.environ.get("CC") or "clang", "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.split("\n", 1)[0] or "unknown"
+
+
+def versions(systems: list[Client]) -> dict[str, str]:
+    by_name = {c.system: c.one(f"SELECT extversion FROM pg_extension WHERE extname = '{server.SYSTEMS[c.system]}'")
+               for c in systems}
+    return {"vectorx": by_name["vectorx"] + commit(), "built with": compiler(),
+            "pgvector": by_name["pgvector"] + f" (as the package {server.WHEEL} has it)",
+            "PostgreSQL": systems[0].one("SHOW server_version"), "Python": platform.python_version(),
+            "psycopg": psycopg.__version__, "NumPy": np.__version__}
+
+
+def command() -> str:
+    """This command without the folders of this machine."""
+    words = ["bench/compare.py"]
+    for word, before in zip(sys.argv[1:], sys.argv):
+        if before not in ("--data", "--output") and not word.startswith(("--data", "--output")):
+            words.append(shlex.quote(Path(word).name if os.sep in word else word))
+    return " ".join(words)
+
+
+# ---- one set
+
+def step(name: str, what: str) -> None:
+    print(f"\n== {name}: {what}", flush=True)
+
+
+def run_set(one: Set, args: argparse.Namespace) -> dict:
+    """Every step of one set, on a server of its own."""
+    steps = args.steps.split(",")
+    base = datasets.load(one.base, args.rows, one.dim)
+    queries = datasets.load(one.queries, args.count, one.dim, args.skip, part="test")
+    if len(queries) < args.count:
+        raise SystemExit(f"set {one.name} has only {len(queries)} queries from number {args.skip} on, not {args.count}:"
+                         " choose with --skip and --count")
+    available = len(datasets.open_rows(one.base, "train"))
+    step(one.name, f"exact neighbours of {len(queries)} queries among {len(base):,} rows")
+    judge = Judge(one.metric, queries, base)
+    efs = sorted({int(ef) for ef in args.ef.split(",")} | set(report.SAME_EF))
+    result: dict = {
+        "set": {"name": one.name, "rows": len(base), "rows_available": available, "dim": base.shape[1],
+                "metric": one.metric, "queries": f"queries {args.skip} to {args.skip + len(queries) - 1}"},
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "command": command(),
+    }
+    with server.start({"shared_buffers": args.shared_buffers}) as here:
+        with clients(here, one.metric) as systems:
+            result["machine"] = machine(systems[0])
+            result["versions"] = versions(systems)
+            result["settings"] = {**here.settings, "m": 16, "ef_construction": 64, "runs": args.repeat}
+            for name in ("listen_addresses", "unix_socket_directories", "port"):
+                del result["settings"][name]
+            if "build" in steps:
+                step(one.name, "build")
+                result["build"] = {}
+                for client in systems:
+                    load(client, base)
+                    result["build"][client.system] = build(here, client, one.metric, len(base))
+                    check(client)
+            if "search" in steps:
+                step(one.name, "search")
+                result["search"] = searches.search(systems, judge, efs, list(report.SAME_EF), args.repeat)
+            if "planning" in steps:
+                step(one.name, "planning")
+                result["planning"] = searches.planning(systems, queries, PLANNING_EF, args.repeat)
+        if "memory" in steps:
+            step(one.name, "memory of a backend")
+            result["memory"] = searches.memory(here, one.metric, queries, PLANNING_EF)
+        if "insert" in steps or "concurrent" in steps:
+            step(one.name, f"inserts: index on all but {args.insert_rows:,} rows")
+            here.configure({"full_page_writes": "off"})
+            here.control("reload")
+            result["build_before_inserts"] = inserts.make_templates(here, judge, args.insert_rows)
+            if "insert" in steps:
+                result["insert"] = inserts.one_client(here, judge, args.insert_rows, args.insert_repeat)
+            if "concurrent" in steps:
+                result["concurrent"] = inserts.several_clients(here, judge, args.insert_rows, args.insert_repeat)
+        if "small_buffers" in steps:
+            step(one.name, "search with small shared buffers")
+            wanted = {s: report.at_recall(result["search"][s], report.RECALLS[0], "ef") for s in server.SYSTEMS}
+            result["small_buffers"] = searches.small_buffers(
+                here, judge, {s: round(w[0]) if w else efs[-1] for s, w in wanted.items()},
+                {s: b["index_bytes"] for s, b in result["build"].items()}, args.repeat)
+    if "reference" in steps:
+        step(one.name, "libraries in memory")
+        result["reference"] = reference(judge, efs, args.repeat)
+    return result
+
+
+def write_report(output: Path) -> None:
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "results").glob("*.json"))]
+    if not runs:
+        raise SystemExit(f"there are no results in {output / 'results'}")
+    for run in runs:
+        if "search" in run:
+            problem = report.plot(output / "plots" / f"{run['set']['name']}.png", run)
+            if problem:
+                print(problem)
+    report.write_results(output / "RESULTS.md", runs)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", default=",".join(report.ORDER), help="known sets, with commas (default: all)")
+    parser.add_argument("--data", help="the folder of the known sets")
+    parser.add_argument("--base", help="a file of base vectors")
+    parser.add_argument("--queries", help="a file of queries")
+    parser.add_argument("--name", help="what to call the set of --base")
+    parser.add_argument("--metric", choices=OPERATORS, help="its distance (default: what HDF5 says, or l2)")
+    parser.add_argument("--dim", type=int, help="use its first DIM columns")
+    parser.add_argument("--rows", type=int, help="use the first ROWS base vectors")
+    parser.add_argument("--skip", type=int, default=500, help="queries to skip (default: 500)")
+    parser.add_argument("--count", type=int, default=500, help="queries to run (default: 500)")
+    parser.add_argument("--ef", default=EF_SEARCH, help="values of ef_search, with commas")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each search (default: 3)")
+    parser.add_argument("--insert-rows", type=int, default=3000, help="rows to insert (default: 3000)")
+    parser.add_argument("--insert-repeat", type=int, default=2, help="runs of the inserts (default: 2)")
+    parser.add_argument("--shared-buffers", default="2GB", help="of the server (default: 2GB)")
+    parser.add_argument("--steps", default=",".join(STEPS), help="with commas (default: all)")
+    parser.add_argument("--output", default=str(BENCH), help="folder for results (default: bench)")
+    parser.add_argument("--report", action="store_true", help="measure nothing: write RESULTS.md and plots anew")
+    args = parser.parse_args()
+    steps = set(args.steps.split(","))
+    if steps - set(STEPS):
+        parser.error(f"no such step: {', '.join(sorted(steps - set(STEPS)))}")
+    if "build" not in steps:
+        parser.error("every run begins with the step build")
+    for needing, needed in (("small_buffers", "search"), ):
+        if needing in steps and needed not in steps:
+            parser.error(f"the step {needing} needs {needed}")
+    if not 0 < args.insert_rows or args.rows is not None and args.insert_rows >= args.rows:
+        parser.error("--insert-rows has to be less than the number of rows")
+    return args
+
+
+def main() -> None:
+    args = arguments()
+    output = Path(args.output)
+    server.stop_on_signal()
+    if not args.report:
+        try:
+            for one in chosen_sets(args):
+                result = run_set(one, args)
+                print("\n" + "\n".join([*report.target_table(result), *report.set_section(result)]), flush=True)
+                path = output / "results" / f"{one.name}.json"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        except server.Unavailable as e:
+            raise SystemExit(f"not run: {e}") from None
+        except datasets.BadFile as e:
+            raise SystemExit(str(e)) from None
+    write_report(output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Figures between measured points, and what survives when a report is written anew."""
+from __future__ import annotations
+
+import math
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+import exact
+import report
+
+POINTS = [{"ef": ef, "recall": recall, "cpu_us": cpu} for ef, recall, cpu in
+          ((10, 0.9, 100.0), (20, 0.96, 150.0), (40, 0.99, 200.0), (80, 0.999, 400.0))]
+
+
+def run_of(ours: list[dict], theirs: list[dict]) -> dict:
+    return {
+        "set": {"name": "glove100", "rows": 1, "rows_available": 1, "dim": 100, "metric": "cosine", "queries": "none"},
+        "date": "2000-01-01", "load": "0", "command": "c", "machine": {"cores": "1"}, "versions": {}, "settings": {},
+        "search": {"vectorx": [p | {"pages": 1, "queries_per_s": 1, "spread": 1} for p in ours],
+                   "pgvector": [p | {"pages": 9, "queries_per_s": 1, "spread": 1} for p in theirs]}}
+
+
+class AtRecall(unittest.TestCase):
+    def test_measured_point(self):
+        value, bound = report.at_recall(POINTS, 0.96, "cpu_us")
+        self.assertAlmostEqual(value, 150.0)
+        self.assertEqual(bound, "")
+
+    def test_between_points(self):
+        """Half way in the logarithm of what is missed is half way in the cost."""
+        value, _ = report.at_recall(POINTS, 1 - math.sqrt(0.04 * 0.01), "cpu_us")
+        self.assertAlmostEqual(value, 175.0)
+
+    def test_bound_and_not_reached(self):
+        self.assertEqual(report.at_recall(POINTS, 0.85, "cpu_us"), (100.0, "<="))
+        self.assertIsNone(report.at_recall(POINTS, 0.9999, "cpu_us"))
+        self.assertIsNone(report.at_recall([], 0.9, "cpu_us"))
+
+    def test_perfect_recall(self):
+        value, _ = report.at_recall([{"recall": 0.9, "ef": 10}, {"recall": 1.0, "ef": 20}], 0.99, "ef")
+        self.assertTrue(10 < value < 20)
+
+
+class Targets(unittest.TestCase):
+    def met(self, ours, theirs, name):
+        return next(r for r in report.target_rows(run_of(ours, theirs)) if name in r[0])[2:]
+
+    def test_met_and_not(self):
+        slow = [p | {"cpu_us": 10 * p["cpu_us"]} for p in POINTS]
+        self.assertEqual(self.met(POINTS, slow, "CPU at recall .95"), ("10.00", "yes"))
+        self.assertEqual(self.met(POINTS, POINTS, "CPU at recall .95"), ("1.00", "no"))
+        self.assertEqual(self.met(POINTS, POINTS, "recall at ef_search 40"), ("+0.0000", "yes"))
+
+    def test_what_is_not_reached_is_not_met(self):
+        self.assertEqual(self.met(POINTS[:1], POINTS, "CPU at recall .95"), ("not reached", "no"))
+
+    def test_bound(self):
+        """Better than asked at the smallest ef_search: at least so many times, unless pgvector is too."""
+        good = [p | {"recall": max(p["recall"], 0.97)} for p in POINTS]
+        slow = [p | {"cpu_us": 20 * p["cpu_us"]} for p in POINTS]
+        self.assertEqual(self.met(good, slow, "CPU at recall .95")[1], "yes")
+        self.assertTrue(self.met(good, slow, "CPU at recall .95")[0].startswith(">="))
+        self.assertEqual(self.met(POINTS, [p | {"recall": 0.97} for p in slow], "CPU at recall .95")[1], "not shown")
+
+
+class Results(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "RESULTS.md"
+
+    def test_text_around_stays(self):
+        self.path.write_text(f"before\n\n{report.BEGIN}\nold\n{report.END}\n\nafter\n", encoding="utf-8")
+        for _ in range(2):
+            report.write_results(self.path, [run_of(POINTS, POINTS)])
+            text = self.path.read_text(encoding="utf-8")
+            self.assertTrue(text.startswith("before\n\n" + report.BEGIN))
+            self.assertTrue(text.endswith(report.END + "\n\nafter\n"))
+            self.assertNotIn("old", text)
+            self.assertEqual(text.count("## Targets"), 1)
+
+    def test_without_marks_nothing_is_written(self):
+        self.path.write_text("mine\n", encoding="utf-8")
+        with self.assertRaises(SystemExit):
+            report.write_results(self.path, [run_of(POINTS, POINTS)])
+        self.assertEqual(self.path.read_text(encoding="utf-8"), "mine\n")
+
+
+class Recall(unittest.TestCase):
+    def test_ties_count_by_distance(self):
+        """Twelve equal rows: any ten are right, farther ones and doubles are not."""
+        rows = np.vstack([np.tile([[1.0, 0.0]], (12, 1)), [[0.0, 1.0]]]).astype(np.float32)
+        judge = exact.Judge("l2", np.array([[1.0, 0.0]], np.float32), rows)
+        self.assertEqual(judge.recall([list(range(10))]), 1.0)
+        self.assertEqual(judge.recall([list(range(2, 12))]), 1.0)
+        self.assertEqual(judge.recall([[12, *range(9)]]), 0.9)
+        self.assertEqual(judge.recall([[0] * 10]), 0.1)
+
+    def test_thresholds_over_several_batches(self):
+        rng = np.random.default_rng(1)
+        rows, queries = rng.standard_normal((12_345, 4)), rng.standard_normal((7, 4))
+        all_distances = np.linalg.norm(rows[None] - queries[:, None], axis=2)
+        np.testing.assert_allclose(exact.thresholds("l2", queries, rows, 10), np.sort(all_distances, axis=1)[:, 9])
+
+
+if __name__ == "__main__":
+    unittest.main()
