@@ -1,6 +1,6 @@
 /*
  * vectorx.c
- *		Loading of the library: kernels, GUCs, storage parameters.
+ *		Loading of the library: kernels, GUCs, storage parameters, hooks.
  */
 #include "postgres.h"
 
@@ -52,4 +52,5 @@ _PG_init(void)
 							 PGC_SUSET, 0, check_simd, assign_simd, NULL);
 	MarkGUCPrefixReserved("vectorx");
 	HnswOptionsInit();
+	HnswPlanInit();
 }

@@ -136,13 +136,12 @@ HnswRelease(HnswGraph *g, HnswPin *pin)
 	pin->page = NULL;
 }
 
-/* Bring the first lines of a record towards the cache, if its buffer is known. */
+/* Bring a page's header and a record towards the cache, if its buffer is known. */
 void
 HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot)
 {
 	const char *at;
 	Size		from = HnswSlotOffset(&g->lay, slot);
-	int			lines = Min(g->lay.rec_size, 2048) / 64;
 
 	if (blk >= g->nblocks || from >= BLCKSZ)
 		return;
@@ -158,10 +157,12 @@ HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot)
 
 		if (buf <= 0 || buf > NBuffers)
 			return;
-		at = (const char *) BufferGetBlock(buf) + from;
+		at = (const char *) BufferGetBlock(buf);
 		__builtin_prefetch(GetBufferDescriptor(buf - 1));
+		__builtin_prefetch(at);
+		at += from;
 	}
-	for (int i = 0; i <= lines; i++)
+	for (int i = 0; i <= g->lay.rec_size / 64; i++)
 		__builtin_prefetch(at + i * 64);
 }
 
@@ -289,6 +290,7 @@ HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image)
 	p = &w->pages[w->npages];
 	p->pin = pin;
 	p->image = image;
+	p->last = -1;
 	resetStringInfo(&p->delta);
 	return w->npages++;
 }
@@ -296,7 +298,8 @@ HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image)
 /*
  * Set len bytes at an offset of a page.  Over the buffer manager nothing
  * changes before HnswWriteEnd, so an error in between leaves the page as it
- * was; in the arena it changes at once.
+ * was; in the arena it changes at once.  Bytes that follow those of the call
+ * before join their span.
  */
 void
 HnswWriteBytes(HnswWrite *w, int page, Size offset, const void *data, Size len)
@@ -311,6 +314,18 @@ HnswWriteBytes(HnswWrite *w, int page, Size offset, const void *data, Size len)
 		return;
 	}
 	/* the form generic redo reads: offset, length, bytes */
+	if (p->last >= 0)
+	{
+		memcpy(head, p->delta.data + p->last, sizeof(head));
+		if (head[0] + head[1] == offset)
+		{
+			head[1] += len;
+			memcpy(p->delta.data + p->last, head, sizeof(head));
+			appendBinaryStringInfo(&p->delta, data, len);
+			return;
+		}
+	}
+	p->last = p->delta.len;
 	head[0] = offset;
 	head[1] = len;
 	appendBinaryStringInfo(&p->delta, (char *) head, sizeof(head));

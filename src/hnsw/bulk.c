@@ -145,7 +145,7 @@ HnswBulkAdd(Bulk *b, const Vector *v, ItemPointer tid)
 	x->same_hash = entry->first;
 	x->more = BULK_NONE;
 	x->tid = *tid;
-	x->level = HnswRandomLevel(g->lay.m);
+	x->level = HnswRandomLevel(g->lay.fanout);
 	entry->first = b->n++;
 	return true;
 }

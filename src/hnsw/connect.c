@@ -4,9 +4,10 @@
  *
  * Locks.  The new record and its first incoming link (the tree link from its
  * parent) appear in one WAL record, with both pages locked exclusively, lower
- * block first; a node's side pages are locked inside its page's lock.  Every
- * further back-link is a change of one page under one lock.  An error or crash
- * between them leaves a node with fewer incoming links, which is sound.
+ * block first; a node's side pages are locked inside its page's lock.  Further
+ * back-links are changes of a few pages each, locked in the same order.  An
+ * error or crash between them leaves a node with fewer incoming links, which is
+ * sound.
  */
 #include "postgres.h"
 
@@ -18,6 +19,12 @@
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
+
+/* Bytes of WAL that the links of a new node may always cost. */
+#define MAX_LINK_WAL	3000
+
+/* Of a back-link besides link and code: heads of spans and of the block. */
+#define BACK_LINK_EXTRA	33
 
 /* Pages without a free slot that an insert looks at before it adds one. */
 #define MAX_FULL_PAGES	32
@@ -48,13 +55,48 @@ HnswCountTreeLinks(const HnswLayout *lay, const char *node)
 }
 
 /*
- * Choose up to fanout neighbours among the found nodes: those the heuristic
- * of HNSW (Malkov & Yashunin, 2018, algorithm 4) selects, nearest first, then
- * the nearest of the others.  chosen: pool indexes; returns their number,
- * *nselected how many of them the heuristic selected.
+ * How many neighbours a new node links to, and how many of them are offered a
+ * link back.  Each costs WAL, a back-link more than twice as much, since its
+ * code is logged in spans of four bytes.  So there are as many as cost no more
+ * than the vector in the table does and a quarter (or MAX_LINK_WAL), and a list
+ * fills up by later nodes' back-links.  README, "Links of a new node".
+ */
+static void
+link_counts(const HnswLayout *lay, int level, int *links, int *back)
+{
+	int			fanout = lay->fanout;
+	int			code = lay->groups * 4;
+	int			link_bytes = sizeof(ItemPointerData) + sizeof(uint16) + 2 * lay->factor_width + code;
+	int			back_bytes = link_bytes + code + BACK_LINK_EXTRA;
+
+	if (lay->sketch != HNSW_SKETCH_BITS)
+	{
+		*links = fanout;
+		*back = fanout;
+		return;
+	}
+	*links = fanout * 9 / 16;
+	*back = fanout * 5 / 8;
+	if (level > 0)
+	{
+		*links = fanout * 3 / 8;
+		*back = fanout * 3 / 16;
+	}
+	else if (*links * link_bytes + *back * back_bytes > Max(MAX_LINK_WAL, 5 * lay->dim))
+	{
+		*links = fanout * 3 / 8;
+		*back = fanout * 11 / 32;
+	}
+}
+
+/*
+ * Choose neighbours among the found nodes: those the heuristic of HNSW (Malkov
+ * & Yashunin, 2018, algorithm 4) selects, nearest first, up to fanout; then the
+ * nearest of the others, up to "fill" in all.  chosen: pool indexes; returns
+ * their number, *nselected how many of them the heuristic selected.
  */
 static int
-choose_neighbours(HnswGraph *g, HnswResult *res, int *chosen, int *nselected)
+choose_neighbours(HnswGraph *g, HnswResult *res, int fill, int *chosen, int *nselected)
 {
 	int			fanout = g->lay.fanout;
 	int			pruned[HNSW_MAX_FANOUT];
@@ -75,7 +117,7 @@ choose_neighbours(HnswGraph *g, HnswResult *res, int *chosen, int *nselected)
 			pruned[npruned++] = c;
 	}
 	*nselected = n;
-	for (int i = 0; i < npruned && n < fanout; i++)
+	for (int i = 0; i < npruned && n < fill; i++)
 		chosen[n++] = pruned[i];
 	return n;
 }
@@ -230,35 +272,77 @@ node_distance(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const
 						   rec->scale, rec->offset, rec->norm2);
 }
 
-/* Link an existing node to the new one, if its list has a place for it. */
+/*
+ * Add to the change a link from an existing node to the new one, if its list
+ * has a place for it.  *page: the number of the node's page in the change, -1
+ * while it has none.
+ */
 static void
-add_back_link(HnswGraph *g, const HnswQuery *q, int level, BlockNumber at_blk,
-			  uint16 at_slot, const HnswCandidate *to)
+add_back_link(HnswGraph *g, HnswWrite *w, int *page, HnswPin *pin, const HnswQuery *q,
+			  int level, uint16 at_slot, const HnswCandidate *to)
 {
-	HnswPin		pin;
-	char	   *node;
-	const HnswRecord *rec;
+	const char *node = HnswNodeAt(g, pin, at_slot);
+	const HnswRecord *rec = (const HnswRecord *) node;
+	float		dist;
+	uint16		flags;
+	int			pos;
 
-	HnswAcquire(g, at_blk, BUFFER_LOCK_EXCLUSIVE, &pin);
-	node = HnswNodeAt(g, &pin, at_slot);
-	rec = (const HnswRecord *) node;
-	if (rec->state == HNSW_LIVE && rec->level == level)
+	if (rec->state != HNSW_LIVE || rec->level != level)
+		return;
+	dist = node_distance(g, q, pin, at_slot, node);
+	pos = HnswChoosePosition(g, q, node, dist, false, &flags);
+	if (pos < 0)
+		return;
+	if (*page < 0)
+		*page = HnswWriteAdd(w, pin, false);
+	HnswWriteLink(g, w, *page, pin, at_slot, node, q, pos, flags, dist, to->blk, to->slot);
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const HnswCandidate *x = a;
+	const HnswCandidate *y = b;
+
+	if (x->blk != y->blk)
+		return x->blk < y->blk ? -1 : 1;
+	return (int) x->slot - (int) y->slot;
+}
+
+/*
+ * Link n existing nodes to the new one: as many pages at a time as one WAL
+ * record can hold, whose header is a good part of a link's cost.  Puts the
+ * nodes in the order of their pages, which is that of locks.
+ */
+static void
+add_back_links(HnswGraph *g, const HnswQuery *q, int level, HnswCandidate *nodes, int n,
+			   const HnswCandidate *to)
+{
+	qsort(nodes, n, sizeof(HnswCandidate), by_place);
+	for (int i = 0; i < n;)
 	{
-		float		dist = node_distance(g, q, &pin, at_slot, node);
-		uint16		flags;
-		int			pos = HnswChoosePosition(g, q, node, dist, false, &flags);
+		HnswWrite  *w = &g->scratch->write;
+		HnswPin		pins[HNSW_WRITE_PAGES];
+		int			npins = 0;
+		int			page = -1;
 
-		if (pos >= 0)
+		CHECK_FOR_INTERRUPTS();
+		HnswWriteBegin(g, w);
+		for (; i < n; i++)
 		{
-			HnswWrite  *w = &g->scratch->write;
-
-			HnswWriteBegin(g, w);
-			HnswWriteAdd(w, &pin, false);
-			HnswWriteLink(g, w, 0, &pin, at_slot, node, q, pos, flags, dist, to->blk, to->slot);
-			HnswWriteEnd(w);
+			if (npins == 0 || pins[npins - 1].blk != nodes[i].blk)
+			{
+				if (npins == HNSW_WRITE_PAGES)
+					break;
+				HnswAcquire(g, nodes[i].blk, BUFFER_LOCK_EXCLUSIVE, &pins[npins++]);
+				page = -1;
+			}
+			add_back_link(g, w, &page, &pins[npins - 1], q, level, nodes[i].slot, to);
 		}
+		HnswWriteEnd(w);
+		while (npins > 0)
+			HnswRelease(g, &pins[--npins]);
 	}
-	HnswRelease(g, &pin);
 }
 
 /* First free slot of a page in hand that is meant for this level; -1: none. */
@@ -277,8 +361,7 @@ free_slot(HnswGraph *g, HnswPin *pin, int level)
 
 /*
  * Add a node page and its side pages at the end, held exclusively.  They stay
- * zeroed until the change that fills them: an error before leaves pages in no
- * use, not half-made ones.
+ * zeroed until blank_page: an error before leaves pages in no use.
  */
 static void
 fresh_page(HnswGraph *g, Place *place)
@@ -288,13 +371,32 @@ fresh_page(HnswGraph *g, Place *place)
 	place->fresh = true;
 }
 
+/*
+ * Make a fresh page one of kind FREE, logged as an image.  Redo changes only
+ * pages that it has an image of, and one of an empty page is much shorter than
+ * one of what comes onto it, of which only the parts in use are logged then.
+ * A crash or error in between leaves a page that VACUUM finds.
+ */
 static void
-init_side_page(Place *place, int i)
+blank_page(HnswGraph *g, HnswPin *pin)
 {
-	HnswInitPage(&place->pins[i], HNSW_PAGE_SIDE);
-	HnswPageGetHeader(place->pins[i].page)->nslots = i;
-	memset(HnswPageGetData(place->pins[i].page), 0, HNSW_PAGE_ROOM);
-	((PageHeader) place->pins[i].page)->pd_lower = BLCKSZ;
+	HnswWrite  *w = &g->scratch->write;
+
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, pin, true);
+	HnswInitPage(pin, HNSW_PAGE_FREE);
+	HnswWriteEnd(w);
+}
+
+/* Set kind and slots of a page, and up to where it is in use. */
+static void
+write_page_header(HnswWrite *w, int page, uint16 kind, uint16 nslots, LocationIndex lower)
+{
+	Size		at = MAXALIGN(SizeOfPageHeaderData);
+
+	HnswWriteBytes(w, page, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
+	HnswWriteBytes(w, page, at + offsetof(HnswPageHeader, kind), &kind, sizeof(kind));
+	HnswWriteBytes(w, page, at + offsetof(HnswPageHeader, nslots), &nslots, sizeof(nslots));
 }
 
 /*
@@ -378,7 +480,7 @@ forget_target(HnswGraph *g, int level, BlockNumber next)
 /*
  * Write the own vector to the side pages of a place whose page is held; the
  * slot is free, so no reader looks there.  All side pages of a fresh place
- * are initialised.
+ * become such.
  */
 static void
 write_side(HnswGraph *g, Place *place, const char *own)
@@ -403,10 +505,12 @@ write_side(HnswGraph *g, Place *place, const char *own)
 			if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_SIDE)
 				HnswCorrupted(g, pin.blk, 0, "not a side page");
 		}
+		else
+			blank_page(g, &pin);
 		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, place->fresh);
+		HnswWriteAdd(w, &pin, false);
 		if (place->fresh)
-			init_side_page(place, i);
+			write_page_header(w, 0, HNSW_PAGE_SIDE, i, BLCKSZ);
 		if (start < end)
 			HnswWriteBytes(w, 0, HNSW_PAGE_DATA + start - (Size) (i - 1) * HNSW_PAGE_ROOM,
 						   own + (start - from), end - start);
@@ -417,9 +521,8 @@ write_side(HnswGraph *g, Place *place, const char *own)
 }
 
 /*
- * Add scratch->record at a place to the change; its page is number "page".
- * A fresh page is changed at once: nothing may fail between this call and
- * HnswWriteEnd.
+ * Add scratch->record at a place to the change; its page is number "page", a
+ * fresh one is blank.
  */
 static void
 write_record(HnswGraph *g, HnswWrite *w, int page, Place *place)
@@ -429,8 +532,6 @@ write_record(HnswGraph *g, HnswWrite *w, int page, Place *place)
 	HnswRecord *rec = (HnswRecord *) g->scratch->record;
 	Size		recoff = HnswSlotOffset(lay, place->slot);
 
-	if (place->fresh)
-		HnswInitPage(&place->pins[0], rec->level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER);
 	if (place->slot < header->nslots)
 	{
 		const HnswRecord *old = (const HnswRecord *) ((char *) place->pins[0].page + recoff);
@@ -439,15 +540,11 @@ write_record(HnswGraph *g, HnswWrite *w, int page, Place *place)
 	}
 	else
 	{
-		uint16		nslots = place->slot + 1;
-		LocationIndex lower = recoff + lay->rec_size;
-
 		rec->generation = 0;
-		HnswWriteBytes(w, page, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
-		HnswWriteBytes(w, page, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, nslots),
-					   &nslots, sizeof(nslots));
+		write_page_header(w, page, rec->level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER,
+						  place->slot + 1, recoff + lay->rec_size);
 	}
-	HnswWriteBytes(w, page, recoff, rec, lay->rec_size);
+	HnswRecordWrite(g, w, page, recoff, g->scratch->record);
 }
 
 /* Let go of a fresh place; an unused one is noted as free. */
@@ -553,9 +650,11 @@ write_with_parent(HnswGraph *g, const HnswQuery *q, int level, Place *place,
 	}
 
 	write_side(g, place, own);
+	if (place->fresh)
+		blank_page(g, &place->pins[0]);
 	HnswWriteBegin(g, w);
 	ppage = HnswWriteAdd(w, pparent, false);
-	rpage = pparent == &place->pins[0] ? ppage : HnswWriteAdd(w, &place->pins[0], place->fresh);
+	rpage = pparent == &place->pins[0] ? ppage : HnswWriteAdd(w, &place->pins[0], false);
 	HnswWriteLink(g, w, ppage, pparent, parent->slot, node, q, pos, flags, dist,
 				  place->pins[0].blk, place->slot);
 	write_record(g, w, rpage, place);
@@ -660,8 +759,9 @@ place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
 
 	fresh_page(g, &place);
 	write_side(g, &place, own);
+	blank_page(g, &place.pins[0]);
 	HnswWriteBegin(g, w);
-	HnswWriteAdd(w, &place.pins[0], true);
+	HnswWriteAdd(w, &place.pins[0], false);
 	write_record(g, w, 0, &place);
 	HnswWriteEnd(w);
 	at->blk = place.pins[0].blk;
@@ -684,12 +784,18 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 			const ItemPointerData *tids, int ntids, HnswCandidate *at)
 {
 	int			chosen[HNSW_MAX_FANOUT];
+	HnswCandidate back[HNSW_MAX_FANOUT];
 	int			nselected;
-	int			nchosen = choose_neighbours(g, res, chosen, &nselected);
+	int			nchosen;
+	int			nback = 0;
+	int			max_links;
+	int			max_back;
 	ParentQueue queue;
 	HnswCandidate used;
 	bool		placed;
 
+	link_counts(&g->lay, level, &max_links, &max_back);
+	nchosen = choose_neighbours(g, res, max_links, chosen, &nselected);
 	form_record(g, res, level, own_rec, own, tids, ntids, chosen, nchosen, nselected);
 	if (res->nfound == 0)
 	{
@@ -715,16 +821,16 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	if (!placed)
 		return false;
 
-	/* also those the heuristic did not select: their lists decide themselves */
-	for (int i = 0; i < nchosen; i++)
+	for (int i = 0; i < nchosen && i < max_back; i++)
 	{
 		HnswFound  *f = &res->found[chosen[i]];
 
 		if (f->blk == used.blk && f->slot == used.slot)
 			continue;
-		add_back_link(g, q, level, f->blk, f->slot, at);
-		CHECK_FOR_INTERRUPTS();
+		back[nback].blk = f->blk;
+		back[nback++].slot = f->slot;
 	}
+	add_back_links(g, q, level, back, nback, at);
 	return true;
 }
 
@@ -758,6 +864,7 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const HnswRecord *own_re
 		HnswStoreCentre(g, g->centre);
 	fresh_page(g, &place);
 	write_side(g, &place, own);
+	blank_page(g, &place.pins[0]);
 	ItemPointerSet(&at, place.pins[0].blk, place.slot);
 	changed = *meta;
 	changed.root = at;
@@ -766,7 +873,7 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const HnswRecord *own_re
 	changed.centre_set = 1;
 	HnswWriteBegin(g, w);
 	HnswWriteAdd(w, &pmeta, false);
-	HnswWriteAdd(w, &place.pins[0], true);
+	HnswWriteAdd(w, &place.pins[0], false);
 	HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
 	write_record(g, w, 1, &place);
 	HnswWriteEnd(w);

@@ -16,6 +16,8 @@
 #include "utils/selfuncs.h"
 #include "utils/spccache.h"
 
+uint64		hnsw_paths_costed = 0;
+
 /*
  * amcostestimate.  The scan is of no use without ORDER BY, and returns only
  * ef_search rows: without a LIMIT (which the planner takes into account by
@@ -41,6 +43,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 		return;
 	}
 
+	hnsw_paths_costed++;
 	nodes = Min(tuples, Max((double) path->indexinfo->pages, 1) * 8);
 	/* descent, then ef_search nodes and those that turn out no results */
 	visits = Min(nodes, 1.5 * hnsw_ef_search + 2 * log(nodes + 1));

@@ -139,7 +139,7 @@ typedef struct HnswGraph
 	BlockNumber nblocks;		/* blocks known to exist */
 	BlockNumber mapsize;		/* blocks that map and visited have room for */
 
-	/* visited slots of the search under way: a bitmap and what to clear */
+	/* marked slots of the search under way: a bitmap and what to clear */
 	uint64	   *visited;
 	uint32	   *touched;
 	int			ntouched;
@@ -222,6 +222,7 @@ typedef struct HnswWritePage
 {
 	HnswPin	   *pin;
 	bool		image;			/* new page: logged whole */
+	int			last;			/* where in delta the last span starts, -1: none */
 	StringInfoData delta;
 } HnswWritePage;
 
@@ -325,9 +326,11 @@ extern void HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk,
 extern void HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
 						  int pos, BlockNumber blk, uint16 slotflags,
 						  float edge, float a, float b, const char *code);
+extern void HnswRecordWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
+							const char *node);
 extern float HnswLinkEdge(HnswGraph *g, const char *node, int pos);
 extern float HnswLinkNoise(HnswGraph *g, const HnswQuery *q, const char *node,
-						   int pos, float base, float est);
+						   int pos, float base, float est, float *slope);
 extern int	HnswScoreLinks(HnswGraph *g, const HnswQuery *q, const char *node,
 						   float base, float bound, float *est, uint32 *masks);
 
@@ -371,7 +374,8 @@ extern void HnswResultInit(HnswGraph *g, HnswResult *res, int ef, bool keep_own)
 extern void HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 							const HnswCandidate *seeds, int nseeds,
 							const HnswCandidate *last_resort);
-extern bool HnswSearch(HnswGraph *g, HnswQuery *q, HnswResult *res);
+extern bool HnswSearch(HnswGraph *g, HnswQuery *q, const HnswMetaPage *seen,
+					   HnswResult *res);
 extern bool HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
 						int stop_level, HnswCandidate *at);
 extern void HnswResultSort(HnswResult *res);
@@ -398,7 +402,7 @@ extern int	HnswCountTreeLinks(const HnswLayout *lay, const char *node);
 #define HNSW_FSM_PAGE(lay)	((lay)->own_side ? BLCKSZ / 4 : BLCKSZ - 64)	/* for a free page */
 
 /* ---- insert.c ---- */
-extern int	HnswRandomLevel(int m);
+extern int	HnswRandomLevel(int fanout);
 extern bool HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid);
 extern bool hnswinsert(Relation index, Datum *values, bool *isnull,
 					   ItemPointer heap_tid, Relation heap,
@@ -435,6 +439,10 @@ extern IndexBulkDeleteResult *hnswvacuumcleanup(IndexVacuumInfo *info,
 extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 							 Cost *startup, Cost *total, Selectivity *selectivity,
 							 double *correlation, double *pages);
+extern uint64 hnsw_paths_costed;	/* how often a scan was considered */
 extern bool hnswvalidate(Oid opclass);
+
+/* ---- plan.c ---- */
+extern void HnswPlanInit(void);
 
 #endif							/* HNSW_H */

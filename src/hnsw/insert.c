@@ -51,12 +51,12 @@ HnswWaitForInserts(Relation index)
 	UnlockPage(index, HNSW_META_BLOCK, ExclusiveLock);
 }
 
-/* Level of a new node: geometric, with mean ratio m between levels. */
+/* Level of a new node: geometric, with mean ratio fanout between levels. */
 int
-HnswRandomLevel(int m)
+HnswRandomLevel(int fanout)
 {
 	double		u = pg_prng_double(&pg_global_prng_state);
-	int			level = (int) (-log(1.0 - u) / log(m));
+	int			level = (int) (-log(1.0 - u) / log(fanout));
 
 	return Min(level, HNSW_MAX_LEVEL);
 }
@@ -320,7 +320,7 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 		return HnswConnectRoot(g, &meta, &own_rec, own, heap_tid);
 
 	HnswKnownReset(g);
-	level = HnswRandomLevel(g->lay.m);
+	level = HnswRandomLevel(g->lay.fanout);
 	top = Min(level, (int) meta.entry_level);
 	if (!search_levels(g, q, &meta, top))
 		return false;

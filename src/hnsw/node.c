@@ -215,6 +215,45 @@ HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, int pos,
 			HnswWriteBytes(w, page, at + (Size) i * VX_GROUP_BYTES, code + i * 4, 4);
 }
 
+/*
+ * Write a whole record, formed in memory, at offset "recoff" of a page in a
+ * write: only what is in use.  Behind the last TID and the last link remains
+ * what is there, which nobody reads.
+ */
+void
+HnswRecordWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, const char *node)
+{
+	const HnswLayout *lay = &g->lay;
+	const HnswRecord *rec = (const HnswRecord *) node;
+	int			n = rec->nlinks;
+
+#define WRITE_PART(from, len) HnswWriteBytes(w, page, recoff + (from), node + (from), len)
+	WRITE_PART(0, lay->off_tids + rec->ntids * sizeof(ItemPointerData));
+	if (!lay->own_side)
+		WRITE_PART(lay->off_own, lay->own_bytes);
+	if (n == 0)
+		return;
+	WRITE_PART(lay->off_links, n * sizeof(ItemPointerData));
+	WRITE_PART(lay->off_edges, n * sizeof(uint16));
+	if (lay->factor_width > 0)
+	{
+		WRITE_PART(lay->off_a, n * lay->factor_width);
+		WRITE_PART(lay->off_b, n * lay->factor_width);
+	}
+	for (int first = 0; first < n; first += VX_BLOCK)
+	{
+		int			used = Min(n - first, VX_BLOCK);
+		Size		at = code_at(lay, first);
+
+		if (lay->sketch == HNSW_SKETCH_EXACT)
+			WRITE_PART(at, used * lay->dim * sizeof(float));
+		else
+			for (int i = 0; i < lay->groups; i++)
+				WRITE_PART(at + (Size) i * VX_GROUP_BYTES, used * 4);
+	}
+#undef WRITE_PART
+}
+
 /* Distance between a node and its neighbour at a position, as stored. */
 float
 HnswLinkEdge(HnswGraph *g, const char *node, int pos)
@@ -229,23 +268,29 @@ HnswLinkEdge(HnswGraph *g, const char *node, int pos)
  * How far rounding (of the query's table, and of bf16 factors) may have moved
  * a neighbour's estimate.  The error that comes with the code itself shrinks
  * with the distances; this one does not, and drowns the estimates where many
- * nodes are much nearer to each other than to the centre.
+ * nodes are much nearer to each other than to the centre.  *slope: how much
+ * the estimate changes with the code's sum, |b|.
  */
 float
 HnswLinkNoise(HnswGraph *g, const HnswQuery *q, const char *node, int pos,
-			  float base, float est)
+			  float base, float est, float *slope)
 {
 	const HnswLayout *lay = &g->lay;
 
 	if (lay->factor_width == 4)
-		return fabsf(((const float *) (node + lay->off_b))[pos]) * q->noise;
+	{
+		*slope = fabsf(((const float *) (node + lay->off_b))[pos]);
+		return *slope * q->noise;
+	}
 	if (lay->factor_width == 2)
 	{
 		float		a = bf16_to_float(((const uint16 *) (node + lay->off_a))[pos]);
 		float		b = bf16_to_float(((const uint16 *) (node + lay->off_b))[pos]);
 
-		return fabsf(b) * q->noise + (fabsf(a) + fabsf(est - base - a)) / 512;
+		*slope = fabsf(b);
+		return *slope * q->noise + (fabsf(a) + fabsf(est - base - a)) / 512;
 	}
+	*slope = 0;
 	return 0;
 }
 

@@ -313,7 +313,7 @@ search(HnswScan *so)
 	}
 	HnswQueryBuild(g, q);
 	HnswResultInit(g, res, so->ef, false);
-	if (!HnswSearch(g, q, res))
+	if (!HnswSearch(g, q, &meta, res))
 		return;
 
 	so->full = res->nfound >= so->ef;

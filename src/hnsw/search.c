@@ -5,8 +5,9 @@
  * HNSW's best-first search (Malkov & Yashunin, 2018), with candidates ordered
  * by estimated and results by computed distance: a visited node tells its own
  * exact distance and estimates of all its neighbours from one page.  A node
- * may be queued by several edges with different estimates; the best one wins,
- * and the visited bitmap drops the others when they come up.
+ * is queued once, by the first node to give it an estimate below the bound; so
+ * that one bad estimate does not lose it, keys are estimates less a part of
+ * their standard deviation.
  *
  * Locks: one page at a time, share (with a node's side pages inside its
  * page's lock).  No lock or pin is held on return or when interrupts are
@@ -59,10 +60,28 @@ HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist)
 	return e != NULL;
 }
 
-/* In a queued candidate's slot: its key is its distance, it has been visited. */
+/* In a queued candidate's slot: its key is its distance, it has been read. */
 #define EVALUATED	0x8000
 
-/* ---- visited marks ---- */
+/*
+ * The standard deviation of a code's error is about 0.6, for any number of
+ * bits, times the estimate's slope and the query's distance from the node.
+ * What part of it is taken off an estimate was measured (README, "Search").
+ */
+#define OPTIMISM	(0.75f * 0.6f)
+
+/*
+ * Is a node queued by the first estimate only?  For the inner product errors
+ * grow with the query's length, not with its distance, and the best of several
+ * estimates serves better.
+ */
+static inline bool
+queues_once(const HnswGraph *g)
+{
+	return g->lay.metric != HNSW_IP;
+}
+
+/* ---- marks: nodes that are not to be queued (again) ---- */
 
 static void
 clear_visited(HnswGraph *g)
@@ -120,9 +139,8 @@ check_target(HnswGraph *g, BlockNumber blk, uint16 slot)
 /* ---- candidates: a binary heap, least key first ---- */
 
 static void
-push_candidate(HnswGraph *g, float key, BlockNumber blk, uint16 slot)
+push_candidate(HnswScratch *s, HnswCandidate c)
 {
-	HnswScratch *s = g->scratch;
 	int			i;
 
 	if (unlikely(s->nheap == s->maxheap))
@@ -135,14 +153,12 @@ push_candidate(HnswGraph *g, float key, BlockNumber blk, uint16 slot)
 	{
 		int			parent = (i - 1) / 2;
 
-		if (s->heap[parent].key <= key)
+		if (s->heap[parent].key <= c.key)
 			break;
 		s->heap[i] = s->heap[parent];
 		i = parent;
 	}
-	s->heap[i].key = key;
-	s->heap[i].blk = blk;
-	s->heap[i].slot = slot;
+	s->heap[i] = c;
 }
 
 static HnswCandidate
@@ -353,11 +369,75 @@ evaluate(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	{
 		if (wanted(res, node, level))
 			add_result(g, res, dist, node, own, blk, slot);
-		push_candidate(g, dist, blk, slot | EVALUATED);
+		push_candidate(g->scratch, (HnswCandidate) {dist, blk, slot | EVALUATED});
 	}
 	HnswRelease(g, &pin);
 	if (res->keep_own && g->lay.sketch == HNSW_SKETCH_NONE)
 		known_add(g, blk, slot, dist);
+}
+
+/* What a visited node's links are good for. */
+typedef struct Links
+{
+	HnswCandidate fresh[HNSW_MAX_FANOUT];	/* to be queued */
+	int			nfresh;
+	int			nearest;		/* of these, the one with the least key */
+	ItemPointerData doubtful[HNSW_MAX_FANOUT];	/* to be read */
+	int			ndoubtful;
+} Links;
+
+/*
+ * Sort out the links of a node in hand, which has sketches and is at distance
+ * dist; improving: it is among the nearest so far.  For the reasons see visit.
+ */
+static void
+sort_links(HnswGraph *g, HnswQuery *q, const HnswResult *res, const char *node,
+		   float dist, bool improving, Links *out)
+{
+	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
+	float	   *est = g->scratch->est;
+	float		bound = result_bound(res);
+	bool		once = queues_once(g);
+	/* a greedy descent has no spread, and may well go astray a little */
+	float		spread = res->ef > 1 ? bound - res->best : INFINITY;
+	float		reach = once ? OPTIMISM * sqrtf(Max(dist, 0)) : 0;
+	int			nblocks = HnswScoreLinks(g, q, node, dist, bound, est, masks);
+
+	out->nfresh = out->nearest = out->ndoubtful = 0;
+	for (int i = 0; i < nblocks; i++)
+	{
+		const ItemPointerData *links = HnswNodeLinks(&g->lay, node) + i * VX_BLOCK;
+		uint32		mask = masks[i];
+
+		while (mask != 0)
+		{
+			int			j = pg_rightmost_one_pos32(mask);
+			HnswCandidate c;
+			float		e = est[i * VX_BLOCK + j];
+			float		noise;
+			float		slope;
+
+			mask &= mask - 1;
+			c.blk = HnswLinkBlock(&links[j]);
+			c.slot = HnswLinkSlot(&links[j]);
+			check_target(g, c.blk, c.slot);
+			if (is_visited(g, c.blk, c.slot))
+				continue;
+
+			noise = HnswLinkNoise(g, q, node, i * VX_BLOCK + j, dist, e, &slope);
+			if (noise > spread && improving)
+				out->doubtful[out->ndoubtful++] = links[j];
+			else if (improving || e + noise < bound)
+			{
+				if (once)
+					mark_visited(g, c.blk, c.slot);
+				c.key = e - slope * reach - noise / 3;
+				if (out->nfresh == 0 || c.key < out->fresh[out->nearest].key)
+					out->nearest = out->nfresh;
+				out->fresh[out->nfresh++] = c;
+			}
+		}
+	}
 }
 
 /*
@@ -374,18 +454,13 @@ static void
 visit(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	  BlockNumber blk, uint16 slot, bool evaluated)
 {
+	HnswScratch *s = g->scratch;
 	HnswPin		pin;
 	char	   *node;
 	const char *own;
 	float		dist;
-	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
-	float	   *est = g->scratch->est;
-	float		bound;
-	float		spread;
 	bool		improving;
-	int			nblocks;
-	ItemPointerData doubtful[HNSW_MAX_FANOUT];
-	int			ndoubtful = 0;
+	Links		links;
 
 	node = enter_node(g, q, level, blk, slot, &pin, &own, &dist);
 	if (node == NULL)
@@ -393,43 +468,19 @@ visit(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	improving = evaluated || dist < result_bound(res);
 	if (improving && !evaluated && wanted(res, node, level))
 		add_result(g, res, dist, node, own, blk, slot);
-	bound = result_bound(res);
-	/* a greedy descent has no spread, and may well go astray a little */
-	spread = res->ef > 1 ? bound - res->best : INFINITY;
-
-	nblocks = HnswScoreLinks(g, q, node, dist, bound, est, masks);
-	for (int i = 0; i < nblocks; i++)
-	{
-		const ItemPointerData *links = HnswNodeLinks(&g->lay, node) + i * VX_BLOCK;
-		uint32		mask = masks[i];
-
-		while (mask != 0)
-		{
-			int			j = pg_rightmost_one_pos32(mask);
-			BlockNumber nblk = HnswLinkBlock(&links[j]);
-			uint16		nslot = HnswLinkSlot(&links[j]);
-			float		e;
-			float		noise;
-
-			mask &= mask - 1;
-			check_target(g, nblk, nslot);
-			if (is_visited(g, nblk, nslot))
-				continue;
-
-			e = est[i * VX_BLOCK + j];
-			noise = HnswLinkNoise(g, q, node, i * VX_BLOCK + j, dist, e);
-			if (noise > spread && improving)
-				doubtful[ndoubtful++] = links[j];
-			else if (improving || e + noise < bound)
-				push_candidate(g, e, nblk, nslot);
-		}
-	}
+	sort_links(g, q, res, node, dist, improving, &links);
+	/* very likely the next to be visited */
+	if (links.nfresh > 0 &&
+		(s->nheap == 0 || links.fresh[links.nearest].key < s->heap[0].key))
+		HnswPrefetch(g, links.fresh[links.nearest].blk, links.fresh[links.nearest].slot);
 	HnswRelease(g, &pin);
 
-	for (int i = 0; i < ndoubtful; i++)
+	for (int i = 0; i < links.nfresh; i++)
+		push_candidate(s, links.fresh[i]);
+	for (int i = 0; i < links.ndoubtful; i++)
 	{
-		BlockNumber nblk = HnswLinkBlock(&doubtful[i]);
-		uint16		nslot = HnswLinkSlot(&doubtful[i]);
+		BlockNumber nblk = HnswLinkBlock(&links.doubtful[i]);
+		uint16		nslot = HnswLinkSlot(&links.doubtful[i]);
 
 		if (is_visited(g, nblk, nslot))
 			continue;
@@ -475,13 +526,12 @@ push_seed(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	check_target(g, seed->blk, seed->slot);
 	if (is_visited(g, seed->blk, seed->slot))
 		return;
-	if (g->lay.sketch != HNSW_SKETCH_NONE)
-		push_candidate(g, -INFINITY, seed->blk, seed->slot);
-	else
-	{
+	if (queues_once(g))
 		mark_visited(g, seed->blk, seed->slot);
+	if (g->lay.sketch != HNSW_SKETCH_NONE)
+		push_candidate(g->scratch, (HnswCandidate) {-INFINITY, seed->blk, seed->slot});
+	else
 		evaluate(g, q, res, level, seed->blk, seed->slot);
-	}
 }
 
 /*
@@ -497,6 +547,7 @@ HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 {
 	HnswScratch *s = g->scratch;
 	bool		sketch = g->lay.sketch != HNSW_SKETCH_NONE;
+	bool		once = queues_once(g);
 
 	clear_visited(g);
 	s->nheap = 0;
@@ -522,10 +573,7 @@ HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 			expand(g, q, res, level, c.blk, c.slot & ~EVALUATED);
 		else
 		{
-			bool		evaluated = (c.slot & EVALUATED) != 0;
-
-			c.slot &= ~EVALUATED;
-			if (!evaluated)
+			if (!once && !(c.slot & EVALUATED))
 			{
 				if (is_visited(g, c.blk, c.slot))
 					continue;
@@ -533,7 +581,7 @@ HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 			}
 			if (s->nheap > 0)
 				HnswPrefetch(g, s->heap[0].blk, s->heap[0].slot & ~EVALUATED);
-			visit(g, q, res, level, c.blk, c.slot, evaluated);
+			visit(g, q, res, level, c.blk, c.slot & ~EVALUATED, (c.slot & EVALUATED) != 0);
 		}
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -570,18 +618,18 @@ HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
 
 /*
  * The whole search of a scan: nearest live nodes of level 0 into res, sorted.
- * q is complete.  False when the index is empty.
+ * q is complete, seen the metapage it was prepared with.  False when the index
+ * is empty.
  */
 bool
-HnswSearch(HnswGraph *g, HnswQuery *q, HnswResult *res)
+HnswSearch(HnswGraph *g, HnswQuery *q, const HnswMetaPage *seen, HnswResult *res)
 {
-	HnswMetaPage meta;
+	HnswMetaPage meta = *seen;
 	HnswCandidate at;
 	HnswCandidate root;
 
 	for (int attempt = 0;; attempt++)
 	{
-		HnswReadMeta(g, &meta);
 		if (!HnswTidIsSet(&meta.entry) || !HnswTidIsSet(&meta.root))
 			return false;
 		HnswTidGet(&meta.root, &root);
@@ -593,6 +641,7 @@ HnswSearch(HnswGraph *g, HnswQuery *q, HnswResult *res)
 			at = root;
 			break;
 		}
+		HnswReadMeta(g, &meta);
 	}
 	HnswSearchLevel(g, q, res, 0, &at, 1, &root);
 	return true;

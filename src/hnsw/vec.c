@@ -312,7 +312,7 @@ HnswFoundDistance(HnswGraph *g, HnswResult *res, int ia, int ib)
 }
 
 /*
- * How far a computed distance may be from the true one: five standard
+ * How far a computed distance may be from the true one: four standard
  * deviations of the quantisation error (uniform rounding of the rotated own
  * vector, hence independent of the query) and float rounding.  Rows whose
  * intervals overlap are compared by their exact vectors.
@@ -320,7 +320,7 @@ HnswFoundDistance(HnswGraph *g, HnswResult *res, int ia, int ib)
 float
 HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist, float norm2, float scale)
 {
-	const double z = 5;
+	const double z = 4;
 	const int	dim = g->lay.dim;
 	double		step;			/* standard deviation of one element's error */
 	double		rounding;
