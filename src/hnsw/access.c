@@ -2,9 +2,8 @@
  * access.c
  *		The page accessor: how graph code gets, changes and adds pages.
  *
- * Over the buffer manager, or over an arena while an index is built: the
- * callers do not see which.  A change is a list of (offset, bytes) spans on up
- * to HNSW_WRITE_PAGES pages, which become one WAL record.  The record is a
+ * A change is a list of (offset, bytes) spans on up to HNSW_WRITE_PAGES pages,
+ * which become one WAL record (none while an index is built).  The record is a
  * Generic WAL record (resource manager RM_GENERIC_ID, whose redo applies
  * exactly such spans, and works on every standby without this library), but
  * the spans are those the caller names: GenericXLogFinish would copy each page
@@ -35,13 +34,6 @@ HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot, const char *what)
 	pg_unreachable();
 }
 
-static inline Page
-arena_page(HnswArena *arena, BlockNumber blk)
-{
-	return (Page) (arena->chunks[blk / HNSW_ARENA_CHUNK] +
-				   (Size) (blk % HNSW_ARENA_CHUNK) * BLCKSZ);
-}
-
 /*
  * Make the per-block arrays cover block "blk"; an error when the index has no
  * such block, since only a damaged link could name it.
@@ -54,10 +46,7 @@ HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
 	Size		words;
 	Size		oldwords;
 
-	if (g->arena)
-		n = g->arena->npages;
-	else
-		n = RelationGetNumberOfBlocks(g->rel);
+	n = RelationGetNumberOfBlocks(g->rel);
 	if (blk >= n)
 		HnswCorrupted(g, blk, 0, "a link leads past the end of the index");
 
@@ -94,7 +83,7 @@ HnswBlockExists(HnswGraph *g, BlockNumber blk)
 }
 
 /*
- * Pin and lock a page (mode as LockBuffer's).  Over the buffer manager the
+ * Pin and lock a page (mode as LockBuffer's).  The
  * block's last known buffer is tried first, which saves the look-up in the
  * shared hash table.  Errors: index_corrupted when the page is not one of ours.
  */
@@ -106,14 +95,6 @@ HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
 	pin->blk = blk;
 	if (unlikely(blk >= g->nblocks))
 		HnswKnowBlocks(g, blk);
-	if (g->arena)
-	{
-		if (unlikely(blk >= g->arena->npages))
-			HnswKnowBlocks(g, blk);
-		pin->buf = InvalidBuffer;
-		pin->page = arena_page(g->arena, blk);
-		return;
-	}
 	pin->buf = g->map[blk];
 	if (pin->buf == InvalidBuffer ||
 		!ReadRecentBuffer(CompatRelFileOf(g->rel), MAIN_FORKNUM, blk, pin->buf))
@@ -131,8 +112,7 @@ HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
 void
 HnswRelease(HnswGraph *g, HnswPin *pin)
 {
-	if (pin->buf != InvalidBuffer)
-		UnlockReleaseBuffer(pin->buf);
+	UnlockReleaseBuffer(pin->buf);
 	pin->page = NULL;
 }
 
@@ -142,26 +122,17 @@ HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot)
 {
 	const char *at;
 	Size		from = HnswSlotOffset(&g->lay, slot);
+	Buffer		buf;
 
 	if (blk >= g->nblocks || from >= BLCKSZ)
 		return;
-	if (g->arena)
-	{
-		if (blk >= g->arena->npages)
-			return;
-		at = (const char *) arena_page(g->arena, blk) + from;
-	}
-	else
-	{
-		Buffer		buf = g->map[blk];
-
-		if (buf <= 0 || buf > NBuffers)
-			return;
-		at = (const char *) BufferGetBlock(buf);
-		__builtin_prefetch(GetBufferDescriptor(buf - 1));
-		__builtin_prefetch(at);
-		at += from;
-	}
+	buf = g->map[blk];
+	if (buf <= 0 || buf > NBuffers)
+		return;
+	at = (const char *) BufferGetBlock(buf);
+	__builtin_prefetch(GetBufferDescriptor(buf - 1));
+	__builtin_prefetch(at);
+	at += from;
 	for (int i = 0; i <= g->lay.rec_size / 64; i++)
 		__builtin_prefetch(at + i * 64);
 }
@@ -214,27 +185,6 @@ HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin)
 	return false;
 }
 
-static void
-arena_extend(HnswGraph *g, int n, HnswPin *pins)
-{
-	HnswArena  *arena = g->arena;
-
-	for (int i = 0; i < n; i++)
-	{
-		if (arena->npages / HNSW_ARENA_CHUNK >= (BlockNumber) arena->nchunks)
-		{
-			arena->chunks = repalloc_huge(arena->chunks, (arena->nchunks + 1) * sizeof(char *));
-			arena->chunks[arena->nchunks] =
-				MemoryContextAllocExtended(g->cxt, HNSW_ARENA_CHUNK * BLCKSZ,
-										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-			arena->nchunks++;
-		}
-		pins[i].blk = arena->npages++;
-		pins[i].buf = InvalidBuffer;
-		pins[i].page = arena_page(arena, pins[i].blk);
-	}
-}
-
 /*
  * Add n consecutive pages at the end, zeroed, held exclusively.  A crash
  * before they are written leaves pages that are new: VACUUM gives them to the
@@ -243,28 +193,23 @@ arena_extend(HnswGraph *g, int n, HnswPin *pins)
 void
 HnswExtend(HnswGraph *g, int n, HnswPin *pins)
 {
-	if (g->arena)
-		arena_extend(g, n, pins);
-	else
-	{
-		bool		lock = !RELATION_IS_LOCAL(g->rel);
+	bool		lock = !RELATION_IS_LOCAL(g->rel);
 
-		if (lock)
-			LockRelationForExtension(g->rel, ExclusiveLock);
-		for (int i = 0; i < n; i++)
-		{
-			/* locked before anyone can see it: VACUUM would take it for free */
-			pins[i].buf = ReadBufferExtended(g->rel, MAIN_FORKNUM, P_NEW,
-											 RBM_ZERO_AND_LOCK, NULL);
-			pins[i].blk = BufferGetBlockNumber(pins[i].buf);
-			pins[i].page = BufferGetPage(pins[i].buf);
-		}
-		if (lock)
-			UnlockRelationForExtension(g->rel, ExclusiveLock);
+	if (lock)
+		LockRelationForExtension(g->rel, ExclusiveLock);
+	for (int i = 0; i < n; i++)
+	{
+		/* locked before anyone can see it: VACUUM would take it for free */
+		pins[i].buf = ReadBufferExtended(g->rel, MAIN_FORKNUM, P_NEW,
+										 RBM_ZERO_AND_LOCK, NULL);
+		pins[i].blk = BufferGetBlockNumber(pins[i].buf);
+		pins[i].page = BufferGetPage(pins[i].buf);
 	}
+	if (lock)
+		UnlockRelationForExtension(g->rel, ExclusiveLock);
 	if (pins[n - 1].blk >= g->nblocks)
 		HnswKnowBlocks(g, pins[n - 1].blk);
-	for (int i = 0; i < n && !g->arena; i++)
+	for (int i = 0; i < n; i++)
 		g->map[pins[i].blk] = pins[i].buf;
 }
 
@@ -296,9 +241,8 @@ HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image)
 }
 
 /*
- * Set len bytes at an offset of a page.  Over the buffer manager nothing
- * changes before HnswWriteEnd, so an error in between leaves the page as it
- * was; in the arena it changes at once.  Bytes that follow those of the call
+ * Set len bytes at an offset of a page.  Nothing changes before HnswWriteEnd
+ * (but in a new page), so an error in between leaves the page as it was.  Bytes that follow those of the call
  * before join their span.
  */
 void
@@ -308,7 +252,7 @@ HnswWriteBytes(HnswWrite *w, int page, Size offset, const void *data, Size len)
 	uint16		head[2];
 
 	Assert(offset + len <= BLCKSZ);
-	if (p->pin->buf == InvalidBuffer || p->image)
+	if (p->image)
 	{
 		memcpy((char *) p->pin->page + offset, data, len);
 		return;
@@ -359,7 +303,7 @@ HnswWriteEnd(HnswWrite *w)
 	bool		log;
 	XLogRecPtr	lsn;
 
-	if (w->npages == 0 || w->pages[0].pin->buf == InvalidBuffer)
+	if (w->npages == 0)
 		return;
 	log = !g->nolog && RelationNeedsWAL(g->rel);
 
@@ -393,38 +337,4 @@ HnswWriteEnd(HnswWrite *w)
 			PageSetLSN(w->pages[i].pin->page, lsn);
 	}
 	END_CRIT_SECTION();
-}
-
-/*
- * Write the arena's pages to the index, in order, through the buffer manager,
- * not logged (the build logs everything at its end), and free it: from here
- * on the accessor works on buffers.
- */
-void
-HnswArenaFlush(HnswGraph *g)
-{
-	HnswArena  *arena = g->arena;
-
-	g->arena = NULL;
-	for (BlockNumber blk = 0; blk < arena->npages; blk++)
-	{
-		HnswPin		pin;
-
-		CHECK_FOR_INTERRUPTS();
-		pin.buf = ReadBufferExtended(g->rel, MAIN_FORKNUM, P_NEW, RBM_NORMAL, NULL);
-		if (BufferGetBlockNumber(pin.buf) != blk)
-			elog(ERROR, "hnsw index \"%s\" was extended while it was built",
-				 RelationGetRelationName(g->rel));
-		LockBuffer(pin.buf, BUFFER_LOCK_EXCLUSIVE);
-		START_CRIT_SECTION();
-		memcpy(BufferGetPage(pin.buf), arena_page(arena, blk), BLCKSZ);
-		MarkBufferDirty(pin.buf);
-		END_CRIT_SECTION();
-		UnlockReleaseBuffer(pin.buf);
-		g->map[blk] = pin.buf;
-		if (blk % HNSW_ARENA_CHUNK == HNSW_ARENA_CHUNK - 1 || blk == arena->npages - 1)
-			pfree(arena->chunks[blk / HNSW_ARENA_CHUNK]);
-	}
-	pfree(arena->chunks);
-	pfree(arena);
 }

@@ -409,7 +409,7 @@ target_page(HnswGraph *g, int level, Place *place, bool *have_fresh)
 {
 	if (level > 0)
 		return g->upper_target;
-	while (g->target == InvalidBlockNumber && !g->arena && !g->nolog)
+	while (g->target == InvalidBlockNumber && !g->nolog)
 	{
 		BlockNumber blk = GetPageWithFreeSpace(g->rel, BLCKSZ / 3);
 		HnswPin		pin;
@@ -457,7 +457,7 @@ forget_target(HnswGraph *g, int level, BlockNumber next)
 
 	if (level == 0)
 	{
-		if (!g->arena && !g->nolog)
+		if (!g->nolog)
 			RecordPageWithFreeSpace(g->rel, g->target, 0);
 		g->target = InvalidBlockNumber;
 		return;
@@ -554,7 +554,7 @@ release_fresh(HnswGraph *g, Place *place, bool used)
 	for (int i = 0; i <= g->lay.side_pages; i++)
 	{
 		HnswRelease(g, &place->pins[i]);
-		if (!used && !g->arena && !g->nolog)
+		if (!used && !g->nolog)
 			RecordPageWithFreeSpace(g->rel, place->pins[i].blk, HNSW_FSM_PAGE(&g->lay));
 	}
 }
@@ -589,7 +589,7 @@ announce_page(HnswGraph *g, int level, BlockNumber blk)
 		return;
 	}
 	g->target = blk;
-	if (!g->arena && !g->nolog)
+	if (!g->nolog)
 	{
 		RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_SLOT);
 		FreeSpaceMapVacuumRange(g->rel, blk, blk + 1);

@@ -91,23 +91,13 @@ typedef struct HnswLayout
 	int			per_page;
 } HnswLayout;
 
-/* A page in hand: pinned and locked over the buffer manager, or in the arena. */
+/* A page in hand: pinned and locked. */
 typedef struct HnswPin
 {
 	BlockNumber blk;
-	Buffer		buf;			/* InvalidBuffer in the arena */
+	Buffer		buf;
 	Page		page;
 } HnswPin;
-
-/* Page images of a build, in chunks so that they never move. */
-#define HNSW_ARENA_CHUNK	128
-typedef struct HnswArena
-{
-	char	  **chunks;
-	int			nchunks;
-	BlockNumber npages;
-	Size		limit;			/* bytes; beyond it the build goes on in buffers */
-} HnswArena;
 
 /*
  * One backend's handle on one index: what is immutable, hints for finding
@@ -131,7 +121,6 @@ typedef struct HnswGraph
 
 	/* accessor */
 	Relation	rel;			/* valid between HnswOpen and HnswClose */
-	HnswArena  *arena;			/* build: pages are here */
 	bool		nolog;			/* build: change pages without WAL */
 	BlockNumber target;			/* node page to try first for a new record */
 	BlockNumber upper_target;	/* the same for upper pages, build only */
@@ -294,7 +283,6 @@ extern void HnswWriteBytes(HnswWrite *w, int page, Size offset,
 extern void HnswWriteEnd(HnswWrite *w);
 pg_noreturn extern void HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot,
 									  const char *what);
-extern void HnswArenaFlush(HnswGraph *g);
 
 /* ---- vec.c: vectors as the index sees them ---- */
 extern bool HnswNormaliseVector(HnswGraph *g, const Vector *v, float *out);

@@ -85,7 +85,7 @@ find_equal(HnswGraph *g, const HnswResult *res, const HnswRecord *rec, const cha
 static void
 get_overflow_page(HnswGraph *g, HnswPin *pin)
 {
-	if (!g->arena && !g->nolog)
+	if (!g->nolog)
 	{
 		BlockNumber blk = GetPageWithFreeSpace(g->rel, HNSW_FSM_PAGE(&g->lay) - 64);
 
