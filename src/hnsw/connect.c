@@ -84,8 +84,8 @@ link_counts(const HnswLayout *lay, int level, int *links, int *back)
 	}
 	else if (*links * link_bytes + *back * back_bytes > Max(MAX_LINK_WAL, 5 * lay->dim))
 	{
-		*links = fanout * 3 / 8;
-		*back = fanout * 11 / 32;
+		*links = fanout * 13 / 32;
+		*back = fanout * 3 / 8;
 	}
 }
 

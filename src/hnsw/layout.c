@@ -24,6 +24,9 @@
  * record a page; see README, "Choice of layout". */
 #define SHRINK_NUM			7
 #define SHRINK_DEN			8
+/* A sketch of 1 bit covers so many dimensions: beyond, more links are worth more
+ * than longer codes; see README, "Links of a new node". */
+#define ONE_BIT_MAX_CODE_DIMS 1024
 /* An own vector moves to side pages rather than leave fewer sketch dims. */
 #define INLINE_MIN_CODE_DIMS 768
 
@@ -111,7 +114,7 @@ static int
 fit_code_dims(HnswLayout *lay, int per_page)
 {
 	HnswLayout	try = *lay;
-	int			dims = Min(lay->dim, LAYOUT_ALIGN(lay->dim, 32));
+	int			dims = lay->bits == 1 ? Min(lay->dim, ONE_BIT_MAX_CODE_DIMS) : lay->dim;
 
 	for (;;)
 	{
