@@ -78,7 +78,7 @@ HnswBulkCreate(HnswGraph *g, Size limit, double rows)
 bool
 HnswBulkFull(const Bulk *b)
 {
-	return b->n >= BULK_MAX_NODES ||
+	return b->n >= BULK_MAX_NODES || b->nextra >= BULK_MAX_NODES ||
 		b->n * b->row_bytes + b->nextra * sizeof(BulkTid) >= b->limit;
 }
 
@@ -167,30 +167,37 @@ static void
 reorder(Bulk *b, BulkLeaves *leaves)
 {
 	const Size	own_bytes = b->g->lay.own_bytes;
-	BulkNode   *nodes = MemoryContextAllocHuge(b->cxt, (Size) b->n * sizeof(BulkNode));
-	char	   *own = MemoryContextAllocHuge(b->cxt, b->n * own_bytes);
 	uint32	   *moved = MemoryContextAllocHuge(b->cxt, (Size) b->n * sizeof(uint32));
+	char	   *other = MemoryContextAlloc(b->cxt, own_bytes);
 	uint32		n = 0;
 
 	for (int64 i = 0; i < leaves->n; i++)
-	{
-		uint32		from = leaves->members[i] & BULK_MAX_NODES;
-
-		if (!(leaves->members[i] & BULK_TREE))
-			continue;
-		nodes[n] = b->nodes[from];
-		memcpy(own + n * own_bytes, bulk_own(b, from), own_bytes);
-		moved[from] = n++;
-	}
+		if (leaves->members[i] & BULK_TREE)
+			moved[leaves->members[i] & BULK_MAX_NODES] = n++;
 	Assert(n == b->n);
 	for (int64 i = 0; i < leaves->n; i++)
 		leaves->members[i] = moved[leaves->members[i] & BULK_MAX_NODES];
-	pfree(b->nodes);
-	pfree(b->own);
+	for (uint32 i = 0; i < b->n; i++)
+	{
+		/* each exchange brings one node to its place */
+		while (moved[i] != i)
+		{
+			uint32		to = moved[i];
+			BulkNode	node = b->nodes[to];
+			char	   *own = b->own + (Size) i * own_bytes;
+			char	   *to_own = b->own + (Size) to * own_bytes;
+
+			b->nodes[to] = b->nodes[i];
+			b->nodes[i] = node;
+			memcpy(other, to_own, own_bytes);
+			memcpy(to_own, own, own_bytes);
+			memcpy(own, other, own_bytes);
+			moved[i] = moved[to];
+			moved[to] = to;
+		}
+	}
+	pfree(other);
 	pfree(moved);
-	b->nodes = nodes;
-	b->own = own;
-	b->max = b->n;
 }
 
 /* The members of levels 1 and up. */

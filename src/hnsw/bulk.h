@@ -94,7 +94,7 @@ typedef struct BulkLeaves
 /* Vectors in the form in which many distances are computed at once. */
 typedef struct BulkColumns
 {
-	int			max;
+	int			max;			/* members of a group, and leaders of a division */
 	int			n;
 	int			npanels;
 	int8	   *panels;			/* int8 own vectors, but for L1 */
@@ -107,8 +107,10 @@ typedef struct BulkColumns
 
 /* Rows whose distances to all columns are computed at a time. */
 #define BULK_ROWS	8
-/* Most members of a group, and leaders of one division. */
+/* Most columns there can be. */
 #define BULK_LEAF_MAX	1024
+/* There are so many at least, be memory as scarce as it may. */
+#define BULK_LEAF_MIN	64
 
 typedef struct Bulk
 {

@@ -15,10 +15,10 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Members of a group that leaders are drawn for. */
-#define LEAF_TARGET		400
+/* Members of a group that leaders are drawn for, of the most there may be. */
+#define LEAF_TARGET(max)	((max) * 2 / 5)
 /* A smaller group joins that of the leader nearest to its own. */
-#define LEAF_MIN		32
+#define SMALL_LEAF		32
 /* Most groups a member joins at one division. */
 #define MAX_COPIES		16
 
@@ -31,7 +31,8 @@ HnswColumnsInit(Bulk *b)
 	const int	dim = b->g->lay.dim;
 	BulkColumns *c = &b->columns;
 
-	c->max = BULK_LEAF_MAX;
+	c->max = Min(BULK_LEAF_MAX, b->limit / 4 / (dim * (b->integer ? sizeof(int8) : sizeof(float))));
+	c->max = Max(BULK_LEAF_MIN, c->max / VX_PANEL * VX_PANEL);
 	if (b->integer)
 	{
 		char	   *raw = MemoryContextAllocHuge(b->cxt, c->max / VX_PANEL * VX_PANEL_BYTES(dim) + 64);
@@ -64,7 +65,7 @@ load_panel(int8 *panel, int column, const int8 *own, int dim)
 	}
 }
 
-/* Make n members (at most BULK_LEAF_MAX) the columns. */
+/* Make n members (at most as there are columns) the columns. */
 void
 HnswColumnsLoad(Bulk *b, const BulkLevel *level, const uint32 *members, int n)
 {
@@ -207,11 +208,11 @@ merge_small(Bulk *b, const BulkLevel *level, const uint32 *leaders, int nleaders
 		float		best = INFINITY;
 
 		merged[i] = i;
-		if (counts[i] >= LEAF_MIN)
+		if (counts[i] >= SMALL_LEAF)
 			continue;
 		HnswColumnsDistances(b, level, &leaders[i], 1, true);
 		for (int j = 0; j < nleaders; j++)
-			if (counts[j] >= LEAF_MIN && b->dists[j] < best)
+			if (counts[j] >= SMALL_LEAF && b->dists[j] < best)
 			{
 				best = b->dists[j];
 				merged[i] = j;
@@ -224,6 +225,7 @@ static void
 divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
 	   BulkLeaves *leaves)
 {
+	const int	most = b->columns.max;
 	int			nleaders;
 	uint32	   *leaders;
 	uint16	   *joined;			/* copies for each member */
@@ -233,12 +235,12 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
 	uint32	   *groups;
 
 	check_stack_depth();
-	if (n <= BULK_LEAF_MAX)
+	if (n <= most)
 	{
 		add_leaf(leaves, members, n);
 		return;
 	}
-	nleaders = Min(BULK_LEAF_MAX, Max(2, n * copies / LEAF_TARGET));
+	nleaders = Min(most, Max(2, n * copies / LEAF_TARGET(most)));
 	copies = Min(copies, nleaders - 1);
 	for (int i = 0; i < nleaders; i++)
 	{
@@ -314,8 +316,8 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
 		if (size > n - n / 8)
 		{
 			/* too much alike to be divided by distance: any pieces do */
-			for (int64 at = 0; at < size; at += BULK_LEAF_MAX)
-				add_leaf(leaves, group + at, Min(BULK_LEAF_MAX, size - at));
+			for (int64 at = 0; at < size; at += most)
+				add_leaf(leaves, group + at, Min(most, size - at));
 		}
 		else if (size > 0)
 			divide(b, level, group, size, 1, leaves);
@@ -328,7 +330,7 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
 }
 
 /*
- * Divide the members of a level into leaves of at most BULK_LEAF_MAX.  Each
+ * Divide the members of a level into leaves, as large as there are columns.  Each
  * member is in about "copies" of them, and once with BULK_TREE set.
  */
 void
@@ -341,7 +343,7 @@ HnswPartition(Bulk *b, const BulkLevel *level, int copies, BulkLeaves *leaves)
 	leaves->maxleaves = 64;
 	leaves->start = palloc(leaves->maxleaves * sizeof(int64));
 	leaves->start[0] = 0;
-	leaves->max = (int64) level->n * (level->n > BULK_LEAF_MAX ? copies : 1);
+	leaves->max = (int64) level->n * (level->n > (uint32) b->columns.max ? copies : 1);
 	leaves->members = palloc_extended(Max(leaves->max, 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
 	for (uint32 i = 0; i < level->n; i++)
 		members[i] = i | BULK_TREE;
