@@ -65,11 +65,14 @@ class Client:
     def ask(self, queries: np.ndarray, prepare: bool = True) -> list[list[int]]:
         return [[row[0] for row in self.cur.execute(self.sql, (q,), prepare=prepare).fetchall()] for q in queries]
 
-    def insert(self, ids: np.ndarray, vectors: np.ndarray, table: str = TABLE) -> None:
-        """One statement and one transaction for each row."""
+    def insert(self, ids: np.ndarray, vectors: np.ndarray, table: str = TABLE) -> Cost:
+        """One statement and one transaction for each row; what they cost, from encoded vectors on."""
         sql = f"INSERT INTO {table} (id, embedding) VALUES (%b, %b)"
-        for i, vector in zip(ids, vectors):
-            self.cur.execute(sql, (int(i), vector), prepare=True)
+        rows = [(int(i), vxdb.encode(vector)) for i, vector in zip(ids, vectors)]
+        with self.measured() as spent:
+            for row in rows:
+                self.cur.execute(sql, row, prepare=True)
+        return spent
 
     def one(self, sql: str):
         row = self.conn.execute(sql).fetchone()

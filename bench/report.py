@@ -213,7 +213,7 @@ def insert_tables(run: dict) -> list[str]:
             ("spread", "spread", fixed(2))))
     if "concurrent" in run:
         n = run["concurrent"]["vectorx"]
-        lines += [f"The same by {n['writers']} clients at once while one more searches; CPU time is the inserting"
+        lines += [f"The same by {n['writers']} clients at once while one more does {n['searches_wanted']} searches a second; CPU time is the inserting"
                   " backends' sum.", ""]
         lines += systems_table(run, "concurrent", (
             ("rows_per_cpu_s", "rows/CPU s", fixed(0)), ("rows_per_s", "rows/s", fixed(0)),

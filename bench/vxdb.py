@@ -22,8 +22,16 @@ def connect(**kwargs) -> psycopg.Connection:
     return psycopg.connect(autocommit=True, **kwargs)
 
 
+class Encoded(bytes):
+    """A vector in its binary format."""
+
+
+def encode(vector: np.ndarray) -> Encoded:
+    return Encoded(struct.pack(">HH", len(vector), 0) + vector.astype(">f4").tobytes())
+
+
 def register_vector(conn: psycopg.Connection) -> None:
-    """Let float32 arrays be passed as parameters of the type vector."""
+    """Let float32 arrays, or encoded ones, be passed as parameters of the type vector."""
     row = conn.execute("SELECT 'vector'::regtype::oid::int8").fetchone()
     assert row is not None
 
@@ -32,9 +40,10 @@ def register_vector(conn: psycopg.Connection) -> None:
         oid = row[0]
 
         def dump(self, obj):
-            return struct.pack(">HH", len(obj), 0) + obj.astype(">f4").tobytes()
+            return obj if isinstance(obj, Encoded) else encode(obj)
 
     conn.adapters.register_dumper(np.ndarray, VectorDumper)
+    conn.adapters.register_dumper(Encoded, VectorDumper)
 
 
 def copy_rows(conn: psycopg.Connection, table: str, ids: np.ndarray, vectors: np.ndarray) -> None:
