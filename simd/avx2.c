@@ -1090,38 +1090,80 @@ encode(const float *r, const float *y, int n, int bits, uint8_t *code,
 }
 
 /*
- * Up to four rows by one panel (two registers of eight columns).  |row| times
- * the column with the row's sign: pairs of products stay within 16 bits, since
- * codes are -127..127.
+ * Rows by one panel (two registers of eight columns).  |row| times the column
+ * with the row's sign: pairs of products stay within 16 bits, since codes are
+ * -127..127.
  */
-VX_INLINE void
-panel_rows(const int8_t *const *rows, int nrows, int n, const int8_t *panel,
-		   int32_t *out, size_t stride)
+VX_INLINE __m256i
+add_products(__m256i sum, __m256i columns, __m256i row, __m256i size)
 {
-	const __m256i ones = _mm256_set1_epi16(1);
-	__m256i		acc[4][2];
+	__m256i		pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(columns, row));
 
-	for (int r = 0; r < nrows; r++)
-		acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-	for (int i = 0; i < n; i += 4)
+	return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+VX_INLINE void
+panel_4(const int8_t *const *rows, int n, const int8_t *panel, int32_t *out, size_t stride)
+{
+	__m256i		a0 = _mm256_setzero_si256();
+	__m256i		a1 = a0;
+	__m256i		a2 = a0;
+	__m256i		a3 = a0;
+	__m256i		b0 = a0;
+	__m256i		b1 = a0;
+	__m256i		b2 = a0;
+	__m256i		b3 = a0;
+
+	for (int i = 0; i < n; i += 4, panel += 4 * VX_PANEL)
 	{
-		__m256i		c0 = _mm256_load_si256((const __m256i *) (panel + (size_t) i * VX_PANEL));
-		__m256i		c1 = _mm256_load_si256((const __m256i *) (panel + (size_t) i * VX_PANEL + 32));
+		__m256i		c = _mm256_load_si256((const __m256i *) panel);
+		__m256i		d = _mm256_load_si256((const __m256i *) (panel + 32));
+		__m256i		r;
+		__m256i		size;
 
-		for (int r = 0; r < nrows; r++)
-		{
-			__m256i		x = _mm256_set1_epi32(vx_row_word(rows[r], i, n));
-			__m256i		size = _mm256_abs_epi8(x);
-
-			acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(c0, x)), ones));
-			acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(c1, x)), ones));
-		}
+		r = _mm256_set1_epi32(vx_row_word(rows[0], i, n));
+		size = _mm256_abs_epi8(r);
+		a0 = add_products(a0, c, r, size);
+		b0 = add_products(b0, d, r, size);
+		r = _mm256_set1_epi32(vx_row_word(rows[1], i, n));
+		size = _mm256_abs_epi8(r);
+		a1 = add_products(a1, c, r, size);
+		b1 = add_products(b1, d, r, size);
+		r = _mm256_set1_epi32(vx_row_word(rows[2], i, n));
+		size = _mm256_abs_epi8(r);
+		a2 = add_products(a2, c, r, size);
+		b2 = add_products(b2, d, r, size);
+		r = _mm256_set1_epi32(vx_row_word(rows[3], i, n));
+		size = _mm256_abs_epi8(r);
+		a3 = add_products(a3, c, r, size);
+		b3 = add_products(b3, d, r, size);
 	}
-	for (int r = 0; r < nrows; r++)
+	_mm256_storeu_si256((__m256i *) out, a0);
+	_mm256_storeu_si256((__m256i *) (out + 8), b0);
+	_mm256_storeu_si256((__m256i *) (out + stride), a1);
+	_mm256_storeu_si256((__m256i *) (out + stride + 8), b1);
+	_mm256_storeu_si256((__m256i *) (out + 2 * stride), a2);
+	_mm256_storeu_si256((__m256i *) (out + 2 * stride + 8), b2);
+	_mm256_storeu_si256((__m256i *) (out + 3 * stride), a3);
+	_mm256_storeu_si256((__m256i *) (out + 3 * stride + 8), b3);
+}
+
+VX_INLINE void
+panel_1(const int8_t *row, int n, const int8_t *panel, int32_t *out)
+{
+	__m256i		a = _mm256_setzero_si256();
+	__m256i		b = a;
+
+	for (int i = 0; i < n; i += 4, panel += 4 * VX_PANEL)
 	{
-		_mm256_storeu_si256((__m256i *) (out + (size_t) r * stride), acc[r][0]);
-		_mm256_storeu_si256((__m256i *) (out + (size_t) r * stride + 8), acc[r][1]);
+		__m256i		r = _mm256_set1_epi32(vx_row_word(row, i, n));
+		__m256i		size = _mm256_abs_epi8(r);
+
+		a = add_products(a, _mm256_load_si256((const __m256i *) panel), r, size);
+		b = add_products(b, _mm256_load_si256((const __m256i *) (panel + 32)), r, size);
 	}
+	_mm256_storeu_si256((__m256i *) out, a);
+	_mm256_storeu_si256((__m256i *) (out + 8), b);
 }
 
 void
@@ -1131,12 +1173,13 @@ vx_dot_i8_panels_avx2(const int8_t *const *rows, int nrows, int n, const int8_t 
 	for (int p = 0; p < npanels; p++)
 	{
 		const int8_t *panel = panels + (size_t) p * VX_PANEL_BYTES(n);
+		int32_t    *at = out + p * VX_PANEL;
 		int			r = 0;
 
 		for (; r + 4 <= nrows; r += 4)
-			panel_rows(rows + r, 4, n, panel, out + (size_t) r * stride + (size_t) p * VX_PANEL, stride);
+			panel_4(rows + r, n, panel, at + (size_t) r * stride, stride);
 		for (; r < nrows; r++)
-			panel_rows(rows + r, 1, n, panel, out + (size_t) r * stride + (size_t) p * VX_PANEL, stride);
+			panel_1(rows[r], n, panel, at + (size_t) r * stride);
 	}
 }
 

@@ -29,6 +29,8 @@ static uint32_t signs[2 * VX_SIGN_WORDS(MAX_N)];
 static uint8_t table[VX_TABLE_BYTES(MAX_N, 4)] __attribute__((aligned(64)));
 static uint8_t codes[VX_CODE_GROUPS(MAX_N, 4) * VX_GROUP_BYTES] __attribute__((aligned(64)));
 static uint8_t code[VX_CODE_BYTES(MAX_N, 4)];
+static int8_t panels[2 * VX_PANEL_BYTES(MAX_N)] __attribute__((aligned(64)));
+static int32_t dots[4 * 2 * VX_PANEL];
 static uint32_t sums[VX_BLOCK];
 static float est[VX_BLOCK];
 
@@ -98,6 +100,18 @@ call_estimate(const VxKernels *k, int n)
 	int_sink = (int32_t) k->estimate32_bf16(sums, h, h + 32, 1, 2, 3, 4, est);
 }
 
+static void
+call_panels(const VxKernels *k, int n)
+{
+	const int8_t *rows[4] = {c8, d8, c8, d8};
+
+	k->dot_i8_panels(rows, 4, n, panels, 2, dots, 2 * VX_PANEL);
+	int_sink = dots[0];
+}
+
+static void call_subtract(const VxKernels *k, int n) { float_sink = k->subtract(a, b, n, f); }
+static void call_below(const VxKernels *k, int n) { int_sink = k->below(a, n, 0.1f, h); }
+
 typedef struct Case
 {
 	const char *name;
@@ -117,6 +131,9 @@ static const Case cases[] = {
 	{"dot_i8", call_dot_i8, 5},
 	{"dot_i16_i8", call_dot_i16_i8, 3},
 	{"dot_i8_i8", call_dot_i8_i8, 2},
+	{"dot_i8_panels 4x32", call_panels, 36},
+	{"subtract", call_subtract, 12},
+	{"below", call_below, 4},
 	{"l2sq_many x32", call_many, 132},
 	{"f32_to_f16", call_f32_to_f16, 6},
 	{"f16_to_f32", call_f16_to_f32, 6},

@@ -701,15 +701,21 @@ dot_i8_panels(const int8_t *const *rows, int nrows, int n, const int8_t *panels,
 {
 	for (int r = 0; r < nrows; r++)
 		for (int p = 0; p < npanels; p++)
-			for (int c = 0; c < VX_PANEL; c++)
-			{
-				const int8_t *column = panels + (size_t) p * VX_PANEL_BYTES(n) + 4 * c;
-				int32_t		sum = 0;
+		{
+			const int8_t *panel = panels + (size_t) p * VX_PANEL_BYTES(n);
+			int32_t		sums[VX_PANEL] = {0};
 
-				for (int i = 0; i < n; i++)
-					sum += rows[r][i] * column[i / 4 * 4 * VX_PANEL + i % 4];
-				out[(size_t) r * stride + (size_t) (p * VX_PANEL + c)] = sum;
+			for (int i = 0; i < n; i += 4, panel += 4 * VX_PANEL)
+			{
+				int8_t		x[4] = {0, 0, 0, 0};
+
+				memcpy(x, rows[r] + i, (size_t) (n - i < 4 ? n - i : 4));
+				for (int c = 0; c < VX_PANEL; c++)
+					sums[c] += x[0] * panel[4 * c] + x[1] * panel[4 * c + 1] +
+						x[2] * panel[4 * c + 2] + x[3] * panel[4 * c + 3];
 			}
+			memcpy(out + (size_t) r * stride + (size_t) (p * VX_PANEL), sums, sizeof(sums));
+		}
 }
 
 static void
