@@ -3,8 +3,8 @@
  *		CREATE INDEX: the graph of as many rows as maintenance_work_mem holds is
  *		made at once (bulk.c) and written; further rows are inserted one by one.
  *
- * Nothing is logged before the end,
- * when all pages are logged once.  Until then no other backend sees the index.
+ * Nothing is logged before the end, when all pages are logged once.  Until then
+ * no other backend sees the index.
  */
 #include "postgres.h"
 
