@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(%kinds create_tables fill_tables write_scripts start_pgbench
-  finish_pgbench index_is_sound recall_of);
+  finish_pgbench index_is_sound recall_of files_of_nothing);
 
 # One table and index for each way a node can be laid out.  "distinct" bounds
 # the number of different vectors: many rows then share a node, and its TIDs
@@ -242,6 +242,20 @@ sub recall_of
 	my $recall = $node->safe_psql('postgres', "SELECT recall10('$name', '$kinds{$name}->{op}', 100)");
 
 	cmp_ok($recall, '>=', $least, "$name $when: recall\@10 at ef_search 100 ($recall)");
+}
+
+# Files in the database's folder that belong to no relation, after a checkpoint,
+# which removes those of relations that are gone.
+sub files_of_nothing
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres', q(
+CHECKPOINT;
+SELECT f FROM pg_database d, pg_ls_dir('base/' || d.oid) f
+WHERE datname = current_database() AND f ~ '^[0-9]' AND substring(f from '^[0-9]+')::oid NOT IN
+	(SELECT pg_relation_filenode(oid) FROM pg_class WHERE pg_relation_filenode(oid) IS NOT NULL)
+ORDER BY f));
 }
 
 1;

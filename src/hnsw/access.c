@@ -55,7 +55,7 @@ HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
 		return;
 
 	/* room to grow, so that this is rare while the index grows */
-	size = n + n / 8 + 64;
+	size = (BlockNumber) Min((uint64) n + n / 8 + 64, InvalidBlockNumber);
 	oldwords = ((Size) g->mapsize * g->lay.per_page + 63) / 64;
 	words = ((Size) size * g->lay.per_page + 63) / 64;
 	if (g->map == NULL)
@@ -83,15 +83,24 @@ HnswBlockExists(HnswGraph *g, BlockNumber blk)
 }
 
 /*
- * Pin and lock a page (mode as LockBuffer's).  The
- * block's last known buffer is tried first, which saves the look-up in the
- * shared hash table.  Errors: index_corrupted when the page is not one of ours.
+ * An error when this backend holds the lock of a page that it is about to
+ * lock: only a damaged link leads there, and it would wait for itself for ever.
  */
 void
-HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
+HnswCheckNotHeld(HnswGraph *g, BlockNumber blk, Buffer buf)
 {
-	HnswPageHeader *header;
+	if (!BufferIsLocal(buf) &&
+		unlikely(LWLockHeldByMe(BufferDescriptorGetContentLock(GetBufferDescriptor(buf - 1)))))
+		HnswCorrupted(g, blk, 0, "a link leads back to the page it is followed from");
+}
 
+/*
+ * Pin a page.  The block's last known buffer is tried first, which saves the
+ * look-up in the shared hash table.
+ */
+static inline void
+pin_page(HnswGraph *g, BlockNumber blk, HnswPin *pin)
+{
 	pin->blk = blk;
 	if (unlikely(blk >= g->nblocks))
 		HnswKnowBlocks(g, blk);
@@ -102,11 +111,37 @@ HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
 		pin->buf = ReadBuffer(g->rel, blk);
 		g->map[blk] = pin->buf;
 	}
-	LockBuffer(pin->buf, mode);
 	pin->page = BufferGetPage(pin->buf);
-	header = HnswPageGetHeader(pin->page);
-	if (unlikely(PageIsNew(pin->page) || header->magic != HNSW_MAGIC))
+}
+
+/*
+ * Pin and lock a page (mode as LockBuffer's).  Errors: index_corrupted when
+ * the page is not one of ours.
+ */
+void
+HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
+{
+	pin_page(g, blk, pin);
+	HnswCheckNotHeld(g, blk, pin->buf);
+	LockBuffer(pin->buf, mode);
+	if (unlikely(PageIsNew(pin->page) || HnswPageGetHeader(pin->page)->magic != HNSW_MAGIC))
 		HnswCorrupted(g, blk, 0, "the page is not initialised");
+}
+
+/*
+ * The same for a side page, by a caller who has locked its node page.  Once a
+ * node page has records its side pages are such for good, so they are known
+ * without their lock; that of any other page might be held by one who waits
+ * for the node page.
+ */
+void
+HnswAcquireSide(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
+{
+	pin_page(g, blk, pin);
+	if (PageIsNew(pin->page) || HnswPageGetHeader(pin->page)->magic != HNSW_MAGIC ||
+		HnswPageGetHeader(pin->page)->kind != HNSW_PAGE_SIDE)
+		HnswCorrupted(g, blk, 0, "not a side page");
+	LockBuffer(pin->buf, mode);
 }
 
 void

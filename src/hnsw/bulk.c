@@ -179,6 +179,7 @@ reorder(Bulk *b, BulkLeaves *leaves)
 		leaves->members[i] = moved[leaves->members[i] & BULK_MAX_NODES];
 	for (uint32 i = 0; i < b->n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		/* each exchange brings one node to its place */
 		while (moved[i] != i)
 		{

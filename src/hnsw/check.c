@@ -17,6 +17,7 @@
 #include <math.h>
 
 #include "access/xlog.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "hnsw/inspect.h"
@@ -58,6 +59,9 @@ typedef struct Check
 	uint64 *chained; /* blocks that are in an overflow chain */
 	uint64 *reached; /* slots the walk has met */
 	char *other; /* copy of an overflow or side page */
+	HnswGraph vectors; /* nothing but the layout, for HnswOwnDecode */
+	char *own; /* own vector from side pages */
+	float *decoded;
 	HeapRef *refs; /* heap TIDs of live nodes */
 	Size nrefs;
 	Size maxrefs;
@@ -184,11 +188,13 @@ check_meta(Check *c)
 	if (meta->dim != TupleDescAttr(RelationGetDescr(c->x.index), 0)->atttypmod)
 		problem(c, HNSW_META_BLOCK, NO_POS, "%u dimensions, but the column has %d",
 				meta->dim, TupleDescAttr(RelationGetDescr(c->x.index), 0)->atttypmod);
-	if (meta->ncentre != 0 &&
-		meta->ncentre != (meta->dim + CENTRE_PER_PAGE - 1) / CENTRE_PER_PAGE)
+	if (meta->metric != HnswIndexMetric(c->x.index))
+		problem(c, HNSW_META_BLOCK, NO_POS, "metric %u, but that of the operator class is %d",
+				meta->metric, HnswIndexMetric(c->x.index));
+	if (meta->ncentre != HnswCentrePages(meta))
 	{
-		problem(c, HNSW_META_BLOCK, NO_POS, "%u centre pages do not fit %u dimensions",
-				meta->ncentre, meta->dim);
+		problem(c, HNSW_META_BLOCK, NO_POS, "%u centre pages do not fit %u dimensions and metric %u",
+				meta->ncentre, meta->dim, meta->metric);
 		return false;
 	}
 	if (meta->ncentre >= c->x.nblocks)
@@ -202,6 +208,8 @@ check_meta(Check *c)
 				meta->entry_level, HNSW_MAX_LEVEL);
 	if (meta->centre_set > 1)
 		problem(c, HNSW_META_BLOCK, NO_POS, "centre_set is %u", meta->centre_set);
+	if (!meta->centre_set && HnswTidIsSet(&meta->root))
+		problem(c, HNSW_META_BLOCK, NO_POS, "the root is set and the centre is not");
 	return true;
 }
 
@@ -535,41 +543,71 @@ check_tids(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 				at.blk, at.slot);
 }
 
-/* The own vector, as far as it stands in the record. */
+/* The own vector; NULL where a side page is missing, which is reported elsewhere. */
+static const char *
+find_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
+{
+	const HnswLayout *lay = &c->x.lay;
+	Size from = (Size) slot * lay->own_bytes;
+	Size done = 0;
+
+	if (!lay->own_side)
+		return (const char *) rec + lay->off_own;
+	while (done < (Size) lay->own_bytes)
+	{
+		BlockNumber side = blk + 1 + (from + done) / HNSW_PAGE_ROOM;
+		Size at = (from + done) % HNSW_PAGE_ROOM;
+		Size n = Min(HNSW_PAGE_ROOM - at, lay->own_bytes - done);
+
+		if (side >= c->x.nblocks || c->kinds[side] != HNSW_PAGE_SIDE)
+			return NULL;
+		HnswInspectRead(&c->x, side, c->other, c->x.strategy);
+		memcpy(c->own + done, HnswPageGetData(c->other) + at, n);
+		done += n;
+	}
+	return c->own;
+}
+
+/* The own vector, against what its record says of it. */
 static void
 check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 {
-	const char *own = (const char *) rec + c->x.lay.off_own;
+	const int dim = c->x.lay.dim;
+	const char *own = find_own(c, blk, slot, rec);
+	/* L1 needs no norm, and it may be beyond what a float holds */
+	bool bounded = c->x.lay.metric != HNSW_L1;
+	float norm2;
 
 	if (!isfinite(rec->scale) || !isfinite(rec->offset) ||
-		!isfinite(rec->norm2) || rec->norm2 < 0)
+		(bounded && !isfinite(rec->norm2)) || !(rec->norm2 >= 0))
+	{
 		problem(c, blk, slot, "the vector's scale %g, offset %g or squared norm %g is wrong",
 				rec->scale, rec->offset, rec->norm2);
-	if (c->x.lay.own_side || c->x.lay.own == HNSW_OWN_INT8)
 		return;
-	for (int i = 0; i < c->x.lay.dim; i++)
-	{
-		bool finite;
-
-		if (c->x.lay.own == HNSW_OWN_FP32)
-		{
-			float x;
-
-			memcpy(&x, own + i * sizeof(x), sizeof(x));
-			finite = isfinite(x);
-		}
-		else
-		{
-			uint16 x;
-
-			memcpy(&x, own + i * sizeof(x), sizeof(x));
-			finite = (x & 0x7C00) != 0x7C00;
-		}
-		if (!finite)
+	}
+	if (own == NULL)
+		return;
+	HnswOwnDecode(&c->vectors, own, rec->scale, rec->offset, c->decoded);
+	for (int i = 0; i < dim; i++)
+		if (!isfinite(c->decoded[i]))
 		{
 			problem(c, blk, slot, "element %d of the vector is not finite", i);
 			return;
 		}
+	norm2 = vx_simd->sumsq(c->decoded, dim);
+	if (norm2 != rec->norm2 && !(fabsf(norm2 - rec->norm2) <= 1e-5f * norm2))
+		problem(c, blk, slot, "the vector's squared norm is %g, not %g", norm2, rec->norm2);
+	else if (c->x.lay.own == HNSW_OWN_FP32 &&
+			 DatumGetUInt32(hash_any((const unsigned char *) own, dim * sizeof(float))) != rec->hash)
+		problem(c, blk, slot, "the vector is not the one that was stored");
+	else if (c->x.lay.own == HNSW_OWN_INT8)
+	{
+		int32 sum = 0;
+
+		for (int i = 0; i < dim; i++)
+			sum += ((const int8 *) own)[i];
+		if (sum != rec->codesum)
+			problem(c, blk, slot, "the sum of the vector's codes is %d, not %d", sum, rec->codesum);
 	}
 }
 
@@ -864,6 +902,9 @@ vectorx_hnsw_check(PG_FUNCTION_ARGS)
 		Size nslots = (Size) c.x.nblocks * c.x.lay.per_page;
 
 		c.other = palloc(BLCKSZ);
+		c.vectors.lay = c.x.lay;
+		c.own = palloc(c.x.lay.own_bytes);
+		c.decoded = palloc(c.x.lay.dim * sizeof(float));
 		c.kinds = palloc_extended(c.x.nblocks, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 		c.slots = palloc_extended(nslots * sizeof(SlotNote), MCXT_ALLOC_HUGE);
 		memset(c.slots, NO_SLOT, nslots * sizeof(SlotNote));

@@ -501,9 +501,7 @@ write_side(HnswGraph *g, Place *place, const char *own)
 			continue;
 		if (!place->fresh)
 		{
-			HnswAcquire(g, place->pins[0].blk + i, BUFFER_LOCK_EXCLUSIVE, &pin);
-			if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_SIDE)
-				HnswCorrupted(g, pin.blk, 0, "not a side page");
+			HnswAcquireSide(g, place->pins[0].blk + i, BUFFER_LOCK_EXCLUSIVE, &pin);
 		}
 		else
 			blank_page(g, &pin);

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/index.h"
 #include "common/pg_prng.h"
 #include "hnsw/hnsw.h"
@@ -180,14 +182,17 @@ HnswOpen(Relation index)
 	{
 		HnswGraph  *g;
 		Buffer		buf;
-		HnswMetaPage meta;
+		PGAlignedBlock page;
 
+		if (RelationGetNumberOfBlocks(index) == 0)
+			report_damaged_meta(index);
+		/* a copy: the check may read catalogs, better not with a lock held */
 		buf = ReadBuffer(index, HNSW_META_BLOCK);
 		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		HnswCheckMeta(index, BufferGetPage(buf));
-		meta = *HnswPageGetMeta(BufferGetPage(buf));
+		memcpy(page.data, BufferGetPage(buf), BLCKSZ);
 		UnlockReleaseBuffer(buf);
-		g = HnswGraphCreate(index, TopMemoryContext, &meta);
+		HnswCheckMeta(index, (Page) page.data);
+		g = HnswGraphCreate(index, TopMemoryContext, HnswPageGetMeta(page.data));
 		g->cached = true;
 		entry = hash_search(handles, &relid, HASH_ENTER, &found);
 		entry->g = g;
@@ -206,7 +211,38 @@ HnswClose(HnswGraph *g)
 		destroy(g);
 }
 
-/* Check a metapage's page; the caller holds a lock on it. */
+/* The metric an operator class stands for, by its support functions. */
+HnswMetric
+HnswIndexMetric(Relation index)
+{
+	FmgrInfo   *distance = index_getprocinfo(index, 1, HNSW_DISTANCE_PROC);
+	bool		normalised = OidIsValid(index_getprocid(index, 1, HNSW_NORM_PROC));
+
+	if (distance->fn_addr == vectorx_vector_l2_squared_distance)
+		return HNSW_L2;
+	if (distance->fn_addr == vectorx_vector_negative_inner_product)
+		return normalised ? HNSW_COSINE : HNSW_IP;
+	if (distance->fn_addr == vectorx_l1_distance)
+		return HNSW_L1;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the operator class of index \"%s\" has a distance function hnsw does not know",
+					RelationGetRelationName(index)),
+			 errdetail("Support function %d is %s.", HNSW_DISTANCE_PROC,
+					   format_procedure_qualified(distance->fn_oid))));
+	return HNSW_L2;				/* not reached */
+}
+
+/* How many pages the centre takes; with some metrics there is none. */
+int
+HnswCentrePages(const HnswMetaPage *meta)
+{
+	if (meta->metric != HNSW_L2 && meta->metric != HNSW_COSINE)
+		return 0;
+	return (meta->dim + CENTRE_PER_PAGE - 1) / CENTRE_PER_PAGE;
+}
+
+/* Check a metapage's page, a copy of it or locked by the caller. */
 void
 HnswCheckMeta(Relation index, Page page)
 {
@@ -229,11 +265,14 @@ HnswCheckMeta(Relation index, Page page)
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has format version %u, this library reads %u",
 						RelationGetRelationName(index), meta->version, HNSW_VERSION),
+				 errdetail("Block %u.", HNSW_META_BLOCK),
 				 errhint("REINDEX the index.")));
+	/* with another metric or length distances would be wrong, or none at all */
 	if (!HnswLayoutFromMeta(meta, &lay) ||
-		meta->ncentre > HNSW_MAX_DIM / CENTRE_PER_PAGE + 1 ||
-		(meta->ncentre != 0 && (meta->ncentre - 1) * CENTRE_PER_PAGE >= lay.dim) ||
-		meta->ncentre * CENTRE_PER_PAGE < (meta->ncentre ? lay.dim : 0) ||
+		lay.metric != HnswIndexMetric(index) ||
+		(TupleDescAttr(RelationGetDescr(index), 0)->atttypmod >= 1 &&
+		 TupleDescAttr(RelationGetDescr(index), 0)->atttypmod != lay.dim) ||
+		meta->ncentre != HnswCentrePages(meta) ||
 		meta->entry_level > HNSW_MAX_LEVEL)
 		report_damaged_meta(index);
 }
@@ -250,6 +289,9 @@ HnswReadMeta(HnswGraph *g, HnswMetaPage *meta)
 		meta->rec_size != g->lay.rec_size || meta->dim != g->lay.dim ||
 		meta->entry_level > HNSW_MAX_LEVEL)
 		HnswCorrupted(g, HNSW_META_BLOCK, 0, "the metapage does not fit the index");
+	if (HnswTidIsSet(&meta->root) != HnswTidIsSet(&meta->entry) ||
+		meta->centre_set > 1 || (HnswTidIsSet(&meta->root) && !meta->centre_set))
+		HnswCorrupted(g, HNSW_META_BLOCK, 0, "root, entry point and centre are not all set");
 	HnswRelease(g, &pin);
 	if (!meta->centre_set)
 		g->centre_set = false;
@@ -276,6 +318,8 @@ HnswLoadCentre(HnswGraph *g)
 	for (int i = 0; i < g->lay.dim && g->ncentre > 0; i++)
 		if (!isfinite(g->centre[i]))
 			HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is not finite");
+	if (g->ncentre > 0 && !isfinite(vx_simd->sumsq(g->centre, g->lay.dim)))
+		HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is too far");
 	g->centre_set = true;
 }
 
@@ -306,28 +350,6 @@ HnswStoreCentre(HnswGraph *g, const float *centre)
 		memcpy(g->centre, centre, g->lay.dim * sizeof(float));
 }
 
-/* The metric an operator class stands for, by its support functions. */
-static HnswMetric
-index_metric(Relation index)
-{
-	FmgrInfo   *distance = index_getprocinfo(index, 1, HNSW_DISTANCE_PROC);
-	bool		normalised = OidIsValid(index_getprocid(index, 1, HNSW_NORM_PROC));
-
-	if (distance->fn_addr == vectorx_vector_l2_squared_distance)
-		return HNSW_L2;
-	if (distance->fn_addr == vectorx_vector_negative_inner_product)
-		return normalised ? HNSW_COSINE : HNSW_IP;
-	if (distance->fn_addr == vectorx_l1_distance)
-		return HNSW_L1;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("the operator class of index \"%s\" has a distance function hnsw does not know",
-					RelationGetRelationName(index)),
-			 errdetail("Support function %d is %s.", HNSW_DISTANCE_PROC,
-					   format_procedure_qualified(distance->fn_oid))));
-	return HNSW_L2;				/* not reached */
-}
-
 /*
  * Contents of the metapage of a new, empty index, from its definition.
  * Errors when the column has no dimensions or too many.
@@ -355,14 +377,13 @@ HnswMetaFor(Relation index, HnswMetaPage *meta)
 	meta->magic = HNSW_MAGIC;
 	meta->version = HNSW_VERSION;
 	meta->dim = dim;
-	meta->metric = index_metric(index);
+	meta->metric = HnswIndexMetric(index);
 	meta->m = opts ? opts->m : HNSW_DEFAULT_M;
 	meta->ef_construction = opts ? opts->ef_construction : HNSW_DEFAULT_EF_CONSTRUCTION;
 	HnswLayoutChoose(meta, opts ? opts->sketch_bits : HNSW_SKETCH_OPT_AUTO,
 					 opts ? opts->own_vector : HNSW_OWN_OPT_AUTO,
 					 RelationGetRelationName(index));
-	if (meta->metric == HNSW_L2 || meta->metric == HNSW_COSINE)
-		meta->ncentre = (dim + CENTRE_PER_PAGE - 1) / CENTRE_PER_PAGE;
+	meta->ncentre = HnswCentrePages(meta);
 	if (!pg_strong_random(&seed, sizeof(seed)))
 		seed = pg_prng_uint64(&pg_global_prng_state);
 	meta->seed = seed;

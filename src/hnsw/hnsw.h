@@ -252,6 +252,8 @@ extern HnswGraph *HnswGraphCreate(Relation index, MemoryContext parent,
 extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
 extern void HnswMetaFor(Relation index, HnswMetaPage *meta);
 extern void HnswCheckMeta(Relation index, Page page);
+extern HnswMetric HnswIndexMetric(Relation index);
+extern int	HnswCentrePages(const HnswMetaPage *meta);
 extern void HnswLoadCentre(HnswGraph *g);
 extern void HnswStoreCentre(HnswGraph *g, const float *centre);
 extern void HnswFormMetaPage(Page page, const HnswMetaPage *meta, int centre_page);
@@ -269,6 +271,8 @@ extern int	hnsw_ef_search;
 
 /* ---- access.c: the page accessor ---- */
 extern void HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
+extern void HnswAcquireSide(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
+extern void HnswCheckNotHeld(HnswGraph *g, BlockNumber blk, Buffer buf);
 extern void HnswRelease(HnswGraph *g, HnswPin *pin);
 extern void HnswExtend(HnswGraph *g, int n, HnswPin *pins);
 extern bool HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin);
@@ -306,6 +310,7 @@ extern float HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist,
 extern char *HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot);
 extern const char *HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot,
 							   const char *node);
+extern void HnswCheckOverflow(HnswGraph *g, Buffer buf, BlockNumber blk, uint16 slot);
 extern void HnswLinkForm(HnswGraph *g, const float *base, const float *other,
 						 float edge, float *a, float *b, char *code);
 extern void HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk,

@@ -142,11 +142,16 @@ add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer
 	{
 		uint16		n;
 
-		HnswAcquire(g, rec->overflow, BUFFER_LOCK_EXCLUSIVE, &over);
+		if (rec->overflow >= g->nblocks)
+			HnswKnowBlocks(g, rec->overflow);
+		over.blk = rec->overflow;
+		over.buf = ReadBuffer(g->rel, over.blk);
+		HnswCheckOverflow(g, over.buf, f->blk, f->slot);
+		LockBuffer(over.buf, BUFFER_LOCK_EXCLUSIVE);
+		over.page = BufferGetPage(over.buf);
 		o = HnswPageGetOverflow(over.page);
-		if (HnswPageGetHeader(over.page)->kind != HNSW_PAGE_OVERFLOW ||
-			o->ntids > HNSW_OVERFLOW_TIDS)
-			HnswCorrupted(g, over.blk, 0, "not an overflow page");
+		if (o->ntids > HNSW_OVERFLOW_TIDS)
+			HnswCorrupted(g, over.blk, 0, "too many TIDs on an overflow page");
 		if (o->ntids < HNSW_OVERFLOW_TIDS)
 		{
 			Size		at = HNSW_PAGE_DATA + sizeof(HnswOverflow) + o->ntids * sizeof(ItemPointerData);

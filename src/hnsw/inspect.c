@@ -55,12 +55,13 @@ HnswInspectOpen(HnswInspect *x, Oid relid)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an hnsw index", name)));
 
-	/* the table's lock comes before the index's */
+	/* nobody is to wait for a lock, or hold up others, without the right */
 	heapid = IndexGetRelation(relid, false);
-	x->heap = table_open(heapid, AccessShareLock);
 	if (pg_class_aclcheck(heapid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		!CompatOwnsRelation(heapid, GetUserId()))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(x->heap));
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(heapid));
+	/* the table's lock comes before the index's */
+	x->heap = table_open(heapid, AccessShareLock);
 	x->index = index_open(relid, AccessShareLock);
 	if (x->index->rd_indam->ambuild != hnswbuild)
 		ereport(ERROR,
@@ -213,6 +214,7 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has no metapage", RelationGetRelationName(x.index)),
+				 errdetail("Block %u does not exist.", HNSW_META_BLOCK),
 				 errhint("REINDEX the index.")));
 	HnswInspectRead(&x, HNSW_META_BLOCK, x.page, NULL);
 	HnswCheckMeta(x.index, (Page) x.page);

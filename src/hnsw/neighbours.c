@@ -345,6 +345,7 @@ make_offers(Linking *l)
 			const BulkLink *list = level->links + (Size) m * level->width;
 			int			rest = fanout;
 
+			CHECK_FOR_INTERRUPTS();
 			for (int i = 0; i < level->nlinks[m]; i++)
 			{
 				bool		chosen = (list[i] & LINK_SELECTED) || rest-- > 0;

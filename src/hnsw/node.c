@@ -86,15 +86,32 @@ HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node)
 		Size		at = (from + done) % HNSW_PAGE_ROOM;
 		Size		n = Min(HNSW_PAGE_ROOM - at, lay->own_bytes - done);
 
-		HnswAcquire(g, pin->blk + 1 + (from + done) / HNSW_PAGE_ROOM,
-					BUFFER_LOCK_SHARE, &side);
-		if (HnswPageGetHeader(side.page)->kind != HNSW_PAGE_SIDE)
-			HnswCorrupted(g, side.blk, 0, "not a side page");
+		HnswAcquireSide(g, pin->blk + 1 + (from + done) / HNSW_PAGE_ROOM,
+						BUFFER_LOCK_SHARE, &side);
 		memcpy(g->scratch->side + done, HnswPageGetData(side.page) + at, n);
 		HnswRelease(g, &side);
 		done += n;
 	}
 	return g->scratch->side;
+}
+
+/*
+ * An error unless a page that is pinned is an overflow page of a record, whose
+ * own page the caller has locked.  It need not be locked itself: neither
+ * changes while it is in the record's chain.  So this comes before its lock is
+ * waited for, which for any other page somebody might hold who waits for ours.
+ */
+void
+HnswCheckOverflow(HnswGraph *g, Buffer buf, BlockNumber blk, uint16 slot)
+{
+	Page		page = BufferGetPage(buf);
+	ItemPointerData owner;
+
+	ItemPointerSet(&owner, blk, slot);
+	if (PageIsNew(page) || HnswPageGetHeader(page)->magic != HNSW_MAGIC ||
+		HnswPageGetHeader(page)->kind != HNSW_PAGE_OVERFLOW ||
+		!HnswTidEqual(&HnswPageGetOverflow(page)->owner, &owner))
+		HnswCorrupted(g, BufferGetBlockNumber(buf), 0, "not an overflow page of the node that leads there");
 }
 
 /*

@@ -20,9 +20,10 @@
 
 #include "access/relscan.h"
 #include "access/tableam.h"
+#include "access/xlog.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
-#include "hnsw/hnsw.h"
+#include "hnsw/nodeset.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -69,6 +70,8 @@ typedef struct HnswScan
 	BlockNumber over_next;		/* what followed it when it was read */
 	ItemPointerData *over_tids;
 	int			nover;
+	nodeset_hash *over_seen;	/* overflow pages of the node so far */
+	BlockNumber heap_blocks;	/* blocks the table is known to have */
 
 	/* for fetching exact vectors */
 	IndexFetchTableData *fetch;
@@ -133,6 +136,7 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->nemitted = so->maxemitted = 0;
 	so->cur = NULL;
 	so->over_tids = NULL;
+	so->over_seen = NULL;
 	if (keys && scan->numberOfKeys > 0)
 		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
 	if (orderbys && scan->numberOfOrderBys > 0)
@@ -155,6 +159,19 @@ init_fetch(IndexScanDesc scan, HnswScan *so)
 		GetPerTupleExprContext(so->estate)->ecxt_scantuple = so->slot;
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/* An error when a node's heap TID is none the table can have. */
+static void
+check_heap_tid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const ItemPointerData *tid)
+{
+	BlockNumber blk = ItemPointerGetBlockNumberNoCheck(tid);
+
+	if (unlikely(blk >= so->heap_blocks))
+		so->heap_blocks = RelationGetNumberOfBlocks(scan->heapRelation);
+	if (unlikely(blk >= so->heap_blocks ||
+				 ItemPointerGetOffsetNumberNoCheck(tid) == InvalidOffsetNumber))
+		HnswCorrupted(so->g, f->blk, f->slot, "a heap TID leads to no row");
 }
 
 /*
@@ -229,8 +246,11 @@ static bool
 fetch_node(IndexScanDesc scan, HnswScan *so, HnswFound *f, double *dist)
 {
 	for (int i = 0; i < f->ntids; i++)
+	{
+		check_heap_tid(scan, so, f, &f->tids[i]);
 		if (fetch_distance(scan, so, &f->tids[i], dist))
 			return true;
+	}
 	return false;
 }
 
@@ -478,6 +498,10 @@ next_overflow(HnswScan *so)
 
 		if (so->cur->overflow == InvalidBlockNumber)
 			return false;
+		if (so->over_seen == NULL)
+			so->over_seen = nodeset_create(so->cxt, 16, NULL);
+		else
+			nodeset_reset(so->over_seen);
 		HnswAcquire(g, so->cur->blk, BUFFER_LOCK_SHARE, &pin);
 		rec = (const HnswRecord *) HnswNodeAt(g, &pin, so->cur->slot);
 		if (rec->state == HNSW_LIVE && rec->generation == so->cur->generation)
@@ -513,6 +537,14 @@ next_overflow(HnswScan *so)
 	if (buf == InvalidBuffer)
 		return false;
 	so->over_buf = buf;
+	if (!nodeset_add(so->over_seen, next, 0))
+	{
+		/* on a standby a page we left may have come back to the front */
+		if (!RecoveryInProgress())
+			HnswCorrupted(g, next, 0, "overflow pages form a loop");
+		release_overflow(so);
+		return false;
+	}
 	if (take_overflow(so, buf))
 		return true;
 	release_overflow(so);
@@ -521,13 +553,14 @@ next_overflow(HnswScan *so)
 
 /* The next TID of the current node. */
 static bool
-next_tid(HnswScan *so, ItemPointer tid)
+next_tid(IndexScanDesc scan, HnswScan *so, ItemPointer tid)
 {
 	if (so->cur == NULL)
 		return false;
 	if (so->over_buf == InvalidBuffer && so->next_tid < so->cur->ntids)
 	{
 		*tid = so->cur->tids[so->next_tid++];
+		check_heap_tid(scan, so, so->cur, tid);
 		return true;
 	}
 	for (;;)
@@ -535,6 +568,7 @@ next_tid(HnswScan *so, ItemPointer tid)
 		if (so->over_buf != InvalidBuffer && so->next_tid < so->nover)
 		{
 			*tid = so->over_tids[so->next_tid++];
+			check_heap_tid(scan, so, so->cur, tid);
 			return true;
 		}
 		CHECK_FOR_INTERRUPTS();
@@ -598,7 +632,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection dir)
 	so->g->rel = scan->indexRelation;
 	for (;;)
 	{
-		if (next_tid(so, &scan->xs_heaptid))
+		if (next_tid(scan, so, &scan->xs_heaptid))
 		{
 			scan->xs_recheck = false;
 			scan->xs_recheckorderby = false;

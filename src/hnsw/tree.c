@@ -104,6 +104,8 @@ thin_level0(Thinning *t)
 	if (!HnswTidIsSet(&meta.root))
 		return;
 	HnswTidGet(&meta.root, &root);
+	if (root.slot >= t->g->lay.per_page)
+		HnswCorrupted(t->g, HNSW_META_BLOCK, 0, "the root is in a slot no page has");
 	if (root.blk >= t->nblocks || !claim(t, root.blk, root.slot))
 		return;
 	nodelist_add(&stack, root.blk, root.slot);

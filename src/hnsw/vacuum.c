@@ -214,13 +214,13 @@ trim_chain(VacuumState *st, HnswPin *pnode, uint16 slot)
 			HnswCorrupted(g, next, 0, "overflow pages form a loop");
 		cur.blk = next;
 		cur.buf = ReadBuffer(g->rel, next);
+		HnswCheckOverflow(g, cur.buf, pnode->blk, slot);
+		HnswCheckNotHeld(g, next, cur.buf);
 		cleanup = ConditionalLockBufferForCleanup(cur.buf);
 		if (!cleanup)
 			LockBuffer(cur.buf, BUFFER_LOCK_EXCLUSIVE);
 		cur.page = BufferGetPage(cur.buf);
 		o = HnswPageGetOverflow(cur.page);
-		if (PageIsNew(cur.page) || HnswPageGetHeader(cur.page)->kind != HNSW_PAGE_OVERFLOW)
-			HnswCorrupted(g, next, 0, "not an overflow page");
 		next = o->next;
 		if (o->ntids == 0 && cleanup)
 		{
