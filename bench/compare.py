@@ -142,9 +142,9 @@ def versions(systems: list[Client]) -> dict[str, str]:
             "psycopg": psycopg.__version__, "NumPy": np.__version__}
 
 
-def command() -> str:
+def command(program: str) -> str:
     """This command without the folders of this machine."""
-    words = ["bench/compare.py"]
+    words = [program]
     for word, before in zip(sys.argv[1:], sys.argv):
         if before not in ("--data", "--output") and not word.startswith(("--data", "--output")):
             words.append(shlex.quote(Path(word).name if os.sep in word else word))
@@ -174,7 +174,7 @@ def run_set(one: Set, args: argparse.Namespace) -> dict:
                 "metric": one.metric, "queries": f"queries {args.skip} to {args.skip + len(queries) - 1}"},
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "load": f"{os.getloadavg()[0]:.1f}",
-        "command": command(),
+        "command": command("bench/compare.py"),
     }
     with server.start({"shared_buffers": args.shared_buffers}) as here:
         with clients(here, one.metric) as systems:

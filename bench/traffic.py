@@ -32,9 +32,7 @@ import contextlib
 import datetime
 import itertools
 import os
-import shlex
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -416,15 +414,6 @@ def ef_for(args: argparse.Namespace, host: Host, data: Data) -> dict[str, int]:
     return chosen
 
 
-def command() -> str:
-    """This command without the folders of this machine."""
-    words = ["bench/traffic.py"]
-    for word, before in zip(sys.argv[1:], sys.argv):
-        if before not in ("--data", "--output") and not word.startswith(("--data", "--output")):
-            words.append(shlex.quote(Path(word).name if os.sep in word else word))
-    return " ".join(words)
-
-
 def describe(args: argparse.Namespace, host: Host, data: Data, plan: Plan) -> dict:
     """What the figures are of."""
     versions = {}
@@ -437,7 +426,7 @@ def describe(args: argparse.Namespace, host: Host, data: Data, plan: Plan) -> di
             "dimensions": data.base.shape[1], "queries": len(data.hot), "held": len(data.held), "skew": plan.skew,
             "mix": plan.mix, "seconds": plan.seconds, "ef_search": plan.ef_search, "options": args.options,
             "seed": plan.seed, "rate": plan.rate, "versions": versions, "processor": processor(), "processors": os.cpu_count(),
-            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "command": command()}
+            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "command": compare.command("bench/traffic.py")}
 
 
 def run_set(args: argparse.Namespace, data: Data, host: Host) -> dict | None:

@@ -277,8 +277,8 @@ HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image)
 
 /*
  * Set len bytes at an offset of a page.  Nothing changes before HnswWriteEnd
- * (but in a new page), so an error in between leaves the page as it was.  Bytes that follow those of the call
- * before join their span.
+ * (but in a new page), so an error in between leaves the page as it was.  Bytes
+ * that follow those of the call before join their span.
  */
 void
 HnswWriteBytes(HnswWrite *w, int page, Size offset, const void *data, Size len)

@@ -9,8 +9,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "commands/progress.h"
 #include "hnsw/bulk.h"
 #include "miscadmin.h"
@@ -205,7 +203,6 @@ reorder(Bulk *b, BulkLeaves *leaves)
 static void
 make_levels(Bulk *b)
 {
-	b->levels[0].n = b->n;
 	for (uint32 i = 0; i < b->n; i++)
 	{
 		b->top = Max(b->top, b->nodes[i].level);

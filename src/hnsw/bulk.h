@@ -146,6 +146,37 @@ bulk_node(const BulkLevel *level, uint32 member)
 	return level->node ? level->node[member] : member;
 }
 
+/*
+ * A node that distances are computed from, by inner products of int8 codes:
+ * what is the same for all others.  The distance to node y with code product
+ * "dot" is base + norm2(y) - (p dot scale(y) + q offset(y) + r scale(y)
+ * codesum(y)); for the inner product without the two norms (VxKernels'
+ * panel_distances).
+ */
+typedef struct BulkOrigin
+{
+	uint32		node;
+	float		base;
+	float		p;
+	float		q;
+	float		r;
+} BulkOrigin;
+
+static inline BulkOrigin
+bulk_origin(const Bulk *b, uint32 node, bool ip)
+{
+	const BulkNode *x = &b->nodes[node];
+	float		two = ip ? 1 : 2;
+	BulkOrigin	o;
+
+	o.node = node;
+	o.base = ip ? 0 : x->norm2;
+	o.p = two * x->scale;
+	o.q = two * (x->scale * x->codesum + b->g->lay.dim * x->offset);
+	o.r = two * x->offset;
+	return o;
+}
+
 /* ---- bulk.c ---- */
 extern Bulk *HnswBulkCreate(HnswGraph *g, Size limit, double rows);
 extern bool HnswBulkFull(const Bulk *b);

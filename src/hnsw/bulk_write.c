@@ -127,10 +127,8 @@ form_record(Writer *w, int l, uint32 member, char *node, char *side)
 	}
 	else
 	{
-		uint32		below = l == 1 ? id : HnswBulkMember(&b->levels[l - 1], id);
-
 		rec->ntids = 2;
-		locate_member(w, l - 1, below, &blk, &slot);
+		locate_member(w, l - 1, HnswBulkMember(&b->levels[l - 1], id), &blk, &slot);
 		ItemPointerSet(&tids[0], blk, slot);
 		locate_member(w, 0, id, &blk, &slot);
 		ItemPointerSet(&tids[1], blk, slot);
@@ -319,7 +317,7 @@ write_meta(Writer *w, uint32 entry)
 	meta = *HnswPageGetMeta(pin.page);
 	locate_member(w, 0, entry, &blk, &slot);
 	ItemPointerSet(&meta.root, blk, slot);
-	locate_member(w, b->top, b->top == 0 ? entry : HnswBulkMember(&b->levels[b->top], entry), &blk, &slot);
+	locate_member(w, b->top, HnswBulkMember(&b->levels[b->top], entry), &blk, &slot);
 	ItemPointerSet(&meta.entry, blk, slot);
 	meta.entry_level = b->top;
 	meta.centre_set = 1;

@@ -500,9 +500,7 @@ write_side(HnswGraph *g, Place *place, const char *own)
 		if (start >= end && !place->fresh)
 			continue;
 		if (!place->fresh)
-		{
 			HnswAcquireSide(g, place->pins[0].blk + i, BUFFER_LOCK_EXCLUSIVE, &pin);
-		}
 		else
 			blank_page(g, &pin);
 		HnswWriteBegin(g, w);

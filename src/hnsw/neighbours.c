@@ -202,35 +202,9 @@ collect_candidates(Linking *l, const BulkLeaves *leaves)
 	}
 }
 
-/* A node that distances are computed from: what of them is the same for all. */
-typedef struct Origin
-{
-	uint32		node;
-	float		norm2;
-	float		p;
-	float		q;
-	float		r;
-} Origin;
-
-static inline Origin
-make_origin(const Linking *l, BulkLink link)
-{
-	Origin		o;
-	const BulkNode *x;
-	float		two = l->b->g->lay.metric == HNSW_IP ? 1 : 2;
-
-	o.node = bulk_node(l->level, BulkLinkMember(link));
-	x = &l->b->nodes[o.node];
-	o.norm2 = x->norm2;
-	o.p = two * x->scale;
-	o.q = two * (x->scale * x->codesum + l->b->g->lay.dim * x->offset);
-	o.r = two * x->offset;
-	return o;
-}
-
 /* As HnswBulkDistance, in single precision as in a leaf. */
 static inline float
-distance_from(const Linking *l, const Origin *o, BulkLink link)
+distance_from(const Linking *l, const BulkOrigin *o, BulkLink link)
 {
 	Bulk	   *b = l->b;
 	uint32		node = bulk_node(l->level, BulkLinkMember(link));
@@ -242,7 +216,14 @@ distance_from(const Linking *l, const Origin *o, BulkLink link)
 	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) bulk_own(b, o->node),
 									(const int8_t *) bulk_own(b, node), b->g->lay.dim) * y->scale +
 		o->q * y->offset + o->r * y->scale * y->codesum;
-	return b->g->lay.metric == HNSW_IP ? -dot : o->norm2 + y->norm2 - dot;
+	return b->g->lay.metric == HNSW_IP ? -dot : o->base + y->norm2 - dot;
+}
+
+static inline BulkOrigin
+make_origin(const Linking *l, BulkLink link)
+{
+	return bulk_origin(l->b, bulk_node(l->level, BulkLinkMember(link)),
+					   l->b->g->lay.metric == HNSW_IP);
 }
 
 /*
@@ -257,7 +238,7 @@ select_diverse(Linking *l, const BulkLink *list, int n, int most, int *chosen)
 
 	for (int i = 0; i < n && nchosen < most; i++)
 	{
-		Origin		x = make_origin(l, list[i]);
+		BulkOrigin	x = make_origin(l, list[i]);
 		float		dist = bulk_link_dist(list[i]);
 		bool		keep = true;
 
@@ -282,7 +263,7 @@ select_again(Linking *l, const BulkLink *list, int n, int most, int *chosen)
 
 	for (int i = 0; i < n && nchosen < most; i++)
 	{
-		Origin		x;
+		BulkOrigin	x;
 		float		dist = bulk_link_dist(list[i]);
 		bool		keep = true;
 
@@ -298,18 +279,14 @@ select_again(Linking *l, const BulkLink *list, int n, int most, int *chosen)
 	return nchosen;
 }
 
-/*
- * Is a candidate of a member's offered to the member in turn: is it one of
- * those that the member would link to, and too far to be among the other's
- * own candidates?
- */
+/* Is a candidate of a member's too far to have the member as one of its own? */
 static inline bool
-is_offered(const BulkLevel *level, BulkLink link, bool chosen)
+is_offered(const BulkLevel *level, BulkLink link)
 {
 	uint32		to = BulkLinkMember(link);
 	const BulkLink *theirs = level->links + (Size) to * level->width;
 
-	return chosen && level->nlinks[to] == level->width &&
+	return level->nlinks[to] == level->width &&
 		(link >> 32) > (theirs[level->width - 1] >> 32);
 }
 
@@ -351,7 +328,7 @@ make_offers(Linking *l)
 				bool		chosen = (list[i] & LINK_SELECTED) || rest-- > 0;
 				uint32		to = BulkLinkMember(list[i]);
 
-				if (!is_offered(level, list[i], chosen))
+				if (!chosen || !is_offered(level, list[i]))
 					continue;
 				if (pass == 0)
 					start[to + 2]++;

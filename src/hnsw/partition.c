@@ -121,14 +121,11 @@ HnswColumnsDistances(Bulk *b, const BulkLevel *level, const uint32 *members,
 		vx_simd->dot_i8_panels(rows, n, dim, c->panels, c->npanels, b->dots, BULK_LEAF_MAX);
 		for (int i = 0; i < n; i++)
 		{
-			const BulkNode *x = &b->nodes[bulk_node(level, MEMBER(members[i]))];
-			float		two = ip ? 1 : 2;
+			BulkOrigin	o = bulk_origin(b, bulk_node(level, MEMBER(members[i])), ip);
 
 			vx_simd->panel_distances(b->dots + i * BULK_LEAF_MAX, c->n, ip ? no_norm : c->norm,
-									 c->scale, c->offset, c->sum, ip ? 0 : x->norm2,
-									 two * x->scale,
-									 two * (x->scale * x->codesum + dim * x->offset),
-									 two * x->offset, b->dists + i * BULK_LEAF_MAX);
+									 c->scale, c->offset, c->sum, o.base, o.p, o.q, o.r,
+									 b->dists + i * BULK_LEAF_MAX);
 		}
 		return;
 	}
