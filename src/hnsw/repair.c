@@ -54,6 +54,17 @@ tree_heirs(VacuumState *st, BlockNumber blk, uint16 slot, NodeList *heirs)
 	pfree(todo.items);
 }
 
+/* The vector of a record in hand; an error if it is none that was ever stored. */
+static void
+decode_own(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node, float *vec)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	HnswOwnDecode(g, HnswNodeOwn(g, pin, slot, node), rec->scale, rec->offset, vec);
+	if (g->lay.metric != HNSW_L1 && !isfinite(vx_simd->sumsq(vec, g->lay.dim)))
+		HnswCorrupted(g, pin->blk, slot, "the vector's squared norm is not finite");
+}
+
 /*
  * Read a live record of a level: its vector, decoded, into vec.  False when
  * it is not one.
@@ -72,7 +83,7 @@ read_vector(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec
 	rec = (HnswRecord *) node;
 	ok = rec->state == HNSW_LIVE && rec->level == level;
 	if (ok)
-		HnswOwnDecode(g, HnswNodeOwn(g, &pin, slot, node), rec->scale, rec->offset, vec);
+		decode_own(g, &pin, slot, node, vec);
 	HnswRelease(g, &pin);
 	return ok;
 }
@@ -327,7 +338,7 @@ read_node(Repair *r)
 	memcpy(r->old, node, lay->rec_size);
 	rec = (const HnswRecord *) r->old;
 	if (rec->state == HNSW_LIVE)
-		HnswOwnDecode(g, HnswNodeOwn(g, &pin, r->slot, node), rec->scale, rec->offset, r->base);
+		decode_own(g, &pin, r->slot, node, r->base);
 	HnswRelease(g, &pin);
 	r->level = rec->level;
 	nodelist_add(&r->taken, r->blk, r->slot);
