@@ -311,6 +311,36 @@ HnswWriteBytes(HnswWrite *w, int page, Size offset, const void *data, Size len)
 	appendBinaryStringInfo(&p->delta, data, len);
 }
 
+/*
+ * The same for bytes of which some may stand there already: only those that
+ * differ are written, and what is between two of them where it is shorter than
+ * the head of another span.
+ */
+void
+HnswWriteChanges(HnswWrite *w, int page, Size offset, const void *data, Size len)
+{
+	const char *old = (const char *) w->pages[page].pin->page + offset;
+	const char *new = data;
+	const Size	head = 2 * sizeof(uint16);
+
+	for (Size from = 0; from < len;)
+	{
+		Size		to;
+
+		if (old[from] == new[from])
+		{
+			from++;
+			continue;
+		}
+		to = from + 1;
+		for (Size i = to; i < len && i - to <= head; i++)
+			if (old[i] != new[i])
+				to = i + 1;
+		HnswWriteBytes(w, page, offset + from, new + from, to - from);
+		from = to;
+	}
+}
+
 static void
 apply_delta(Page page, const StringInfoData *delta)
 {

@@ -54,6 +54,20 @@ HnswCountTreeLinks(const HnswLayout *lay, const char *node)
 	return n;
 }
 
+/* Position of a node's link to "to", or -1. */
+int
+HnswFindLink(const HnswLayout *lay, const char *node, const HnswCandidate *to)
+{
+	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
+
+		if (HnswLinkBlock(link) == to->blk && HnswLinkSlot(link) == to->slot)
+			return i;
+	}
+	return -1;
+}
+
 /*
  * How many neighbours a new node links to, and how many of them are offered a
  * link back.  Each costs WAL, a back-link more than twice as much, since its
@@ -164,9 +178,9 @@ form_record(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
 /*
  * Which position of a node's list a link to the new vector takes, at distance
  * dist; -1 for none.  Decided from the node's page alone: the distances of the
- * new vector to the node's neighbours are estimated from their sketches (or
- * known from the search, where there are none).  A tree link always gets a
- * place; other tree links are never taken.  *flags: the new link's.
+ * new vector to the node's neighbours are those that its own search found
+ * (HnswKnowFound), and else estimated from their sketches.  A tree link always
+ * gets a place; other tree links are never taken.  *flags: the new link's.
  */
 int
 HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node, float dist,
@@ -184,26 +198,23 @@ HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node, float dis
 	if (rec->nlinks < lay->fanout)
 		return rec->nlinks;
 
-	if (lay->sketch == HNSW_SKETCH_NONE)
-	{
-		for (int i = 0; i < rec->nlinks; i++)
-		{
-			const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
-
-			if (!HnswKnownDistance(g, HnswLinkBlock(link), HnswLinkSlot(link), &est[i]))
-				est[i] = INFINITY;
-		}
-	}
-	else
+	if (lay->sketch != HNSW_SKETCH_NONE)
 		(void) HnswScoreLinks(g, q, node, dist, INFINITY, est, masks);
+	else
+		for (int i = 0; i < rec->nlinks; i++)
+			est[i] = INFINITY;
 
 	for (int i = 0; i < rec->nlinks; i++)
 	{
-		uint16		f = HnswLinkFlags(&HnswNodeLinks(lay, node)[i]);
+		const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
+		uint16		f = HnswLinkFlags(link);
 		float		edge = HnswLinkEdge(g, node, i);
+		bool		known = HnswKnownDistance(g, HnswLinkBlock(link), HnswLinkSlot(link), &est[i]) ||
+			lay->sketch == HNSW_SKETCH_EXACT;
 		int			kind;
 
-		if (!(f & HNSW_LINK_PRUNED) && est[i] < dist && edge < dist)
+		/* what is nearer to it than this node was found before this node was */
+		if (!(f & HNSW_LINK_PRUNED) && edge < dist && known && est[i] < dist)
 			dominated = true;
 		if (f & HNSW_LINK_TREE)
 			continue;
@@ -289,6 +300,8 @@ add_back_link(HnswGraph *g, HnswWrite *w, int *page, HnswPin *pin, const HnswQue
 
 	if (rec->state != HNSW_LIVE || rec->level != level)
 		return;
+	if (HnswFindLink(&g->lay, node, to) >= 0)
+		return;
 	dist = node_distance(g, q, pin, at_slot, node);
 	pos = HnswChoosePosition(g, q, node, dist, false, &flags);
 	if (pos < 0)
@@ -314,9 +327,9 @@ by_place(const void *a, const void *b)
  * record can hold, whose header is a good part of a link's cost.  Puts the
  * nodes in the order of their pages, which is that of locks.
  */
-static void
-add_back_links(HnswGraph *g, const HnswQuery *q, int level, HnswCandidate *nodes, int n,
-			   const HnswCandidate *to)
+void
+HnswAddBackLinks(HnswGraph *g, const HnswQuery *q, int level, HnswCandidate *nodes, int n,
+				 const HnswCandidate *to)
 {
 	qsort(nodes, n, sizeof(HnswCandidate), by_place);
 	for (int i = 0; i < n;)
@@ -790,6 +803,7 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	HnswCandidate used;
 	bool		placed;
 
+	HnswKnowFound(g, res);
 	link_counts(&g->lay, level, &max_links, &max_back);
 	nchosen = choose_neighbours(g, res, max_links, chosen, &nselected);
 	form_record(g, res, level, own_rec, own, tids, ntids, chosen, nchosen, nselected);
@@ -826,7 +840,7 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 		back[nback].blk = f->blk;
 		back[nback++].slot = f->slot;
 	}
-	add_back_links(g, q, level, back, nback, at);
+	HnswAddBackLinks(g, q, level, back, nback, at);
 	return true;
 }
 

@@ -284,6 +284,8 @@ extern void HnswWriteBegin(HnswGraph *g, HnswWrite *w);
 extern int	HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image);
 extern void HnswWriteBytes(HnswWrite *w, int page, Size offset,
 						   const void *data, Size len);
+extern void HnswWriteChanges(HnswWrite *w, int page, Size offset,
+							 const void *data, Size len);
 extern void HnswWriteEnd(HnswWrite *w);
 pg_noreturn extern void HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot,
 									  const char *what);
@@ -316,6 +318,7 @@ extern void HnswLinkForm(HnswGraph *g, const float *base, const float *other,
 extern void HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk,
 						uint16 slotflags, float edge, float a, float b,
 						const char *code);
+extern void HnswLinkMove(HnswGraph *g, char *node, int from, int to);
 extern void HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
 						  int pos, BlockNumber blk, uint16 slotflags,
 						  float edge, float a, float b, const char *code);
@@ -373,6 +376,7 @@ extern bool HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
 						int stop_level, HnswCandidate *at);
 extern void HnswResultSort(HnswResult *res);
 extern void HnswKnownReset(HnswGraph *g);
+extern void HnswKnowFound(HnswGraph *g, const HnswResult *res);
 extern bool HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist);
 
 /* ---- connect.c ---- */
@@ -389,6 +393,9 @@ extern void HnswWriteLink(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin,
 						  uint16 at_slot, const char *node, const HnswQuery *q,
 						  int pos, uint16 flags, float dist,
 						  BlockNumber blk, uint16 slot);
+extern void HnswAddBackLinks(HnswGraph *g, const HnswQuery *q, int level,
+							 HnswCandidate *nodes, int n, const HnswCandidate *to);
+extern int	HnswFindLink(const HnswLayout *lay, const char *node, const HnswCandidate *to);
 extern int	HnswCountTreeLinks(const HnswLayout *lay, const char *node);
 #define HnswMaxTreeLinks(lay)	((lay)->fanout / 2)
 #define HNSW_FSM_SLOT	(BLCKSZ / 2)	/* free space noted for a page with a free slot */

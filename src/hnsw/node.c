@@ -198,6 +198,27 @@ HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk, uint16 slotflags
 			memcpy(at + (Size) i * VX_GROUP_BYTES, code + i * 4, 4);
 }
 
+/* Copy a link within a record that is being formed in memory. */
+void
+HnswLinkMove(HnswGraph *g, char *node, int from, int to)
+{
+	const HnswLayout *lay = &g->lay;
+	int			width = lay->factor_width;
+	const char *src = node + code_at(lay, from);
+	char	   *dst = node + code_at(lay, to);
+
+	HnswNodeLinks(lay, node)[to] = HnswNodeLinks(lay, node)[from];
+	memcpy(node + lay->off_edges + to * sizeof(uint16),
+		   node + lay->off_edges + from * sizeof(uint16), sizeof(uint16));
+	memcpy(node + lay->off_a + to * width, node + lay->off_a + from * width, width);
+	memcpy(node + lay->off_b + to * width, node + lay->off_b + from * width, width);
+	if (lay->sketch == HNSW_SKETCH_EXACT)
+		memcpy(dst, src, lay->dim * sizeof(float));
+	else
+		for (int i = 0; i < lay->groups; i++)
+			memcpy(dst + (Size) i * VX_GROUP_BYTES, src + (Size) i * VX_GROUP_BYTES, 4);
+}
+
 /* The same as a change of a record at offset "recoff" of a page in a write. */
 void
 HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, int pos,

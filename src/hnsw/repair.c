@@ -2,8 +2,8 @@
  * repair.c
  *		Phases 2 and 3 of VACUUM: mend the graph around DEAD nodes.
  *
- * A live node's new list is chosen from what its DEAD neighbours' records and
- * its own tell, without a search.  Tree links are contracted over DEAD nodes,
+ * A live node's new list is chosen as an insert chooses: among its live
+ * neighbours and what a search finds near it.  Tree links are contracted over DEAD nodes,
  * so that every live node stays within reach; README, "Tree links".  One page
  * is locked at a time.
  */
@@ -88,20 +88,6 @@ read_vector(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec
 	return ok;
 }
 
-/* Position of a link to c among the first n, or -1. */
-static int
-find_link(const HnswLayout *lay, const char *node, int n, const HnswCandidate *c)
-{
-	for (int i = 0; i < n; i++)
-	{
-		const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
-
-		if (HnswLinkBlock(link) == c->blk && HnswLinkSlot(link) == c->slot)
-			return i;
-	}
-	return -1;
-}
-
 /*
  * Give node "to" a tree link from node "from" (both live): used where the
  * tree parent of a DEAD node has no room for all its heirs.  If "from" is full
@@ -143,7 +129,7 @@ add_tree_link(VacuumState *st, const HnswCandidate *from, const HnswCandidate *t
 			uint16		flags;
 			float		dist = HnswOwnDistance(g, q, HnswNodeOwn(g, &pin, slot, node),
 											   rec->scale, rec->offset, rec->norm2);
-			int			pos = find_link(lay, node, rec->nlinks, to);
+			int			pos = HnswFindLink(lay, node, to);
 
 			if (pos < 0)
 				pos = HnswChoosePosition(g, q, node, dist, true, &flags);
@@ -176,80 +162,24 @@ add_tree_link(VacuumState *st, const HnswCandidate *from, const HnswCandidate *t
 }
 
 /*
- * The nearest usable neighbour of a DEAD node, by estimated distance to the
- * node under repair (whose query is in scratch->query), that is not yet in
- * "taken".  False when there is none.
+ * With fewer links a list is chosen anew; else it only loses the DEAD nodes.
+ * (A new one has as many as a search finds at least.)  README, "Repair".
  */
-static bool
-substitute(VacuumState *st, BlockNumber blk, uint16 slot, int level,
-		   const NodeList *taken, HnswCandidate *best)
+static int
+enough_links(const HnswLayout *lay)
 {
-	HnswGraph  *g = st->g;
-	HnswQuery  *q = &g->scratch->query;
-	HnswPin		pin;
-	char	   *node;
-	HnswRecord *rec;
-	ItemPointerData links[HNSW_MAX_FANOUT];
-	float		est[HNSW_MAX_FANOUT];
-	int			nlinks;
-	bool		found = false;
-
-	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
-	node = HnswNodeAt(g, &pin, slot);
-	rec = (HnswRecord *) node;
-	nlinks = rec->level == level ? rec->nlinks : 0;
-	memcpy(links, HnswNodeLinks(&g->lay, node), nlinks * sizeof(ItemPointerData));
-	if (g->lay.sketch == HNSW_SKETCH_NONE)
-		/* no estimates: prefer what was nearest to the dead node */
-		for (int i = 0; i < nlinks; i++)
-			est[i] = HnswLinkEdge(g, node, i);
-	else
-	{
-		uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
-		float		dist = HnswOwnDistance(g, q, HnswNodeOwn(g, &pin, slot, node),
-										   rec->scale, rec->offset, rec->norm2);
-
-		(void) HnswScoreLinks(g, q, node, dist, INFINITY, est, masks);
-	}
-	HnswRelease(g, &pin);
-
-	for (int i = 0; i < nlinks; i++)
-	{
-		BlockNumber nblk = HnswLinkBlock(&links[i]);
-		uint16		nslot = HnswLinkSlot(&links[i]);
-
-		if (HnswVacuumIsDead(st, nblk, nslot) || nodelist_has(taken, nblk, nslot))
-			continue;
-		if (!found || est[i] < best->key)
-		{
-			best->blk = nblk;
-			best->slot = nslot;
-			best->key = est[i];
-			found = true;
-		}
-	}
-	return found;
-}
-
-/* Put a link from a node with vector base to c (key: distance) with vector vec. */
-static void
-put_link(HnswGraph *g, char *node, int pos, const HnswCandidate *c, uint16 flags,
-		 const float *base, const float *vec)
-{
-	float		a;
-	float		b;
-
-	HnswLinkForm(g, base, vec, c->key, &a, &b, g->scratch->code);
-	HnswLinkPut(g, node, pos, c->blk, c->slot | flags, c->key, a, b, g->scratch->code);
+	return Min(lay->fanout, lay->ef_construction - 1) * 7 / 8;
 }
 
 /* A neighbour that a repaired node may link to. */
 typedef struct Choice
 {
 	HnswCandidate at;			/* key: distance */
+	int			pos;			/* in the old list; -1: not there */
 	bool		tree;			/* must be linked */
 	bool		selected;		/* by the heuristic */
-	float	   *vec;
+	bool		kept;			/* will be linked */
+	float	   *vec;			/* NULL: not needed */
 } Choice;
 
 static int
@@ -261,25 +191,6 @@ cmp_choice(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/*
- * Sort the choices by distance and mark those that the heuristic of HNSW
- * selects.
- */
-static void
-select_choices(HnswGraph *g, Choice *choices, int n)
-{
-	qsort(choices, n, sizeof(Choice), cmp_choice);
-	for (int i = 0; i < n; i++)
-	{
-		bool		keep = true;
-
-		for (int j = 0; j < i && keep; j++)
-			if (choices[j].selected)
-				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) > choices[i].at.key;
-		choices[i].selected = keep;
-	}
-}
-
 /* One node under repair. */
 typedef struct Repair
 {
@@ -289,19 +200,24 @@ typedef struct Repair
 	int			level;
 	char	   *old;			/* its record as it was read */
 	float	   *base;			/* its vector, decoded */
-	Choice	   *choices;		/* at most 2 * fanout */
+	Choice	   *choices;		/* at most 2 * fanout + ef_construction */
 	int			nchoices;
 	int			ntree;			/* of them, to be tree links */
 	NodeList	taken;			/* itself and the choices */
 } Repair;
 
-/* Add a choice, unless its record is no live one of the level. */
+/*
+ * Add a choice with its vector, unless it is one already or its record is no
+ * live one of the level.  pos: of the old list, or -1.
+ */
 static void
-add_choice(Repair *r, BlockNumber blk, uint16 slot, bool tree)
+add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
 {
 	HnswGraph  *g = r->st->g;
 	Choice	   *c = &r->choices[r->nchoices];
 
+	if (nodelist_has(&r->taken, blk, slot))
+		return;
 	c->vec = palloc(g->lay.dim * sizeof(float));
 	if (!read_vector(r->st, blk, slot, r->level, c->vec))
 	{
@@ -313,8 +229,10 @@ add_choice(Repair *r, BlockNumber blk, uint16 slot, bool tree)
 	c->at.blk = blk;
 	c->at.slot = slot;
 	c->at.key = HnswPairDistance(g, r->base, c->vec);
+	c->pos = pos;
 	c->tree = tree;
 	c->selected = false;
+	c->kept = false;
 	r->nchoices++;
 	r->ntree += tree;
 	nodelist_add(&r->taken, blk, slot);
@@ -332,7 +250,7 @@ read_node(Repair *r)
 
 	r->old = palloc(lay->rec_size);
 	r->base = palloc(lay->dim * sizeof(float));
-	r->choices = palloc(2 * lay->fanout * sizeof(Choice));
+	r->choices = palloc((2 * lay->fanout + lay->ef_construction) * sizeof(Choice));
 	HnswAcquire(g, r->blk, BUFFER_LOCK_SHARE, &pin);
 	node = HnswNodeAt(g, &pin, r->slot);
 	memcpy(r->old, node, lay->rec_size);
@@ -345,21 +263,62 @@ read_node(Repair *r)
 	return rec->state == HNSW_LIVE;
 }
 
-/* Choose among its live neighbours, and find the heirs of its dead ones. */
+/* Find the heirs of its dead tree children; returns how many links are live. */
+static int
+find_heirs(Repair *r, NodeList *heirs)
+{
+	const HnswLayout *lay = &r->st->g->lay;
+	int			nlive = 0;
+
+	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
+
+		if (!HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
+			nlive++;
+		else if (HnswLinkFlags(link) & HNSW_LINK_TREE)
+			tree_heirs(r->st, HnswLinkBlock(link), HnswLinkSlot(link), heirs);
+	}
+	return nlive;
+}
+
+/* Its live neighbours stay as they are. */
 static void
-add_neighbours(Repair *r, NodeList *heirs)
+keep_neighbours(Repair *r)
 {
 	const HnswLayout *lay = &r->st->g->lay;
 
 	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
 	{
 		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
-		bool		tree = (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0;
+		Choice	   *c = &r->choices[r->nchoices];
+
+		if (HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
+			continue;
+		memset(c, 0, sizeof(*c));
+		c->at.blk = HnswLinkBlock(link);
+		c->at.slot = HnswLinkSlot(link);
+		c->pos = i;
+		c->tree = (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0;
+		c->selected = (HnswLinkFlags(link) & HNSW_LINK_PRUNED) == 0;
+		c->kept = true;
+		r->nchoices++;
+	}
+}
+
+/* Choose among its live neighbours. */
+static void
+add_neighbours(Repair *r)
+{
+	const HnswLayout *lay = &r->st->g->lay;
+
+	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
 
 		if (!HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
-			add_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), tree);
-		else if (tree)
-			tree_heirs(r->st, HnswLinkBlock(link), HnswLinkSlot(link), heirs);
+			add_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), i,
+					   (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0);
 	}
 }
 
@@ -400,38 +359,130 @@ adopt(Repair *r, const NodeList *heirs)
 			r->ntree++;
 		}
 		else
-			add_choice(r, h->blk, h->slot, true);
+			add_choice(r, h->blk, h->slot, -1, true);
 		sibling = h;
 	}
 }
 
-/* For each dead neighbour, choose among its neighbours as well. */
+/*
+ * Choose among what an insert of this vector would find as well: a search from
+ * the node itself.  Leaves the node's vector as scratch->query.
+ */
 static void
-add_substitutes(Repair *r)
+add_found(Repair *r)
 {
 	HnswGraph  *g = r->st->g;
 	const HnswLayout *lay = &g->lay;
 	HnswQuery  *q = &g->scratch->query;
+	HnswResult *res = &g->scratch->results;
+	HnswCandidate at = {0, r->blk, r->slot};
 
 	memcpy(q->vec, r->base, lay->dim * sizeof(float));
 	HnswQueryBuild(g, q);
-	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks && r->nchoices < 2 * lay->fanout; i++)
+	HnswKnownReset(g);
+	HnswResultInit(g, res, lay->ef_construction, true);
+	HnswSearchLevel(g, q, res, r->level, &at, 1, NULL);
+	HnswKnowFound(g, res);
+	for (int i = 0; i < res->nfound; i++)
 	{
-		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
-		HnswCandidate c = {0};
+		int			idx = res->order[i].idx;
+		const HnswFound *f = &res->found[idx];
+		Choice	   *c = &r->choices[r->nchoices];
 
-		CHECK_FOR_INTERRUPTS();
-		if (HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)) &&
-			substitute(r->st, HnswLinkBlock(link), HnswLinkSlot(link), r->level, &r->taken, &c))
-			add_choice(r, c.blk, c.slot, false);
+		if (nodelist_has(&r->taken, f->blk, f->slot))
+			continue;
+		memset(c, 0, sizeof(*c));
+		c->vec = palloc(lay->dim * sizeof(float));
+		HnswOwnDecode(g, res->own + (Size) idx * lay->own_bytes, f->scale, f->offset, c->vec);
+		c->at.blk = f->blk;
+		c->at.slot = f->slot;
+		c->at.key = HnswPairDistance(g, r->base, c->vec);
+		c->pos = -1;
+		r->nchoices++;
 	}
 }
 
 /*
- * Write the new list: tree links, then what the heuristic selects, then the
- * nearest others.  False, and nothing written, if inserts have changed the old
- * list.
+ * Keep the tree links, then what the heuristic of HNSW selects, then the
+ * nearest others.  Sorts the choices by distance.
  */
+static void
+select_choices(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	Choice	   *choices = r->choices;
+	int			nkept = 0;
+
+	qsort(choices, r->nchoices, sizeof(Choice), cmp_choice);
+	for (int i = 0; i < r->nchoices; i++)
+	{
+		bool		keep = true;
+
+		for (int j = 0; j < i && keep; j++)
+			if (choices[j].selected)
+				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) > choices[i].at.key;
+		choices[i].selected = keep;
+	}
+	for (int pass = 0; pass < 3; pass++)
+		for (int i = 0; i < r->nchoices && nkept < g->lay.fanout; i++)
+			if (pass == (choices[i].tree ? 0 : choices[i].selected ? 1 : 2))
+			{
+				choices[i].kept = true;
+				nkept++;
+			}
+}
+
+/*
+ * Form the new list in a copy of the record.  What was in the old list stays
+ * at its position where there is one, so that little of the page changes.
+ */
+static char *
+form_list(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	char	   *new = palloc(lay->rec_size);
+	bool		used[HNSW_MAX_FANOUT] = {false};
+	int			n = 0;
+	int			free_pos = 0;
+
+	memcpy(new, r->old, lay->rec_size);
+	for (int i = 0; i < r->nchoices; i++)
+		n += r->choices[i].kept;
+	for (int i = 0; i < r->nchoices; i++)
+		if (r->choices[i].kept && r->choices[i].pos >= 0 && r->choices[i].pos < n)
+			used[r->choices[i].pos] = true;
+	for (int i = 0; i < r->nchoices; i++)
+	{
+		Choice	   *c = &r->choices[i];
+		uint16		flags = (c->tree ? HNSW_LINK_TREE : 0) | (c->selected ? 0 : HNSW_LINK_PRUNED);
+		int			pos = c->pos;
+
+		if (!c->kept)
+			continue;
+		if (pos < 0 || pos >= n)
+		{
+			while (used[free_pos])
+				free_pos++;
+			pos = free_pos++;
+			if (c->pos < 0)
+			{
+				float		a;
+				float		b;
+
+				HnswLinkForm(g, r->base, c->vec, c->at.key, &a, &b, g->scratch->code);
+				HnswLinkPut(g, new, pos, c->at.blk, c->at.slot, c->at.key, a, b, g->scratch->code);
+			}
+			else
+				HnswLinkMove(g, new, c->pos, pos);
+		}
+		ItemPointerSet(&HnswNodeLinks(lay, new)[pos], c->at.blk, c->at.slot | flags);
+	}
+	((HnswRecord *) new)->nlinks = n;
+	return new;
+}
+
+/* Write the new list.  False, and nothing written, if inserts have changed the old one. */
 static bool
 write_list(Repair *r)
 {
@@ -439,22 +490,10 @@ write_list(Repair *r)
 	const HnswLayout *lay = &g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	const HnswRecord *rec = (const HnswRecord *) r->old;
-	char	   *new = palloc0(lay->rec_size);
+	const char *new = form_list(r);
 	HnswPin		pin;
 	char	   *node;
 	bool		same;
-	uint8		n = 0;
-
-	select_choices(g, r->choices, r->nchoices);
-	for (int pass = 0; pass < 3; pass++)
-		for (int i = 0; i < r->nchoices && n < lay->fanout; i++)
-		{
-			Choice	   *c = &r->choices[i];
-
-			if (pass == (c->tree ? 0 : c->selected ? 1 : 2))
-				put_link(g, new, n++, &c->at, (c->tree ? HNSW_LINK_TREE : 0) |
-						 (c->selected ? 0 : HNSW_LINK_PRUNED), r->base, c->vec);
-		}
 
 	HnswAcquire(g, r->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
 	node = HnswNodeAt(g, &pin, r->slot);
@@ -465,30 +504,48 @@ write_list(Repair *r)
 	if (same)
 	{
 		Size		recoff = HnswSlotOffset(lay, r->slot);
+		Size		nlinks = offsetof(HnswRecord, nlinks);
 
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, nlinks), &n, sizeof(n));
-		HnswWriteBytes(w, 0, recoff + lay->off_links, new + lay->off_links,
-					   lay->rec_size - lay->off_links);
+		HnswWriteChanges(w, 0, recoff + nlinks, new + nlinks, sizeof(rec->nlinks));
+		HnswWriteChanges(w, 0, recoff + lay->off_links, new + lay->off_links,
+						 lay->rec_size - lay->off_links);
 		HnswWriteEnd(w);
 	}
 	HnswRelease(g, &pin);
 	return same;
 }
 
+/* Offer its new neighbours a link back, as an insert does. */
+static void
+offer_links(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	HnswCandidate nodes[HNSW_MAX_FANOUT];
+	HnswCandidate at = {0, r->blk, r->slot};
+	int			n = 0;
+
+	for (int i = 0; i < r->nchoices; i++)
+		if (r->choices[i].kept && r->choices[i].pos < 0)
+			nodes[n++] = r->choices[i].at;
+	HnswAddBackLinks(g, &g->scratch->query, r->level, nodes, n, &at);
+}
+
 /*
- * Replace the links of one live node to DEAD ones: its list is chosen anew
- * from its live neighbours, the heirs of its dead tree children, and for each
- * dead neighbour the nearest of that one's neighbours.  Reads the node, works
- * without a lock, then writes; false when the list was changed meanwhile (the
- * caller tries again).  Memory: the current context, which the caller resets.
+ * Give one live node a list without DEAD nodes.  Where enough links are left,
+ * that is all.  Else the list is chosen anew, from its live neighbours, the
+ * heirs of its dead tree children, and what a search finds near it; and new
+ * neighbours are offered a link back.  Reads the node, works without a lock,
+ * then writes; false when the list was changed meanwhile (the caller tries
+ * again).  Memory: the current context, which the caller resets.
  */
 static bool
 repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
 {
 	Repair		r;
 	NodeList	heirs = {NULL, 0, 0};
+	bool		enough;
 
 	memset(&r, 0, sizeof(r));
 	r.st = st;
@@ -496,15 +553,56 @@ repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
 	r.slot = slot;
 	if (!read_node(&r))
 		return true;
-	add_neighbours(&r, &heirs);
+	enough = find_heirs(&r, &heirs) >= enough_links(&st->g->lay) && heirs.n == 0;
+	if (enough)
+	{
+		keep_neighbours(&r);
+		return write_list(&r);
+	}
+	add_neighbours(&r);
 	adopt(&r, &heirs);
-	add_substitutes(&r);
-	return write_list(&r);
+	add_found(&r);
+	select_choices(&r);
+	if (!write_list(&r))
+		return false;
+	offer_links(&r);
+	return true;
+}
+
+/* Which live nodes of a page need a repair: a bit each; false for none. */
+static bool
+find_broken(VacuumState *st, HnswPin *pin, uint64 *broken)
+{
+	const HnswLayout *lay = &st->g->lay;
+	bool		any = false;
+
+	for (int slot = 0; slot < HnswPageGetHeader(pin->page)->nslots; slot++)
+	{
+		char	   *node = HnswNodeAt(st->g, pin, slot);
+		HnswRecord *rec = (HnswRecord *) node;
+		bool		is_broken = rec->nlinks < enough_links(lay);
+
+		if (rec->state != HNSW_LIVE)
+			continue;
+		for (int k = 0; k < rec->nlinks && !is_broken; k++)
+		{
+			const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
+
+			is_broken = HnswVacuumIsDead(st, HnswLinkBlock(link), HnswLinkSlot(link));
+		}
+		if (is_broken)
+		{
+			broken[slot / 64] |= UINT64CONST(1) << (slot % 64);
+			any = true;
+		}
+	}
+	return any;
 }
 
 /*
- * Phase 2: give every live node that links to DEAD ones a new list.  Afterwards
- * no live node links to a node that is in the bitmap.
+ * Phase 2: give every live node that links to DEAD ones, or to few nodes at
+ * all, a new list.  Afterwards no live node links to a node that is in the
+ * bitmap.
  */
 void
 HnswRepair(VacuumState *st)
@@ -518,41 +616,19 @@ HnswRepair(VacuumState *st)
 	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < nblocks; blk++)
 	{
 		HnswPin		pin;
-		uint64		need[(BLCKSZ / sizeof(HnswRecord) + 63) / 64] = {0};
+		uint64		broken[(BLCKSZ / sizeof(HnswRecord) + 63) / 64] = {0};
 		bool		any = false;
 		int			nslots;
 
 		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_SHARE, &pin))
 			continue;
-		if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_NODE &&
-			HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_UPPER)
-		{
-			HnswRelease(g, &pin);
-			continue;
-		}
 		nslots = HnswPageGetHeader(pin.page)->nslots;
-		for (int slot = 0; slot < nslots; slot++)
-		{
-			char	   *node = HnswNodeAt(g, &pin, slot);
-			HnswRecord *rec = (HnswRecord *) node;
-
-			if (rec->state != HNSW_LIVE)
-				continue;
-			for (int k = 0; k < rec->nlinks; k++)
-			{
-				const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[k];
-
-				if (HnswVacuumIsDead(st, HnswLinkBlock(link), HnswLinkSlot(link)))
-				{
-					need[slot / 64] |= UINT64CONST(1) << (slot % 64);
-					any = true;
-					break;
-				}
-			}
-		}
+		if (HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_NODE ||
+			HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_UPPER)
+			any = find_broken(st, &pin, broken);
 		HnswRelease(g, &pin);
 		for (int slot = 0; any && slot < nslots; slot++)
-			if ((need[slot / 64] >> (slot % 64)) & 1)
+			if ((broken[slot / 64] >> (slot % 64)) & 1)
 			{
 				while (!repair_node(st, blk, slot))
 				{

@@ -22,16 +22,14 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 
-/* ---- distances an insert has computed (indexes without sketches) ---- */
+/* ---- distances to the vector that is to be linked ---- */
 
-/* Forget the distances of the vector inserted before. */
+/* Forget the distances of the vector before. */
 void
 HnswKnownReset(HnswGraph *g)
 {
 	HnswScratch *s = g->scratch;
 
-	if (g->lay.sketch != HNSW_SKETCH_NONE)
-		return;
 	if (s->known == NULL)
 		s->known = nodeset_create(g->cxt, 4096, NULL);
 	else
@@ -46,7 +44,21 @@ known_add(HnswGraph *g, BlockNumber blk, uint16 slot, float dist)
 	nodeset_insert(g->scratch->known, NODESET_KEY(blk, slot), &found)->dist = dist;
 }
 
-/* The distance of a node to the vector being inserted, if a search met it. */
+/*
+ * Remember the distances of what a search of one level found.  (Without
+ * sketches a search remembers all that it computed.)
+ */
+void
+HnswKnowFound(HnswGraph *g, const HnswResult *res)
+{
+	if (g->lay.sketch == HNSW_SKETCH_NONE)
+		return;
+	HnswKnownReset(g);
+	for (int i = 0; i < res->nfound; i++)
+		known_add(g, res->found[i].blk, res->found[i].slot, res->found[i].dist);
+}
+
+/* The distance of a node to the vector that is to be linked, if it is known. */
 bool
 HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist)
 {
