@@ -6,12 +6,16 @@
 # Variables
 #   PG_CONFIG   the server to build for (default: the first pg_config in PATH)
 #   WERROR=1    warnings are errors
+#   WAIT_POINTS=1  with the points at which tests stop a backend
+#               (src/hnsw/README, "Wait points"); never for use
+#   SANITIZE=1  a library for scripts/sanitize, which no ordinary server can load
 #   PROVE_TESTS TAP tests to run (default: t/*.pl)
 #
-# The targets installcheck and check-isolation use the running server that
-# PGHOST, PGPORT and PGUSER name, and check-tap starts its own; all three need
-# an installed library.  "make check" needs nothing: it runs scripts/test; nor do
-# "make bench-quick" and "make bench", which run scripts/bench.
+# The targets installcheck, check-isolation and check-waitpoints use the running
+# server that PGHOST, PGPORT and PGUSER name, and check-tap starts its own; all
+# need an installed library.  "make check" needs nothing: it runs scripts/test; nor do
+# "make soak" (scripts/soak), "make bench-quick" and "make bench" (scripts/bench).
+#   SOAK        a factor for the length of "make soak"
 #   BENCH_ARGS  arguments for bench/compare.py (make bench)
 
 MODULE_big = vectorx
@@ -19,12 +23,16 @@ EXTENSION = vectorx
 DATA = sql/vectorx--0.1.0.sql
 PGFILEDESC = "vectorx - vector types and an HNSW index"
 
-SRCS = $(filter-out src/types/test_%.c, \
+SRCS = $(filter-out src/types/test_%.c \
+		$(if $(WAIT_POINTS),,src/hnsw/waitpoint.c), \
 		$(sort $(wildcard src/*.c src/types/*.c src/quant/*.c src/hnsw/*.c)))
 # Instruction sets are chosen at run time, so every file is always compiled;
 # those for another architecture are empty then.
 SRCS += $(wildcard simd/generic.c simd/avx2.c simd/avx512.c simd/neon.c \
 		simd/dispatch.c)
+ifdef SANITIZE
+SRCS += src/sanitize/redzones.c src/sanitize/provoke.c
+endif
 OBJS = $(SRCS:.c=.o)
 DEPS = $(SRCS:.c=.d)
 
@@ -32,28 +40,43 @@ REGRESS = $(patsubst sql/%.sql,%,$(wildcard sql/setup.sql) \
 		$(sort $(wildcard sql/vector_*.sql)) \
 		$(sort $(wildcard sql/hnsw_*.sql)))
 ISOLATION_SPECS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
+WAIT_POINT_SPECS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/waitpoints/*.spec)))
 
 # -MMD -MP: objects follow the headers they include.
 PG_CPPFLAGS = -I$(srcdir) -I$(srcdir:/=)/src -I$(srcdir:/=)/simd -MMD -MP
+ifdef WAIT_POINTS
+PG_CPPFLAGS += -DVX_WAIT_POINTS
+endif
 # No -march: one library serves every processor of the architecture.
+# Not wanted: unused parameters (of functions the server calls), and the
+# server's own warning about declarations after statements.  Comparisons of
+# signed with unsigned numbers clang looks for; gcc finds them in the server's
+# macros for arrays.
 PG_CFLAGS = -fno-math-errno \
-		-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
-		-Wno-missing-field-initializers -Wno-declaration-after-statement
+		-Wall -Wextra -Wno-unused-parameter -Wno-declaration-after-statement \
+		$(if $(findstring clang,$(CC)),,-Wno-sign-compare)
 # A server built with gcc hands its flags to every compiler.
 PG_CFLAGS += $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option \
 		-Wno-ignored-optimization-argument -Wno-ignored-attributes)
 ifdef WERROR
 PG_CFLAGS += -Werror
 endif
+ifdef SANITIZE
+PG_CPPFLAGS += -include $(srcdir:/=)/src/sanitize/redzones.h -DUSE_ASSERT_CHECKING
+SANITIZERS = -fsanitize=address,undefined,float-cast-overflow \
+		-fno-sanitize-recover=all
+# redzones.h passes the address of what memset is about to set
+PG_CFLAGS += $(SANITIZERS) -O1 -g -fno-omit-frame-pointer -Wno-maybe-uninitialized
+endif
 
-SHLIB_LINK = -lm
+SHLIB_LINK = -lm $(SANITIZERS)
 ifeq ($(shell uname -s),Linux)
 # The library may be loaded beside pgvector's, which defines some of the same
 # names: each has to bind its own.
 SHLIB_LINK += -Wl,-Bsymbolic
 endif
 
-EXTRA_CLEAN = $(DEPS) .build-for
+EXTRA_CLEAN = $(DEPS) .build-for src/hnsw/waitpoint.o src/hnsw/waitpoint.d
 
 # No bitcode for JIT: building needs no clang.
 override with_llvm := no
@@ -62,11 +85,14 @@ PG_CONFIG ?= pg_config
 
 # PGXS has a "check" of its own that only says that it does nothing.
 # The benchmarks bring a server of their own.
-ifneq ($(filter check bench bench-quick,$(MAKECMDGOALS)),)
+ifneq ($(filter check soak bench bench-quick,$(MAKECMDGOALS)),)
 
-.PHONY: check bench bench-quick
+.PHONY: check soak bench bench-quick
 check:
 	$(if $(filter file,$(origin PG_CONFIG)),,PG_CONFIG='$(PG_CONFIG)') bash scripts/test
+
+soak:
+	$(if $(filter file,$(origin PG_CONFIG)),,PG_CONFIG='$(PG_CONFIG)') bash scripts/soak
 
 bench-quick:
 	bash scripts/bench quick
@@ -85,7 +111,8 @@ include $(PGXS)
 # Objects of one server or compiler are of no use to another.  Goals that build
 # nothing leave the note alone, for they may run as a user who cannot write.
 BUILD_FOR := $(strip $(shell $(PG_CONFIG) --version) $(PGXS) $(CC) \
-		$(if $(WERROR),-Werror))
+		$(if $(WERROR),-Werror) $(if $(SANITIZE),sanitized) \
+		$(if $(WAIT_POINTS),wait points))
 ifneq ($(filter-out check-% bench-% installcheck format lint clean,\
 		$(or $(MAKECMDGOALS),all)),)
 ifneq ($(BUILD_FOR),$(shell cat .build-for 2>/dev/null))
@@ -102,8 +129,8 @@ TEST_OUTPUT ?= .
 
 installcheck: REGRESS_OPTS += --outputdir=$(TEST_OUTPUT)
 
-.PHONY: check-isolation check-tap check-simd check-sanitize-simd \
-	bench-simd format lint
+.PHONY: check-isolation check-waitpoints check-tap check-simd check-sanitize-simd \
+	check-sanitize bench-simd format lint
 
 check-isolation:
 ifeq ($(ISOLATION_SPECS),)
@@ -114,6 +141,14 @@ else
 		--bindir='$(bindir)' --dbname=isolation_regression \
 		--load-extension=vectorx $(ISOLATION_SPECS)
 endif
+
+# On a server whose dynamic_library_path leads to a library with wait points.
+check-waitpoints:
+	mkdir -p $(TEST_OUTPUT)/output_waitpoints/results/waitpoints
+	$(top_builddir)/src/test/isolation/pg_isolation_regress \
+		--inputdir=$(srcdir) --outputdir=$(TEST_OUTPUT)/output_waitpoints \
+		--bindir='$(bindir)' --dbname=waitpoints_regression \
+		--load-extension=vectorx $(WAIT_POINT_SPECS)
 
 # PGPORT is a number to start the search for free ports at; IPC::Run and the
 # server's Perl modules have to be there.  Not as root: initdb refuses.
@@ -145,6 +180,11 @@ check-sanitize-simd:
 	$(PARSE_TEST_CC) -O1 -g -fsanitize=address,undefined \
 		-fno-sanitize-recover=all -o $(PARSE_TEST)_sanitize
 	./$(PARSE_TEST)_sanitize 2
+
+# The library under the sanitizers in a server of its own; SANITIZE_TESTS are
+# TAP tests to run besides, or "all".
+check-sanitize:
+	PG_CONFIG='$(PG_CONFIG)' bash scripts/sanitize $(SANITIZE_TESTS)
 
 bench-simd:
 	$(MAKE) -C simd bench

@@ -20,7 +20,8 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 # Set by server_start: the server's folder, which is also its socket's.
 VX_SERVER_DIR=
-# Folders that vx_cleanup removes.
+# File systems that vx_cleanup unmounts, folders that it removes.
+VX_MOUNTS=()
 VX_TEMP_DIRS=()
 
 say() {
@@ -77,6 +78,20 @@ temp_dir() {
   fi
 }
 
+# A small file system for tests of a full disk, in memory and the server user's
+# own; its path is left in VX_SMALL_DISK, which stays empty where nothing may be
+# mounted.  One that is given there is used instead.
+small_disk() {
+  export VX_SMALL_DISK=${VX_SMALL_DISK:-}
+  [ -z "$VX_SMALL_DISK" ] || return 0
+  temp_dir
+  if { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; } &&
+    as_root mount -t tmpfs -o "size=48m,mode=0700,uid=$(id -u "$(server_user)")" tmpfs "$VX_TEMP_DIR" 2>/dev/null; then
+    VX_MOUNTS+=("$VX_TEMP_DIR")
+    VX_SMALL_DISK=$VX_TEMP_DIR
+  fi
+}
+
 # server_start [setting=value ...]
 # Makes a cluster and starts it; exports PGHOST, PGPORT, PGUSER, PGDATABASE.
 # It listens on a private socket only, and on no address.
@@ -119,10 +134,15 @@ server_stop() {
   VX_SERVER_DIR=
 }
 
-# For a trap on EXIT: stop the server, remove the temporary folders.
+# For a trap on EXIT: stop the server, unmount and remove the temporary folders.
 vx_cleanup() {
   local dir
   server_stop
+  for dir in ${VX_MOUNTS[@]+"${VX_MOUNTS[@]}"}; do
+    # lazily: a server that a test has left behind may still be on it
+    as_root umount -l "$dir" || true
+  done
+  VX_MOUNTS=()
   for dir in ${VX_TEMP_DIRS[@]+"${VX_TEMP_DIRS[@]}"}; do
     rm -rf -- "$dir"
   done
@@ -145,4 +165,88 @@ vx_install() {
   else
     as_root env WERROR="${WERROR:-}" "${VX_MAKE[@]}" install >/dev/null
   fi
+}
+
+# ---- counting tests
+
+passed=0
+failed=0
+not_run=()
+
+# count NAME PASSED FAILED STATUS: add one runner's result to the sum.  A
+# runner that failed without a failed test, or that ran no test, is a failure.
+count() {
+  local name=$1 ok=$2 bad=$3 status=$4
+  if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
+    say "$name: stopped with exit status $status"
+    bad=1
+  elif [ $((ok + bad)) -eq 0 ]; then
+    say "$name: ran no tests"
+    bad=1
+  fi
+  say "$name: $ok passed, $bad failed"
+  passed=$((passed + ok))
+  failed=$((failed + bad))
+}
+
+# run LOG COMMAND...: show the output and keep it; the status is in "status".
+run() {
+  local log=$1
+  shift
+  status=0
+  "$@" 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+}
+
+lines() {
+  grep -cE -- "$1" "$2" || true
+}
+
+# Results of pg_regress and pg_isolation_regress, in the words of PostgreSQL 15
+# ("test x ... ok") or in TAP (16 and later).
+count_regress() {
+  local name=$1 log=$2 ok bad
+  ok=$(lines '^(ok +[0-9]+ |(test +)?[^ ]+ +\.\.\. ok )' "$log")
+  bad=$(lines '^(not ok +[0-9]+ |(test +)?[^ ]+ +\.\.\. FAILED)' "$log")
+  count "$name" "$ok" "$bad" "$status"
+}
+
+show_diffs() {
+  if [ -s "$1" ]; then
+    step "$1"
+    head -n 400 "$1"
+  fi
+}
+
+# count_tap NAME LOG FOLDER: results of "make check-tap" with TEST_OUTPUT=FOLDER.
+count_tap() {
+  local name=$1 log=$2 out=$3 ok bad skipped line
+  skipped=$(grep -ciE -- '^ok [0-9]+ .*# *(skip|todo)' "$log" || true)
+  ok=$(($(lines '^ok [0-9]+' "$log") - skipped))
+  bad=$(lines '^not ok [0-9]+' "$log")
+  bad=$((bad - $(grep -ciE -- '^not ok [0-9]+ .*# *todo' "$log" || true)))
+  # A file that died without a failed test is one too.
+  bad=$((bad + $(lines '^t/[^ ]+ +\(Wstat: [1-9].* Failed: 0\)' "$log")))
+  count "$name" "$ok" "$bad" "$status"
+  while IFS= read -r line; do
+    line=${line#*# }
+    not_run+=("$name: ${line#skip }")
+  done < <(grep -iE -- '^(not )?ok [0-9]+ .*# *(skip|todo)|^[^ ]+ \.+ skipped' "$log")
+
+  if [ "$status" -ne 0 ]; then
+    for log in "$out"/tmp_check/log/*; do
+      [ -f "$log" ] || continue
+      step "end of $(basename -- "$log")"
+      tail -n 40 "$log" | cut -c 1-400
+    done
+  fi
+}
+
+# The last words of a run of tests; fails if one did.
+summary() {
+  if [ ${#not_run[@]} -gt 0 ]; then
+    say "not run:"
+    printf '  %s\n' "${not_run[@]}"
+  fi
+  say "$passed passed, $failed failed"
+  [ "$failed" -eq 0 ]
 }

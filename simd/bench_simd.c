@@ -168,8 +168,8 @@ turn(const Case *test, const VxKernels *k, int n, int calls)
 static void
 run_case(const Case *test, int n)
 {
-	double		best[4];
-	int			calls[4];
+	double		best[4] = {0};
+	int			calls[4] = {0};
 
 	for (int l = 0; l < level_count; l++)
 	{

@@ -838,7 +838,7 @@ test_many(const VxKernels *k)
 	{
 		for (int count = 0; count <= 11; count++)
 		{
-			size_t		stride = (size_t) (n + count % 3);
+			size_t		stride = (size_t) n + (size_t) (count % 3);
 			size_t		size = count ? ((size_t) (count - 1) * stride + (size_t) n) * 4 : 0;
 			const float *q = at_end(0, a, (size_t) n * 4);
 			const float *v;
@@ -888,7 +888,7 @@ test_panels(const VxKernels *k)
 	{
 		int			nrows = 1 + n % ROWS;
 		int			npanels = 1 + n % PANELS;
-		size_t		stride = (size_t) (npanels * VX_PANEL);
+		size_t		stride = (size_t) npanels * VX_PANEL;
 		int32_t    *out = out_at_end(1, (size_t) nrows * stride * 4);
 		int			right = 1;
 

@@ -92,7 +92,7 @@ layout_compute(HnswLayout *lay)
 	lay->off_codes = at;
 	at += nblocks * lay->block_bytes;
 	lay->rec_size = LAYOUT_ALIGN(at, 8);
-	if (lay->rec_size > HNSW_PAGE_ROOM)
+	if (lay->rec_size > (int) HNSW_PAGE_ROOM)
 		return false;
 	lay->per_page = HNSW_PAGE_ROOM / lay->rec_size;
 	lay->side_pages = 0;
@@ -119,7 +119,7 @@ fit_code_dims(HnswLayout *lay, int per_page)
 	for (;;)
 	{
 		try.code_dims = dims;
-		if (layout_compute(&try) && HNSW_PAGE_ROOM / try.rec_size >= per_page)
+		if (layout_compute(&try) && (int) HNSW_PAGE_ROOM / try.rec_size >= per_page)
 			return dims;
 		if (dims <= 32)
 			return 0;

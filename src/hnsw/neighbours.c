@@ -96,6 +96,7 @@ guess_bound(const float *dists, int n, int want)
 	float		sample[BOUND_SAMPLE];
 	int			rank = (int) ((int64) want * BOUND_SAMPLE / n) + 3;
 
+	Assert(rank > 0);
 	if (rank >= BOUND_SAMPLE / 2)
 		return INFINITY;
 	for (int i = 0; i < BOUND_SAMPLE; i++)

@@ -115,10 +115,11 @@ HnswQueryBuild(HnswGraph *g, HnswQuery *q)
 	}
 	if (lay->sketch == HNSW_SKETCH_BITS)
 	{
+		int			nibbles = VX_CODE_NIBBLES(lay->code_dims, lay->bits);
+
 		vx_simd->build_table(q->vec, lay->code_dims, lay->bits, q->table,
 							 &q->delta, &q->bias);
-		q->noise = (float) (3 * 0.2887 * q->delta *
-							sqrt((double) VX_CODE_NIBBLES(lay->code_dims, lay->bits)));
+		q->noise = (float) (3 * 0.2887 * q->delta * sqrt((double) nibbles));
 	}
 }
 
@@ -267,10 +268,9 @@ HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswStored *b)
 
 	if (g->lay.metric == HNSW_L1)
 	{
-		HnswQuery	q;
+		HnswQuery	q = {.vec = g->scratch->fb};
 
 		HnswOwnDecode(g, a->own, a->scale, a->offset, g->scratch->fb);
-		q.vec = g->scratch->fb;
 		return HnswOwnDistance(g, &q, b->own, b->scale, b->offset, b->norm2);
 	}
 	switch (g->lay.own)
