@@ -63,6 +63,21 @@
 #define CompatDisablePath(ipath)	((void) (ipath))
 #endif
 
+/*
+ * CompatInjectionPoint: PostgreSQL's own means to stop a backend, on servers
+ * built with it; see hnsw/waitpoint.h.
+ */
+#if PG_VERSION_NUM >= 170000 && defined(VX_WAIT_POINTS) && defined(USE_INJECTION_POINTS)
+#include "utils/injection_point.h"
+#endif
+#if PG_VERSION_NUM >= 180000 && defined(USE_INJECTION_POINTS)
+#define CompatInjectionPoint(name)	INJECTION_POINT(name, NULL)
+#elif PG_VERSION_NUM >= 170000 && defined(USE_INJECTION_POINTS)
+#define CompatInjectionPoint(name)	INJECTION_POINT(name)
+#else
+#define CompatInjectionPoint(name)	((void) 0)
+#endif
+
 /* May the role do to the relation what only its owner may? */
 #if PG_VERSION_NUM >= 160000
 #define CompatOwnsRelation(relid, role) \

@@ -6,6 +6,7 @@
 
 #include "fmgr.h"
 #include "hnsw/hnsw.h"
+#include "hnsw/waitpoint.h"
 #include "simd/vx_simd.h"
 #include "utils/guc.h"
 
@@ -50,6 +51,7 @@ _PG_init(void)
 							 "For tests; \"auto\" takes the best this processor has.",
 							 &simd_level, VX_SIMD_AUTO, simd_levels,
 							 PGC_SUSET, 0, check_simd, assign_simd, NULL);
+	HnswWaitPointInit();
 	MarkGUCPrefixReserved("vectorx");
 	HnswOptionsInit();
 	HnswPlanInit();

@@ -13,6 +13,7 @@
 #include "catalog/index.h"
 #include "commands/progress.h"
 #include "hnsw/bulk.h"
+#include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
@@ -53,6 +54,7 @@ insert_row(BuildState *st, const Vector *v, ItemPointer tid)
 								 RelationGetRelationName(g->rel), st->indexed)));
 		HnswBulkFinish(st->bulk);
 		st->bulk = NULL;
+		HNSW_WAIT_POINT("build-load");
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
 	}
 	indexed = st->bulk ? HnswBulkAdd(st->bulk, v, tid) : HnswInsertVector(g, v, tid);
@@ -71,6 +73,7 @@ end_sample(BuildState *st)
 	if (!st->sampling)
 		return;
 	st->sampling = false;
+	HNSW_WAIT_POINT("build-centre");
 	if (g->ncentre > 0 && st->nsample > 0)
 	{
 		double	   *sum = palloc0(dim * sizeof(double));
@@ -195,8 +198,10 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	if (g->target != InvalidBlockNumber)
 		RecordPageWithFreeSpace(index, g->target, HNSW_FSM_SLOT);
 	IndexFreeSpaceMapVacuum(index);
+	HNSW_WAIT_POINT("build-log");
 	if (RelationNeedsWAL(index))
 		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
+	HNSW_WAIT_POINT("build-end");
 
 	result = palloc(sizeof(IndexBuildResult));
 	result->heap_tuples = rows;

@@ -11,6 +11,7 @@
 
 #include "commands/progress.h"
 #include "hnsw/bulk.h"
+#include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
@@ -230,6 +231,7 @@ HnswBulkFinish(Bulk *b)
 	BulkLeaves	leaves;
 	uint32		entry;
 
+	HNSW_WAIT_POINT("build-link");
 	equals_destroy(b->equals);
 	if (b->n > 0)
 	{
@@ -250,6 +252,7 @@ HnswBulkFinish(Bulk *b)
 		entry = b->top == 0 ? 0 : b->levels[b->top].node[0];
 		HnswBulkTree(b, entry);
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_WRITE);
+		HNSW_WAIT_POINT("build-write");
 		HnswBulkWrite(b, entry);
 	}
 	MemoryContextDelete(b->cxt);

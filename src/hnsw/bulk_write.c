@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "hnsw/bulk.h"
+#include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
@@ -43,6 +44,7 @@ write_page(Writer *w, Page page)
 	HnswPin		pin;
 
 	CHECK_FOR_INTERRUPTS();
+	HNSW_WAIT_POINT("build-page");
 	HnswExtend(g, 1, &pin);
 	if (pin.blk != w->next)
 		ereport(ERROR,
@@ -358,5 +360,6 @@ HnswBulkWrite(Bulk *b, uint32 entry)
 	if (b->top > 0)
 		write_records(w, 1, b->top, NULL);
 	write_overflow(w, order);
+	HNSW_WAIT_POINT("build-meta");
 	write_meta(w, entry);
 }

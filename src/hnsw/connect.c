@@ -15,6 +15,7 @@
 
 #include "hnsw/hnsw.h"
 #include "hnsw/nodeset.h"
+#include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
@@ -340,6 +341,10 @@ HnswAddBackLinks(HnswGraph *g, const HnswQuery *q, int level, HnswCandidate *nod
 		int			page = -1;
 
 		CHECK_FOR_INTERRUPTS();
+		if (level == 0)
+			HNSW_WAIT_POINT("insert-back-links");
+		else
+			HNSW_WAIT_POINT("insert-upper-back-links");
 		HnswWriteBegin(g, w);
 		for (; i < n; i++)
 		{
@@ -831,6 +836,8 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	if (!placed)
 		return false;
 
+	if (level == 0)
+		HNSW_WAIT_POINT("insert-node");
 	for (int i = 0; i < nchosen && i < max_back; i++)
 	{
 		HnswFound  *f = &res->found[chosen[i]];

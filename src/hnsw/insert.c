@@ -14,6 +14,7 @@
 
 #include "common/pg_prng.h"
 #include "hnsw/hnsw.h"
+#include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
@@ -280,12 +281,15 @@ add_upper_records(HnswGraph *g, HnswQuery *q, const HnswRecord *own_rec,
 		if (l > top)
 			HnswResultInit(g, res, g->lay.ef_construction, true);
 		ItemPointerSet(&tids[0], at.blk, at.slot);
+		HNSW_WAIT_POINT("insert-upper");
 		/* a level more or less for one node harms nothing: give up */
 		if (!HnswConnect(g, q, res, l, own_rec, (const char *) g->scratch->own, tids, 2, &at))
 			return;
 	}
-	if (level > meta->entry_level)
-		raise_entry(g, level, &at);
+	if (level <= meta->entry_level)
+		return;
+	HNSW_WAIT_POINT("insert-entry");
+	raise_entry(g, level, &at);
 }
 
 /* One attempt; false when another backend changed what it relied on. */
@@ -322,7 +326,10 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 	HnswQueryBuild(g, q);
 	HnswOwnEncode(g, q->vec, (char *) s->own, &own_rec);
 	if (empty)
+	{
+		HNSW_WAIT_POINT("insert-root");
 		return HnswConnectRoot(g, &meta, &own_rec, own, heap_tid);
+	}
 
 	HnswKnownReset(g);
 	level = HnswRandomLevel(g->lay.fanout);
@@ -333,7 +340,11 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 		return HnswConnectRoot(g, &meta, &own_rec, own, heap_tid);
 	same = find_equal(g, &s->results, &own_rec, own);
 	if (same >= 0)
+	{
+		HNSW_WAIT_POINT("insert-equal");
 		return add_tid(g, &s->results.found[same], &own_rec, heap_tid);
+	}
+	HNSW_WAIT_POINT("insert-connect");
 	if (!HnswConnect(g, q, &s->results, 0, &own_rec, own, heap_tid, 1, &at))
 		return false;
 	if (level > 0)

@@ -13,6 +13,7 @@
 
 #include "hnsw/nodeset.h"
 #include "hnsw/vacuum.h"
+#include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
@@ -554,18 +555,24 @@ repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
 	if (!read_node(&r))
 		return true;
 	enough = find_heirs(&r, &heirs) >= enough_links(&st->g->lay) && heirs.n == 0;
+	HNSW_WAIT_POINT("vacuum-repair-read");
 	if (enough)
-	{
 		keep_neighbours(&r);
-		return write_list(&r);
+	else
+	{
+		add_neighbours(&r);
+		adopt(&r, &heirs);
+		add_found(&r);
+		select_choices(&r);
 	}
-	add_neighbours(&r);
-	adopt(&r, &heirs);
-	add_found(&r);
-	select_choices(&r);
+	HNSW_WAIT_POINT("vacuum-repair-write");
 	if (!write_list(&r))
 		return false;
-	offer_links(&r);
+	if (!enough)
+	{
+		HNSW_WAIT_POINT("vacuum-repair-offers");
+		offer_links(&r);
+	}
 	return true;
 }
 
@@ -671,6 +678,7 @@ HnswMoveRoot(VacuumState *st)
 			add_tree_link(st, &heirs.items[0], &heirs.items[i], 0);
 	}
 
+	HNSW_WAIT_POINT("vacuum-root-write");
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
 	now = HnswPageGetMeta(pin.page);
 	changed = *now;

@@ -24,6 +24,7 @@
 
 #include "commands/vacuum.h"
 #include "hnsw/vacuum.h"
+#include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
@@ -348,6 +349,7 @@ strip(VacuumState *st)
 	{
 		HnswPin		pin;
 
+		HNSW_WAIT_POINT("vacuum-strip");
 		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_EXCLUSIVE, &pin))
 		{
 			RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_PAGE(&g->lay));
@@ -384,7 +386,9 @@ strip(VacuumState *st)
 		}
 		HnswRelease(g, &pin);
 	}
+	HNSW_WAIT_POINT("vacuum-strip-chains");
 	strip_chains(st);
+	HNSW_WAIT_POINT("vacuum-strip-uppers");
 	strip_uppers(st);
 }
 
@@ -454,6 +458,7 @@ free_dead(VacuumState *st)
 			/* chain the pages with free slots, each to one before it */
 			HnswWrite  *w = &g->scratch->write;
 
+			HNSW_WAIT_POINT("vacuum-free-upper");
 			HnswAcquire(g, st->uppers[i], BUFFER_LOCK_EXCLUSIVE, &pin);
 			HnswWriteBegin(g, w);
 			HnswWriteAdd(w, &pin, false);
@@ -473,6 +478,7 @@ free_dead(VacuumState *st)
 			continue;
 		}
 		HnswRelease(g, &pin);
+		HNSW_WAIT_POINT("vacuum-free-node");
 		if (free_records(st, blk))
 			RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_SLOT);
 	}
@@ -481,6 +487,7 @@ free_dead(VacuumState *st)
 	{
 		HnswWrite  *w = &g->scratch->write;
 
+		HNSW_WAIT_POINT("vacuum-upper-target");
 		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
@@ -537,12 +544,16 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		HnswMetaPage meta;
 
 		HnswReadMeta(st.g, &meta);	/* the centre, for what follows */
+		HNSW_WAIT_POINT("vacuum-barrier");
 		HnswWaitForInserts(info->index);
 		/* in a tree there are fewer tree links than records */
 		if (st.ntree > st.nrecords + st.nrecords / 16)
 			HnswThinTree(st.g, st.nblocks, st.uppers, st.nuppers);
+		HNSW_WAIT_POINT("vacuum-repair");
 		HnswRepair(&st);
+		HNSW_WAIT_POINT("vacuum-root");
 		HnswMoveRoot(&st);
+		HNSW_WAIT_POINT("vacuum-free");
 		free_dead(&st);
 	}
 	stats->estimated_count = false;

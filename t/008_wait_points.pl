@@ -1,0 +1,219 @@
+# A statement is stopped at each wait point in turn (src/hnsw/README, "Wait
+# points"): first it is cancelled there, then, in a second run, the server is
+# killed there with SIGKILL, while other sessions have written and searched.
+# Each time the index must be sound and agree with its table, and so after the
+# next VACUUM and further inserts.
+# VX_WAIT_POINTS_LIBRARY: the folder of a library built with WAIT_POINTS=1.
+# VX_WAIT_POINTS_PASSES: how often (default 1).
+use strict;
+use warnings FATAL => 'all';
+
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+use VectorxTest;
+use CrashTest;
+
+my $library = $ENV{VX_WAIT_POINTS_LIBRARY};
+plan skip_all => 'VX_WAIT_POINTS_LIBRARY names no library with wait points' unless $library;
+my $passes = $ENV{VX_WAIT_POINTS_PASSES} || 1;
+my @dims = (8, 64, 200);
+
+# The statement that comes to a point, and the rows there are before it; "skip":
+# it may pass the point so often before.
+my $one = 'INSERT INTO items SELECT 2000, clustered(DIM)';
+my $many = 'INSERT INTO items SELECT 2000 + i, clustered(DIM) FROM generate_series(1, 1000) i';
+my $vacuum = 'VACUUM (INDEX_CLEANUP on, TRUNCATE off) items';
+my $create = 'CREATE INDEX items_new ON items USING hnsw (v vector_l2_ops)';
+my %statements = (
+	'insert-root' => { sql => $one, rows => 0 },
+	'insert-equal' => { sql => 'INSERT INTO items SELECT 2000, v FROM items WHERE id = 1', rows => 300 },
+	'insert-connect' => { sql => $one, rows => 300 },
+	'insert-node' => { sql => $one, rows => 300 },
+	'insert-back-links' => { sql => $many, rows => 300, skip => 500 },
+	'insert-upper' => { sql => $many, rows => 1, skip => 5 },
+	'insert-upper-back-links' => { sql => $many, rows => 1, skip => 2 },
+	'insert-entry' => { sql => $many, rows => 1 },
+	(map { $_ => { sql => $vacuum, rows => 900 } }
+		  qw(vacuum-strip-chains vacuum-strip-uppers vacuum-barrier vacuum-repair vacuum-root vacuum-root-write
+		  vacuum-free vacuum-free-upper vacuum-upper-target)),
+	(map { $_ => { sql => $vacuum, rows => 900, skip => 20 } }
+		  qw(vacuum-strip vacuum-repair-read vacuum-repair-write vacuum-repair-offers vacuum-free-node)),
+	(map { $_ => { sql => $create, rows => 1, more => 2000 } }
+		  qw(build-centre build-link build-write build-meta build-load build-log build-end)),
+	'build-page' => { sql => $create, rows => 1, more => 2000, skip => 30 },
+);
+
+my $node = PostgreSQL::Test::Cluster->new('wait_points');
+$node->init;
+$node->append_conf('postgresql.conf', qq(
+autovacuum = off
+shared_buffers = '16MB'
+maintenance_work_mem = '1MB'
+log_statement = none
+max_wal_size = '256MB'
+restart_after_crash = off
+dynamic_library_path = '$library:\$libdir'
+));
+$node->start;
+# a name without a folder is looked for along that path
+$node->safe_psql('postgres', q(
+CREATE EXTENSION vectorx;
+UPDATE pg_proc SET probin = 'vectorx' WHERE probin = '$libdir/vectorx';
+));
+create_tables($node, []);
+
+my @points = grep { $_ ne 'none' } split(/\n/, $node->safe_psql('postgres', q(
+SELECT vector_dims('[1]') > 1;
+SELECT unnest(enumvals) FROM pg_settings WHERE name = 'vectorx.wait_point')));
+@points = grep { $_ ne 'f' } @points;
+is(join(' ', sort @points), join(' ', sort keys %statements), 'there is a statement for each point');
+
+# An idle session holds the locks of all points, until it ends with the server.
+my ($holder, $holder_in);
+sub hold_locks
+{
+	$holder_in = join('', map { "SELECT pg_advisory_lock(77, hashtext('$_'));\n" } @points);
+	$holder = IPC::Run::start([ 'psql', '-Xq', '-d', $node->connstr('postgres') ],
+		'<', \$holder_in, '>', '/dev/null', '2>', '/dev/null');
+	$holder->pump while $holder_in ne '';
+	$node->poll_query_until('postgres', "SELECT count(*) = @{[scalar @points]} FROM pg_locks WHERE locktype = 'advisory' AND granted")
+	  or die 'the locks are not held';
+}
+
+# Before the server is started again: that would inherit the pipe to psql.
+sub end_holder
+{
+	$holder->finish if $holder;
+	$holder = undef;
+}
+
+# Run a statement until it waits; returns the session and its process number, or
+# nothing when it ended before.
+sub run_until
+{
+	my ($point, $skip, $sql) = @_;
+	my $worker = run_psql($node, "SET vectorx.wait_point = '$point';\nSET vectorx.wait_point_skip = $skip;\n$sql;\n");
+
+	for (my $i = 0; ; $i++)
+	{
+		my $waits = $node->safe_psql('postgres',
+			"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND classid = 77");
+		return ($worker, $waits) if $waits ne '';
+		last unless $worker->{h}->pumpable;
+		BAIL_OUT("$point: it neither waits there nor ends") if $i == $PostgreSQL::Test::Utils::timeout_default * 20;
+		usleep(5_000);
+	}
+	diag(end_of($worker));
+	return;
+}
+
+# Wait for a session's end; returns its messages.
+sub end_of
+{
+	my ($worker) = @_;
+
+	$worker->{h}->finish;
+	return slurp_file($worker->{messages});
+}
+
+# The index is sound, and the table holds the rows it should.
+sub sound
+{
+	my ($when, $ids, $shortly) = @_;
+
+	is($node->safe_psql('postgres', "SELECT * FROM hnsw_check('items_idx') LIMIT 10"), '', "$when: hnsw_check");
+	is($node->safe_psql('postgres', 'SELECT count(*), min(id), max(id) FROM items'), $ids, "$when: the rows");
+	return if $shortly;
+	is($node->safe_psql('postgres', "SELECT should, does FROM not_found('items', '<->', 100) LIMIT 5"),
+		'', "$when: each row is found by its own vector");
+	is($node->safe_psql('postgres', "SELECT not_once('items', '<->')"), '0', "$when: the index returns each row once and no other");
+}
+
+hold_locks();
+my $n = 0;
+foreach my $pass (1 .. $passes)
+{
+	foreach my $point (@points)
+	{
+		my $s = $statements{$point} or next;
+		my $dim = $dims[ ($n + $pass) % @dims ];
+		my $sql = $s->{sql} =~ s/DIM/$dim/r;
+		my $skip = int(rand(1 + ($s->{skip} // 0)));
+		my $when = "$point" . ($skip ? " after $skip" : '') . ", $dim dimensions";
+		my $in_vacuum = $point =~ /^vacuum/;
+		my $rows = $s->{rows};
+		my @other = "SET enable_seqscan = off; SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> clustered($dim) LIMIT 10) x";
+
+		# VACUUM: most rows die, the root's too, and some with overflow pages
+		$node->safe_psql('postgres', qq(
+			DROP TABLE IF EXISTS items;
+			CREATE TABLE items (id int, v vector($dim)) WITH (vacuum_truncate = off);
+			CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops);
+			INSERT INTO items SELECT i, clustered($dim) FROM generate_series(1, $rows) i;
+		) . ($in_vacuum ? qq(
+			INSERT INTO items SELECT 10000 + i, one_of($dim, 2) FROM generate_series(1, 100) i;
+			DELETE FROM items WHERE id <= 500 OR id > 10050;) : '')
+		  . ($s->{more} ? "DROP INDEX items_idx;
+			INSERT INTO items SELECT 10000 + i, clustered($dim) FROM generate_series(1, $s->{more}) i;" : ''));
+		my $ids = $node->safe_psql('postgres', 'SELECT count(*), min(id), max(id) FROM items');
+
+		# cancelled
+		my ($worker, $pid) = run_until($point, $skip, $sql);
+		ok($worker, "$when: is reached") or next;
+		$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+		like(end_of($worker), qr/canceling statement/, "$when: cancelled");
+		if ($s->{more})
+		{
+			is($node->safe_psql('postgres', "SELECT to_regclass('items_new')"), '', "$when, cancelled: no index");
+		}
+		else
+		{
+			sound("$when, cancelled", $ids, 1);
+		}
+
+		# killed, after others have searched and inserted beside it; VACUUM may have
+		# left nothing to do
+		$node->safe_psql('postgres', 'DELETE FROM items WHERE id BETWEEN 501 AND 700') if $in_vacuum;
+		($worker, $pid) = run_until($point, $skip, $sql);
+		ok($worker, "$when: is reached again") or next;
+		if (!$s->{more})
+		{
+			push @other, "INSERT INTO items SELECT 20000 + i, clustered($dim) FROM generate_series(1, 20) i";
+			push @other, "INSERT INTO items SELECT 20100 + i, one_of($dim, 2) FROM generate_series(1, 5) i";
+			push @other, $other[0];
+		}
+		$node->safe_psql('postgres', $_) foreach @other;
+		is($node->safe_psql('postgres', "SELECT * FROM hnsw_check('items_idx') LIMIT 10"), '', "$when: hnsw_check while VACUUM waits")
+		  if $in_vacuum;
+		$ids = $node->safe_psql('postgres', 'SELECT count(*), min(id), max(id) FROM items');
+		$node->safe_psql('postgres', 'CHECKPOINT') if $n % 2;
+		kill_server($node);
+		end_holder();
+		unlike(end_of($worker), qr/ERROR|PANIC/, "$when: no error before the server was killed");
+		$node->start;
+		hold_locks();
+		if ($s->{more})
+		{
+			is($node->safe_psql('postgres', "SELECT to_regclass('items_new')"), '', "$when, killed: no index");
+			$node->safe_psql('postgres', $sql =~ s/items_new/items_idx/r);
+		}
+		sound("$when, killed", $ids);
+		$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP on, TRUNCATE off) items');
+		$node->safe_psql('postgres', "INSERT INTO items SELECT 30000 + i, clustered($dim) FROM generate_series(1, 50) i");
+		$ids = $node->safe_psql('postgres', 'SELECT count(*), min(id), max(id) FROM items');
+		sound("$when, killed, VACUUM, inserts", $ids);
+		$n++;
+	}
+}
+
+kill_server($node);
+end_holder();
+$node->start;
+$node->stop;
+my $log = slurp_file($node->logfile);
+unlike($log, qr/PANIC|TRAP|XX002|invalid page|Segmentation|signal 11|signal 6/, 'the server log is clean');
+done_testing();
