@@ -11,12 +11,11 @@
 use strict;
 use warnings FATAL => 'all';
 
-use Cwd qw(abs_path);
-use File::Basename qw(dirname);
-use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+
+use VectorxTest;
 
 # ef_search, and the least recall@10 of a build at each, by metric: about 0.01
 # below what was measured, for building is random.  Inserts alone may fall
@@ -67,28 +66,12 @@ my @cases = (
 	},);
 my $queries = 400;
 
-my $root = abs_path(dirname(__FILE__) . '/..');
-my $folder = $ENV{VECTORX_DATA} || "$root/../shared/data";
-my $python = $ENV{VX_PYTHON} || (-x "$root/.venv/bin/python" ? "$root/.venv/bin/python" : 'python3');
 
-my @present;
-foreach my $case (@cases)
+my @present = sets_that_are_here(@cases);
+foreach my $case (@present)
 {
-	my ($set, $name) = ($case->{set}, $case->{name});
-	if ($set ne 'words')
-	{
-		my @missing = grep { !-r } map { "$folder/$set.$_.npy" } qw(base queries);
-		if (@missing)
-		{
-			diag("$name: not run, there is no $missing[0]");
-		  SKIP: { skip("$name: the data set is not here (set VECTORX_DATA)", 1); }
-			next;
-		}
-		$case->{folder} = $folder;
-	}
 	$case->{ef_search} = \@ef_search;
 	$case->{queries} = $queries;
-	push @present, $case;
 }
 
 my $node = PostgreSQL::Test::Cluster->new('recall');
@@ -101,32 +84,7 @@ shared_buffers = '256MB'
 ));
 $node->start;
 
-my $file = PostgreSQL::Test::Utils::tempdir() . '/cases.json';
-append_to_file($file, JSON::PP->new->canonical->encode(\@present));
-
-$ENV{PGHOST} = $node->host;
-$ENV{PGPORT} = $node->port;
-$ENV{PGDATABASE} = 'postgres';
-my @command = ($python, "$root/t/recall.py", $file);
-
-# One line of the helper is one test, told as soon as it is known.
-my ($tests, $announced) = (0, -1);
-open(my $helper, '-|', 'sh', '-c', 'exec "$0" "$@" 2>&1', @command) or BAIL_OUT("cannot run $python: $!");
-while (my $line = <$helper>)
-{
-	chomp $line;
-	my ($kind, $text) = split /\t/, $line, 2;
-	$kind = '' unless defined $text;
-	if    ($kind eq 'ok')     { $tests++; pass($text); }
-	elsif ($kind eq 'not ok') { $tests++; fail($text); }
-	elsif ($kind eq '#')      { note($text); }
-	elsif ($kind eq 'done')   { $announced = $text; }
-	else                      { diag($line); }    # what it said on its stderr
-}
-close($helper);
-is($?, 0, 'the helper ended well');
-is($tests, $announced, 'the helper told of all its tests');
-cmp_ok($tests, '>', 0, 'there were tests');
+run_python($node, 'recall.py', \@present);
 
 $node->stop;
 done_testing();

@@ -6,17 +6,21 @@ package VectorxTest;
 use strict;
 use warnings FATAL => 'all';
 
+use Cwd qw(abs_path);
 use Exporter 'import';
+use File::Basename qw(dirname);
 use IPC::Run;
+use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(%kinds create_tables fill_tables write_scripts start_pgbench
-  finish_pgbench index_is_sound recall_of files_of_nothing);
+  finish_pgbench index_is_sound recall_of files_of_nothing
+  sets_that_are_here python_command run_python_command run_python);
 
 # One table and index for each way a node can be laid out.  "distinct" bounds
 # the number of different vectors: many rows then share a node, and its TIDs
-# overflow.
+# overflow.  "gen" is an expression that gives vectors, instead of random ones.
 our %kinds = (
 	v100 => { dim => 100, opclass => 'vector_l2_ops', op => '<->' },     # 4 bits
 	v3   => { dim => 3,   opclass => 'vector_l2_ops', op => '<->' },     # exact
@@ -120,7 +124,7 @@ END $$;
 	foreach my $name (@$names)
 	{
 		my $k = $kinds{$name};
-		my $gen = $k->{distinct} ? "one_of($k->{dim}, $k->{distinct})" : "clustered($k->{dim})";
+		my $gen = $k->{gen} ? $k->{gen} : $k->{distinct} ? "one_of($k->{dim}, $k->{distinct})" : "clustered($k->{dim})";
 
 		$node->safe_psql('postgres', qq(
 CREATE OR REPLACE FUNCTION gen_$name() RETURNS vector LANGUAGE sql VOLATILE AS 'SELECT $gen OFFSET 0';
@@ -256,6 +260,85 @@ SELECT f FROM pg_database d, pg_ls_dir('base/' || d.oid) f
 WHERE datname = current_database() AND f ~ '^[0-9]' AND substring(f from '^[0-9]+')::oid NOT IN
 	(SELECT pg_relation_filenode(oid) FROM pg_class WHERE pg_relation_filenode(oid) IS NOT NULL)
 ORDER BY f));
+}
+
+my $root = abs_path(dirname(__FILE__) . '/..');
+
+# Of a list of cases, each a data set, those whose files are there, with the
+# folder filled in.  The shipped words always are; the larger sets are looked for
+# in $VECTORX_DATA, else in ../shared/data beside the repository, and each that is
+# not there is reported as a skipped test.
+sub sets_that_are_here
+{
+	my (@cases) = @_;
+	my $folder = $ENV{VECTORX_DATA} || "$root/../shared/data";
+	my @present;
+
+	foreach my $case (@cases)
+	{
+		my @missing = $case->{set} eq 'words' ? () : grep { !-r } map { "$folder/$case->{set}.$_.npy" } qw(base queries);
+
+		if (@missing)
+		{
+			diag("$case->{name}: not run, there is no $missing[0]");
+		  SKIP: { skip("$case->{name}: the data set is not here (set VECTORX_DATA)", 1); }
+			next;
+		}
+		$case->{folder} = $folder if $case->{set} ne 'words';
+		push @present, $case;
+	}
+	return @present;
+}
+
+# The words of a command that runs a Python helper of this folder against a server.
+sub python_command
+{
+	my ($node, $script, @arguments) = @_;
+	my $python = $ENV{VX_PYTHON} || (-x "$root/.venv/bin/python" ? "$root/.venv/bin/python" : 'python3');
+
+	return ('env', 'PGHOST=' . $node->host, 'PGPORT=' . $node->port, 'PGDATABASE=postgres',
+		$python, "$root/t/$script", @arguments);
+}
+
+sub run_python_command
+{
+	my ($node, $script, @arguments) = @_;
+
+	system(python_command($node, $script, @arguments)) == 0 or BAIL_OUT("$script @arguments failed");
+}
+
+# Run a Python helper; an argument that is a reference is handed over as a JSON
+# file.  Each line of the helper is one test, told as soon as it is known;
+# recall.py says how they look.
+sub run_python
+{
+	my ($node, $script, @arguments) = @_;
+	my ($tests, $announced) = (0, -1);
+
+	foreach my $argument (grep { ref } @arguments)
+	{
+		my $file = PostgreSQL::Test::Utils::tempdir() . '/argument.json';
+
+		append_to_file($file, JSON::PP->new->canonical->encode($argument));
+		$argument = $file;
+	}
+	open(my $helper, '-|', 'sh', '-c', 'exec "$0" "$@" 2>&1', python_command($node, $script, @arguments))
+	  or BAIL_OUT("cannot run $script: $!");
+	while (my $line = <$helper>)
+	{
+		chomp $line;
+		my ($kind, $text) = split /\t/, $line, 2;
+		$kind = '' unless defined $text;
+		if    ($kind eq 'ok')     { $tests++; pass($text); }
+		elsif ($kind eq 'not ok') { $tests++; fail($text); }
+		elsif ($kind eq '#')      { note($text); }
+		elsif ($kind eq 'done')   { $announced = $text; }
+		else                      { diag($line); }    # what it said on its stderr
+	}
+	close($helper);
+	is($?, 0, "$script ended well");
+	is($tests, $announced, "$script told of all its tests");
+	cmp_ok($tests, '>', 0, "$script: there were tests");
 }
 
 1;

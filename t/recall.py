@@ -48,8 +48,8 @@ class Tap:
 
 
 def load_set(spec: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (1.5 times spec["rows"] of them) and queries, float32."""
-    wanted = spec["rows"] + spec["rows"] // 2
+    """Rows (spec["pool"], else 1.5 times spec["rows"]) and queries, float32."""
+    wanted = spec.get("pool", spec["rows"] + spec["rows"] // 2)
     rng = np.random.default_rng(7)
     if spec["set"] == "words":
         _, vectors = load_words()

@@ -6,7 +6,8 @@
  * (layout, rotation, centre), hints that may be wrong without harm (which
  * buffer a block was in) and scratch memory.  It is found by the index's OID,
  * checked against the file it was made for, and counted while in use, so an
- * invalidation in the middle of a scan cannot free it.
+ * invalidation in the middle of a scan cannot free it.  A session that uses very
+ * many indexes keeps the handles of those it used last.
  */
 #include "postgres.h"
 
@@ -24,6 +25,10 @@
 
 #define CENTRE_PER_PAGE		((int) (HNSW_PAGE_ROOM / sizeof(float4)))
 
+/* Handles not in use are kept: so many in any case, others up to so many bytes. */
+#define KEPT_HANDLES		16
+#define KEPT_BYTES			((Size) 32 * 1024 * 1024)
+
 typedef struct HandleEntry
 {
 	Oid			relid;
@@ -31,6 +36,9 @@ typedef struct HandleEntry
 } HandleEntry;
 
 static HTAB *handles = NULL;
+
+/* Counts HnswOpen, to tell which handle was used last. */
+static uint64 opened = 0;
 
 static void
 destroy(HnswGraph *g)
@@ -76,6 +84,35 @@ init_handles(void)
 	ctl.entrysize = sizeof(HandleEntry);
 	handles = hash_create("hnsw indexes", 16, &ctl, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+}
+
+/* Let go of the handles used least recently, of those that are too many. */
+static void
+limit_handles(void)
+{
+	for (;;)
+	{
+		HASH_SEQ_STATUS seq;
+		HandleEntry *entry;
+		HandleEntry *oldest = NULL;
+		Size		bytes = 0;
+		int			n = 0;
+
+		hash_seq_init(&seq, handles);
+		while ((entry = hash_seq_search(&seq)) != NULL)
+		{
+			if (entry->g->users > 0)
+				continue;
+			n++;
+			bytes += MemoryContextMemAllocated(entry->g->cxt, true);
+			if (oldest == NULL || entry->g->opened < oldest->g->opened)
+				oldest = entry;
+		}
+		if (n <= KEPT_HANDLES || bytes <= KEPT_BYTES)
+			return;
+		destroy(oldest->g);
+		hash_search(handles, &oldest->relid, HASH_REMOVE, NULL);
+	}
 }
 
 static void
@@ -184,6 +221,7 @@ HnswOpen(Relation index)
 		Buffer		buf;
 		PGAlignedBlock page;
 
+		limit_handles();
 		if (RelationGetNumberOfBlocks(index) == 0)
 			report_damaged_meta(index);
 		/* a copy: the check may read catalogs, better not with a lock held */
@@ -198,6 +236,7 @@ HnswOpen(Relation index)
 		entry->g = g;
 	}
 	entry->g->users++;
+	entry->g->opened = ++opened;
 	entry->g->rel = index;
 	return entry->g;
 }

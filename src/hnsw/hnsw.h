@@ -111,6 +111,7 @@ typedef struct HnswGraph
 	MemoryContext cxt;			/* holds this and everything below */
 	int			users;
 	bool		cached;			/* else the last user to close it frees it */
+	uint64		opened;			/* when it was opened last, as a number that counts up */
 
 	HnswLayout	lay;
 	uint64		seed;

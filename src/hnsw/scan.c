@@ -7,7 +7,9 @@
  * distances: where the intervals of two rows overlap (HnswDistanceSlack), the
  * rows' vectors are fetched from the table, lazily, as far as rows are asked
  * for.  Nodes whose rows are all invisible do not count: when the scan runs
- * out and some were, it searches again for as many more.
+ * out and some were, it searches again for as many more.  A search for more
+ * also finds nodes that the one before has missed; those nearer than a row that
+ * was returned come too late and are left out.
  *
  * A scan holds no lock between calls, and a pin only while it returns the
  * TIDs of an overflow page.  Heap TIDs it holds may be reclaimed by VACUUM and
@@ -59,6 +61,7 @@ typedef struct HnswScan
 
 	NodeId	   *done;			/* nodes returned before the last search, sorted */
 	int			ndone;
+	double		farthest;		/* true distance of the last row before the last search */
 	HnswFound  *emitted;		/* nodes returned, to count the visible ones */
 	int			nemitted;
 	int			maxemitted;
@@ -132,6 +135,7 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->nitems = 0;
 	so->done = NULL;
 	so->ndone = 0;
+	so->farthest = -INFINITY;
 	so->emitted = NULL;
 	so->nemitted = so->maxemitted = 0;
 	so->cur = NULL;
@@ -254,6 +258,146 @@ fetch_node(IndexScanDesc scan, HnswScan *so, HnswFound *f, double *dist)
 	return false;
 }
 
+/* ---- TIDs of a node ---- */
+
+/* Is a page that is pinned and locked an overflow page of the current node? */
+static bool
+owned_overflow(HnswScan *so, Page page)
+{
+	ItemPointerData owner;
+
+	ItemPointerSet(&owner, so->cur->blk, so->cur->slot);
+	return !PageIsNew(page) &&
+		HnswPageGetHeader(page)->kind == HNSW_PAGE_OVERFLOW &&
+		HnswTidEqual(&HnswPageGetOverflow(page)->owner, &owner);
+}
+
+/*
+ * Take the TIDs of an overflow page that is pinned (not locked); false when it
+ * is not this node's any more.
+ */
+static bool
+take_overflow(HnswScan *so, Buffer buf)
+{
+	Page		page;
+	HnswOverflow *o;
+	bool		ours;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buf);
+	o = HnswPageGetOverflow(page);
+	ours = owned_overflow(so, page);
+	if (ours)
+	{
+		so->over_next = o->next;
+		if (o->ntids > HNSW_OVERFLOW_TIDS)
+			HnswCorrupted(so->g, BufferGetBlockNumber(buf), 0, "too many TIDs");
+		if (so->over_tids == NULL)
+			so->over_tids = MemoryContextAlloc(so->cxt, HNSW_OVERFLOW_TIDS * sizeof(ItemPointerData));
+		memcpy(so->over_tids, HnswOverflowTids(o), o->ntids * sizeof(ItemPointerData));
+		so->nover = o->ntids;
+		so->next_tid = 0;
+	}
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	return ours;
+}
+
+/*
+ * Go to the next overflow page of the current node.  The page is pinned
+ * while the page that points to it is locked; VACUUM removes a page from the
+ * chain only with a cleanup lock on it, so a pinned page stays.
+ */
+static bool
+next_overflow(HnswScan *so)
+{
+	HnswGraph  *g = so->g;
+	BlockNumber next = InvalidBlockNumber;
+	Buffer		buf = InvalidBuffer;
+
+	if (so->over_buf == InvalidBuffer)
+	{
+		HnswPin		pin;
+		const HnswRecord *rec;
+
+		if (so->cur->overflow == InvalidBlockNumber)
+			return false;
+		if (so->over_seen == NULL)
+			so->over_seen = nodeset_create(so->cxt, 16, NULL);
+		else
+			nodeset_reset(so->over_seen);
+		HnswAcquire(g, so->cur->blk, BUFFER_LOCK_SHARE, &pin);
+		rec = (const HnswRecord *) HnswNodeAt(g, &pin, so->cur->slot);
+		if (rec->state == HNSW_LIVE && rec->generation == so->cur->generation)
+			next = rec->overflow;
+		if (next != InvalidBlockNumber)
+		{
+			if (next >= g->nblocks)
+				HnswKnowBlocks(g, next);
+			buf = ReadBuffer(g->rel, next);
+		}
+		HnswRelease(g, &pin);
+	}
+	else
+	{
+		/*
+		 * On a standby the pin does not keep VACUUM's replay from taking the
+		 * page out of the chain: what followed it when we read it still does.
+		 */
+		LockBuffer(so->over_buf, BUFFER_LOCK_SHARE);
+		if (owned_overflow(so, BufferGetPage(so->over_buf)))
+			next = HnswPageGetOverflow(BufferGetPage(so->over_buf))->next;
+		else
+			next = so->over_next;
+		if (next != InvalidBlockNumber)
+		{
+			if (next >= g->nblocks)
+				HnswKnowBlocks(g, next);
+			buf = ReadBuffer(g->rel, next);
+		}
+		UnlockReleaseBuffer(so->over_buf);
+		so->over_buf = InvalidBuffer;
+	}
+	if (buf == InvalidBuffer)
+		return false;
+	so->over_buf = buf;
+	if (!nodeset_add(so->over_seen, next, 0))
+	{
+		/* on a standby a page we left may have come back to the front */
+		if (!RecoveryInProgress())
+			HnswCorrupted(g, next, 0, "overflow pages form a loop");
+		release_overflow(so);
+		return false;
+	}
+	if (take_overflow(so, buf))
+		return true;
+	release_overflow(so);
+	return false;
+}
+
+/*
+ * The same of any of a node's rows, while no node is the current one.  Rows of
+ * one node have the same vector, so that any of them will do.
+ */
+static bool
+fetch_any(IndexScanDesc scan, HnswScan *so, HnswFound *f, double *dist)
+{
+	bool		found = fetch_node(scan, so, f, dist);
+
+	if (found || f->overflow == InvalidBlockNumber)
+		return found;
+	so->cur = f;
+	while (!found && next_overflow(so))
+		for (int i = 0; i < so->nover && !found; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			check_heap_tid(scan, so, f, &so->over_tids[i]);
+			found = fetch_distance(scan, so, &so->over_tids[i], dist);
+		}
+	release_overflow(so);
+	so->cur = NULL;
+	return found;
+}
+
 /* ---- items: a binary heap ---- */
 
 static void
@@ -371,12 +515,19 @@ search_more(IndexScanDesc scan, HnswScan *so)
 	{
 		int			visible = 0;
 
-		for (int i = 0; i < so->nemitted; i++)
+		/* the last row was the farthest */
+		for (int i = so->nemitted - 1; i >= 0; i--)
 		{
+			HnswFound  *f = &so->emitted[i];
+			double		dist = f->dist;
+
 			CHECK_FOR_INTERRUPTS();
-			if (so->emitted[i].overflow != InvalidBlockNumber ||
-				fetch_node(scan, so, &so->emitted[i], NULL))
-				visible++;
+			if (fetch_node(scan, so, f, so->exact && visible == 0 ? &dist : NULL) ||
+				f->overflow != InvalidBlockNumber)
+			{
+				if (visible++ == 0)
+					so->farthest = Max(so->farthest, dist);
+			}
 		}
 		if (visible >= hnsw_ef_search)
 			return false;
@@ -411,13 +562,13 @@ next_node(IndexScanDesc scan, HnswScan *so)
 			/* may be farther than the next one: its true distance decides */
 			double		dist;
 
-			if (fetch_node(scan, so, f, &dist))
+			if (fetch_any(scan, so, f, &dist))
 			{
 				item.key = item.high = dist;
 				push_item(so, item);
 				continue;
 			}
-			/* no inline row is visible; without more rows it is passed over */
+			/* no row is visible: it is passed over */
 		}
 		if (so->nemitted == so->maxemitted)
 		{
@@ -428,6 +579,19 @@ next_node(IndexScanDesc scan, HnswScan *so)
 				so->emitted = repalloc_huge(so->emitted, so->maxemitted * sizeof(HnswFound));
 		}
 		so->emitted[so->nemitted++] = *f;
+		if (so->exact && item.key < so->farthest)
+		{
+			double		dist = item.high;
+
+			if (!fetch_any(scan, so, f, &dist) || dist < so->farthest)
+			{
+				/* too late: not to be found again, nor to be counted */
+				f = &so->emitted[so->nemitted - 1];
+				f->ntids = 0;
+				f->overflow = InvalidBlockNumber;
+				continue;
+			}
+		}
 		so->cur = f;
 		so->next_tid = 0;
 		return true;
@@ -435,121 +599,7 @@ next_node(IndexScanDesc scan, HnswScan *so)
 	return false;
 }
 
-/* ---- TIDs of a node ---- */
-
-/* Is a page that is pinned and locked an overflow page of the current node? */
-static bool
-owned_overflow(HnswScan *so, Page page)
-{
-	ItemPointerData owner;
-
-	ItemPointerSet(&owner, so->cur->blk, so->cur->slot);
-	return !PageIsNew(page) &&
-		HnswPageGetHeader(page)->kind == HNSW_PAGE_OVERFLOW &&
-		HnswTidEqual(&HnswPageGetOverflow(page)->owner, &owner);
-}
-
-/*
- * Take the TIDs of an overflow page that is pinned (not locked); false when it
- * is not this node's any more.
- */
-static bool
-take_overflow(HnswScan *so, Buffer buf)
-{
-	Page		page;
-	HnswOverflow *o;
-	bool		ours;
-
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(buf);
-	o = HnswPageGetOverflow(page);
-	ours = owned_overflow(so, page);
-	if (ours)
-	{
-		so->over_next = o->next;
-		if (o->ntids > HNSW_OVERFLOW_TIDS)
-			HnswCorrupted(so->g, BufferGetBlockNumber(buf), 0, "too many TIDs");
-		if (so->over_tids == NULL)
-			so->over_tids = MemoryContextAlloc(so->cxt, HNSW_OVERFLOW_TIDS * sizeof(ItemPointerData));
-		memcpy(so->over_tids, HnswOverflowTids(o), o->ntids * sizeof(ItemPointerData));
-		so->nover = o->ntids;
-		so->next_tid = 0;
-	}
-	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-	return ours;
-}
-
-/*
- * Go to the next overflow page of the current node.  The page is pinned
- * while the page that points to it is locked; VACUUM removes a page from the
- * chain only with a cleanup lock on it, so a pinned page stays.
- */
-static bool
-next_overflow(HnswScan *so)
-{
-	HnswGraph  *g = so->g;
-	BlockNumber next = InvalidBlockNumber;
-	Buffer		buf = InvalidBuffer;
-
-	if (so->over_buf == InvalidBuffer)
-	{
-		HnswPin		pin;
-		const HnswRecord *rec;
-
-		if (so->cur->overflow == InvalidBlockNumber)
-			return false;
-		if (so->over_seen == NULL)
-			so->over_seen = nodeset_create(so->cxt, 16, NULL);
-		else
-			nodeset_reset(so->over_seen);
-		HnswAcquire(g, so->cur->blk, BUFFER_LOCK_SHARE, &pin);
-		rec = (const HnswRecord *) HnswNodeAt(g, &pin, so->cur->slot);
-		if (rec->state == HNSW_LIVE && rec->generation == so->cur->generation)
-			next = rec->overflow;
-		if (next != InvalidBlockNumber)
-		{
-			if (next >= g->nblocks)
-				HnswKnowBlocks(g, next);
-			buf = ReadBuffer(g->rel, next);
-		}
-		HnswRelease(g, &pin);
-	}
-	else
-	{
-		/*
-		 * On a standby the pin does not keep VACUUM's replay from taking the
-		 * page out of the chain: what followed it when we read it still does.
-		 */
-		LockBuffer(so->over_buf, BUFFER_LOCK_SHARE);
-		if (owned_overflow(so, BufferGetPage(so->over_buf)))
-			next = HnswPageGetOverflow(BufferGetPage(so->over_buf))->next;
-		else
-			next = so->over_next;
-		if (next != InvalidBlockNumber)
-		{
-			if (next >= g->nblocks)
-				HnswKnowBlocks(g, next);
-			buf = ReadBuffer(g->rel, next);
-		}
-		UnlockReleaseBuffer(so->over_buf);
-		so->over_buf = InvalidBuffer;
-	}
-	if (buf == InvalidBuffer)
-		return false;
-	so->over_buf = buf;
-	if (!nodeset_add(so->over_seen, next, 0))
-	{
-		/* on a standby a page we left may have come back to the front */
-		if (!RecoveryInProgress())
-			HnswCorrupted(g, next, 0, "overflow pages form a loop");
-		release_overflow(so);
-		return false;
-	}
-	if (take_overflow(so, buf))
-		return true;
-	release_overflow(so);
-	return false;
-}
+/* ---- what the executor gets ---- */
 
 /* The next TID of the current node. */
 static bool

@@ -538,7 +538,8 @@ push_seed(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	check_target(g, seed->blk, seed->slot);
 	if (is_visited(g, seed->blk, seed->slot))
 		return;
-	if (queues_once(g))
+	/* without sketches it is evaluated at once, and must not be a second time */
+	if (queues_once(g) || g->lay.sketch == HNSW_SKETCH_NONE)
 		mark_visited(g, seed->blk, seed->slot);
 	if (g->lay.sketch != HNSW_SKETCH_NONE)
 		push_candidate(g->scratch, (HnswCandidate) {-INFINITY, seed->blk, seed->slot});

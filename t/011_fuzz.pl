@@ -1,0 +1,40 @@
+# Random input.  fuzz.py: texts, binary messages, arrays and type modifiers, each
+# answered as a model of the type says.  fuzz_sql.py: tables, indexes, settings,
+# changes and searches, compared with a sequential scan.
+# VX_FUZZ_CASES: how many of each kind (default 3000); VX_FUZZ_TABLES: how many
+# tables (default 60).  The default form is always the same; when one of them is
+# set, it is another each time, and VX_FUZZ_SEED repeats it.
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use VectorxTest;
+
+my $cases = $ENV{VX_FUZZ_CASES} || 3000;
+my $tables = $ENV{VX_FUZZ_TABLES} || 60;
+my $long = $ENV{VX_FUZZ_CASES} || $ENV{VX_FUZZ_TABLES};
+my $seed = $ENV{VX_FUZZ_SEED} || ($long ? 1 + int(rand(1_000_000)) : 32000);
+
+note("VX_FUZZ_SEED=$seed VX_FUZZ_CASES=$cases VX_FUZZ_TABLES=$tables");
+
+my $node = PostgreSQL::Test::Cluster->new('fuzz');
+$node->init(extra => [ '--locale=C', '--encoding=UTF8' ]);
+$node->append_conf('postgresql.conf', qq(
+autovacuum = off
+log_statement = none
+log_min_error_statement = panic
+log_line_prefix = '%m [%p] %e '
+restart_after_crash = off
+));
+$node->start;
+
+run_python($node, 'fuzz.py', $cases, $seed);
+run_python($node, 'fuzz_sql.py', $tables, $seed);
+
+$node->stop;
+unlike(slurp_file($node->logfile), qr/PANIC|TRAP|XX00|invalid page|Segmentation|signal \d|is damaged|AddressSanitizer|runtime error/,
+	'the server log is clean');
+done_testing();
