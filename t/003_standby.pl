@@ -1,20 +1,38 @@
 # A streaming standby, with every replayed page compared with the primary's
-# (wal_consistency_checking): index scans on both give the same rows in the
-# same order, hnsw_check finds nothing on either; promotion; unlogged tables;
-# REINDEX and CREATE INDEX CONCURRENTLY while others write.
-# VX_STANDBY_ROUNDS sets how many cycles of writes (default 2).
+# (wal_consistency_checking).  First cycles of delete, vacuum, insert and update:
+# after each, index scans on both give the same rows at the same distances in the
+# same order, and both indexes are sound; searches run on the standby all the
+# while, and scans begun before VACUUM and inserts are replayed end well after it.
+# Then concurrent writers: kill -9 of the standby in the middle of replay, REINDEX
+# and CREATE INDEX CONCURRENTLY, unlogged tables, and promotion in the middle of
+# writes, with writes and VACUUM on what was promoted.
+# VX_STANDBY_ROUNDS sets how many cycles (default 20); the standby is killed once
+# for every 20.
 use strict;
 use warnings FATAL => 'all';
 
+use IPC::Run;
+use JSON::PP;
+use List::Util qw(max);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 use VectorxTest;
 
-my $rounds = $ENV{VX_STANDBY_ROUNDS} || 2;
-my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side);
-my %rows = (v100 => 600, v3 => 600, l1 => 400, dup => 1500, cos => 200, side => 80);
+my $cycles = $ENV{VX_STANDBY_ROUNDS} || 20;
+my $kills = max(1, int($cycles / 20));
+
+# Real words beside the random kinds of VectorxTest.pm.
+my $word = 'SELECT embedding FROM words WHERE id = (SELECT floor(random() * 3000)::int)';
+$kinds{l2_4} = { dim => 4, opclass => 'vector_l2_ops', op => '<->' };
+$kinds{w_cos} = { dim => 100, opclass => 'vector_cosine_ops', op => '<=>', gen => "($word)" };
+$kinds{w_ip} = { dim => 100, opclass => 'vector_ip_ops', op => '<#>', gen => "($word)" };
+# Few: with the images that are compared, a row is up to a megabyte of WAL.
+my %rows = (l2_4 => 80, w_cos => 80, w_ip => 60, cos => 40, l1 => 60, dup => 240, side => 20);
+my @names = sort keys %rows;
+my $anchors = 20;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
@@ -22,10 +40,12 @@ $primary->append_conf('postgresql.conf', qq(
 autovacuum = off
 shared_buffers = '32MB'
 log_statement = none
+jit = off
 wal_consistency_checking = 'all'
-max_standby_streaming_delay = '60s'
+max_standby_streaming_delay = '100ms'
 max_connections = 60
 wal_keep_size = '4GB'
+max_wal_size = '4GB'
 restart_after_crash = off
 ));
 $primary->start;
@@ -34,8 +54,166 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->start;
 
+$primary->safe_psql('postgres', 'CREATE EXTENSION vectorx');
+run_python_command($primary, 'standby.py', 'words', 3000);
 create_tables($primary, \@names);
-fill_tables($primary, { map { $_ => $rows{$_} } @names });
+
+# The first rows are anchors: never changed, and alone on the table's first page.
+# A scan that has returned nothing but an anchor pins a page that VACUUM leaves
+# alone, so that its replay does not have to cancel the scan.  The inner product
+# of a long vector with itself is greater than with others.
+foreach my $name (@names)
+{
+	my $anchor = $name eq 'w_ip' ? "(SELECT array_agg(4 * x)::vector FROM unnest(gen_$name()::real[]) x)" : "gen_$name()";
+
+	$primary->safe_psql('postgres', qq(
+ALTER TABLE $name SET (fillfactor = 10);
+INSERT INTO $name (v) SELECT $anchor FROM generate_series(1, $anchors)));
+}
+fill_tables($primary, \%rows);
+
+# ---- what is compared
+
+sub catch_up
+{
+	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+}
+
+# The rows of index scans, in order, with their distances, for some queries.
+sub scans
+{
+	my ($node, $salt, @tables) = @_;
+
+	my @sql = ("SET enable_seqscan = off;\nSET enable_sort = off;\n");
+
+	foreach my $name (@tables)
+	{
+		my $op = $kinds{$name}->{op};
+
+		push @sql, "SET hnsw.ef_search = $_;\nSELECT '$name', q.id, s.* FROM (SELECT id, v FROM $name "
+		  . "ORDER BY hashtext(id::text || '$salt') LIMIT 8) q, LATERAL "
+		  . "(SELECT id, t.v $op q.v FROM $name t ORDER BY t.v $op q.v LIMIT 40) s;\n"
+		  foreach 15, 60;
+	}
+	return $node->safe_psql('postgres', join('', @sql));
+}
+
+# What is wrong with the indexes, in one question for all.
+sub faults
+{
+	my ($node, @tables) = @_;
+
+	return $node->safe_psql('postgres', join(' UNION ALL ', map {
+		my $op = $kinds{$_}->{op};
+		("SELECT '$_: hnsw_check', c::text FROM hnsw_check('${_}_idx') c",
+			"SELECT '$_: rows the index has not, or not once', n::text FROM not_once('$_', '$op') n WHERE n <> 0",
+			"SELECT '$_: aborted rows', count(*)::text FROM $_ WHERE id < 0 HAVING count(*) > 0",
+			# inner product: a row need not be the nearest to itself
+			$op eq '<#>' ? () : "SELECT '$_: not found by its own vector', f.should::text FROM not_found('$_', '$op', 40) f")
+	} @tables));
+}
+
+sub same_on_both
+{
+	my ($when, @tables) = @_;
+	my ($here, $there) = map { scans($_, $when, @tables) } $primary, $standby;
+
+	cmp_ok(scalar(split /\n/, $here), '>=', 100 * @tables, "$when: there are rows");
+	ok($here eq $there, "$when: the same rows in the same order on both") or diag(first_difference($here, $there));
+	is(faults($primary, @tables), '', "$when: the primary's indexes are sound");
+	is(faults($standby, @tables), '', "$when: the standby's indexes are sound");
+}
+
+sub first_difference
+{
+	my @here = split /\n/, $_[0];
+	my @there = split /\n/, $_[1];
+
+	foreach my $i (0 .. max($#here, $#there))
+	{
+		my ($a, $b) = ($here[$i] // 'nothing', $there[$i] // 'nothing');
+
+		return "line $i: primary $a, standby $b" if $a ne $b;
+	}
+	return '';
+}
+
+# ---- searches on the standby
+
+my ($to_searcher, $from_searcher, $searcher_says) = ('', '', '');
+my $searcher;
+my $patience = IPC::Run::timeout(600);
+
+sub start_searcher
+{
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/tables.json';
+
+	append_to_file($file, encode_json({ map { $_ => $kinds{$_}->{op} } @names }));
+	$searcher = IPC::Run::start([ python_command($standby, 'standby.py', 'search', $file) ],
+		'<', \$to_searcher, '>', \$from_searcher, '2>', \$searcher_says, $patience);
+}
+
+# Have it do something; returns what it answers.
+sub searcher
+{
+	my ($command) = @_;
+
+	$patience->start(600);
+	$from_searcher = '';
+	$to_searcher .= "$command\n";
+	$searcher->pump until $from_searcher =~ /\n/ || !$searcher->pumpable;
+	$from_searcher =~ /\n/ or BAIL_OUT("the searches on the standby ended: $searcher_says");
+	return decode_json($from_searcher);
+}
+
+# ---- the cycles
+
+catch_up();
+same_on_both('filled', @names);
+start_searcher();
+my ($scans_across, $deep_across) = (0, 0);
+
+foreach my $cycle (1 .. $cycles)
+{
+	my $when = "cycle $cycle";
+	my @sql;
+
+	# Of the oldest rows, whole regions of the graph; else rows here and there.
+	push @sql, map {
+		my $some = int($rows{$_} / 6);
+		"DELETE FROM $_ WHERE id IN (SELECT id FROM $_ WHERE id > $anchors ORDER BY "
+		  . ($cycle % 2 ? 'id' : 'random()') . " LIMIT $some);\n"
+	} @names;
+	$primary->safe_psql('postgres', join('', @sql));
+	$primary->safe_psql('postgres', 'CHECKPOINT') if $cycle % 5 == 3;    # full page images from here on
+	catch_up();
+
+	# What VACUUM removes is older than these scans.
+	searcher('open');
+	$primary->safe_psql('postgres', join('', map {
+		my $some = int($rows{$_} / 6);
+		"VACUUM (INDEX_CLEANUP on) $_;\nINSERT INTO $_ (v) SELECT gen_$_() FROM generate_series(1, $some);\n"
+	} @names));
+	catch_up();
+	my $scans = searcher('finish');
+
+	is(join('; ', @{ $scans->{faults} }), '', "$when: scans across replay return the right rows");
+	is(join('; ', @{ $scans->{cancelled} }), '', "$when: scans that nothing conflicts with are not cancelled");
+	is($scans->{whole}, $scans->{of}, "$when: they came to their end");
+	$scans_across += $scans->{whole};
+	$deep_across += $scans->{deep};
+
+	$primary->safe_psql('postgres', join('', map {
+		my $some = int($rows{$_} / 10);
+		"UPDATE $_ SET v = gen_$_() WHERE id IN (SELECT id FROM $_ WHERE id > $anchors ORDER BY random() LIMIT $some);\n"
+	} @names));
+	catch_up();
+	same_on_both($when, @names);
+}
+note("$scans_across scans and $deep_across deep ones across the replay of VACUUM and inserts");
+
+# ---- concurrent writers; the standby is killed in the middle of replay
+
 my %scripts;
 foreach my $name (@names)
 {
@@ -43,59 +221,51 @@ foreach my $name (@names)
 			update => 6, delete => 2, sweep => 1, abort => 1, vacuum => 2) ];
 }
 
-# The rows of index scans, in order, for some queries that both servers see.
-sub scans
+foreach my $kill (1 .. $kills)
 {
-	my ($node, $name) = @_;
-	my $op = $kinds{$name}->{op};
+	# It starts again from here, and with nothing older than this to be seen.
+	$primary->safe_psql('postgres', 'CHECKPOINT');
+	catch_up();
+	$standby->safe_psql('postgres', 'CHECKPOINT');
 
-	return $node->safe_psql('postgres', qq(
-SET enable_seqscan = off;
-SET enable_sort = off;
-SET hnsw.ef_search = 60;
-SELECT q.id, array_agg(s.id) FROM (SELECT id, v FROM $name ORDER BY id LIMIT 25) q,
-	LATERAL (SELECT id FROM $name t ORDER BY t.v $op q.v LIMIT 40) s
-GROUP BY q.id ORDER BY q.id;));
+	my @runs = map { start_pgbench($primary, 1, 30, @{ $scripts{$_} }) } @names;
+	my $before = $standby->safe_psql('postgres', 'SELECT pg_last_wal_replay_lsn()');
+
+	# Replay is halted somewhere, and more arrives meanwhile: there it dies.
+	$standby->poll_query_until('postgres', "SELECT pg_last_wal_replay_lsn() > '$before'::pg_lsn + 500000")
+	  or die 'nothing is replayed';
+	$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+	$standby->poll_query_until('postgres', q(SELECT pg_get_wal_replay_pause_state() = 'paused'
+		AND pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn() + 100000)) or die 'replay does not halt';
+	my @processes = split /\n/, $standby->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
+	$standby->kill9;
+	# the others see that it is gone, and go
+	for (my $i = 0; $i < 1800 && grep { kill(0, $_) } @processes; $i++)
+	{
+		usleep(100_000);
+	}
+	$standby->start;
+	$_->{h}->kill_kill foreach @runs;
+	is($primary->poll_query_until('postgres', q(SELECT count(*) = 0 FROM pg_stat_activity
+		WHERE application_name = 'pgbench')), 1, "kill $kill: writers stopped");
+	catch_up();
+	same_on_both("after kill $kill of the standby", @names);
 }
 
-sub same_on_both
-{
-	my ($name, $when) = @_;
-	my $here = scans($primary, $name);
-	my $there = scans($standby, $name);
-
-	isnt($here, '', "$name $when: there are rows");
-	ok($here eq $there, "$name $when: the same rows in the same order on both");
-	is($standby->safe_psql('postgres', "SELECT * FROM hnsw_check('${name}_idx') LIMIT 10"),
-		'', "$name $when: hnsw_check on the standby");
-	index_is_sound($primary, $name, $when, 50);
-}
-
-foreach my $round (1 .. $rounds)
 {
 	my @runs = map { start_pgbench($primary, 2, 2, @{ $scripts{$_} }) } @names;
-	# searches on the standby while replay changes the index under them
-	my @reads = map { start_pgbench($standby, 1, 2, write_scripts_search($_)) } qw(dup v100);
 
-	finish_pgbench($runs[$_], "$names[$_] in round $round") foreach 0 .. $#names;
-	finish_pgbench($_, "searches on the standby in round $round") foreach @reads;
-	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
-	same_on_both($_, "in round $round") foreach @names;
-}
-
-# The script's folder is the primary's affair; the queries run on the standby.
-sub write_scripts_search
-{
-	my ($name) = @_;
-
-	return write_scripts($primary, $name, search => 1);
+	finish_pgbench($runs[$_], "$names[$_], two writers") foreach 0 .. $#names;
+	catch_up();
+	same_on_both('two writers each', @names);
 }
 
 # An index rebuilt and one built concurrently, beside writers
 {
-	my @runs = map { start_pgbench($primary, 2, 6, @{ $scripts{$_} }) } qw(v100 dup);
+	my @rebuilt = qw(w_cos dup);
+	my @runs = map { start_pgbench($primary, 2, 4, @{ $scripts{$_} }) } @rebuilt;
 
-	foreach my $name (qw(v100 dup))
+	foreach my $name (@rebuilt)
 	{
 		my $k = $kinds{$name};
 
@@ -106,8 +276,8 @@ sub write_scripts_search
 		$primary->safe_psql('postgres', "ALTER INDEX ${name}_new RENAME TO ${name}_idx");
 	}
 	finish_pgbench($_, 'writers beside REINDEX and CREATE INDEX CONCURRENTLY') foreach @runs;
-	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
-	same_on_both($_, 'rebuilt') foreach qw(v100 dup);
+	catch_up();
+	same_on_both('rebuilt', @rebuilt);
 }
 
 # An unlogged table is empty after a crash, and its index usable.
@@ -123,14 +293,27 @@ fill_tables($primary, { unl => 300 });
 index_is_sound($primary, 'unl', 'filled again', 50);
 $primary->safe_psql('postgres', 'ALTER TABLE unl SET LOGGED');
 index_is_sound($primary, 'unl', 'logged', 50);
+catch_up();
+same_on_both('made logged', 'unl');
 
-# Promotion, then writes; what the primary had unlogged is empty here.
-create_tables($primary, ['v3b'], 'UNLOGGED') if ($kinds{v3b} = $kinds{v3});
+# ---- promotion in the middle of writes, then writes; what the primary had
+# unlogged is empty there
+
+$kinds{v3b} = $kinds{v3};
+create_tables($primary, ['v3b'], 'UNLOGGED');
 fill_tables($primary, { v3b => 100 });
-$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
-same_on_both('unl', 'before promotion');
-$primary->stop('fast');
-$standby->promote;
+catch_up();
+{
+	my @runs = map { start_pgbench($primary, 2, 30, @{ $scripts{$_} }) } @names;
+	my $before = $standby->safe_psql('postgres', 'SELECT pg_last_wal_replay_lsn()');
+
+	$standby->poll_query_until('postgres', "SELECT pg_last_wal_replay_lsn() > '$before'::pg_lsn + 500000")
+	  or die 'nothing is replayed';
+	$standby->promote;
+	$_->{h}->kill_kill foreach @runs;
+	$primary->stop('immediate');
+	is(faults($standby, @names), '', 'promoted in the middle of writes: the indexes are sound');
+}
 index_is_sound($standby, 'v3b', 'unlogged, after promotion', 50);
 fill_tables($standby, { v3b => 100 });
 index_is_sound($standby, 'v3b', 'unlogged, filled after promotion', 50);
@@ -138,8 +321,18 @@ index_is_sound($standby, 'v3b', 'unlogged, filled after promotion', 50);
 	my @runs = map { start_pgbench($standby, 2, 2, @{ $scripts{$_} }) } @names;
 
 	finish_pgbench($runs[$_], "$names[$_] after promotion") foreach 0 .. $#names;
-	index_is_sound($standby, $_, 'after promotion and writes', 50) foreach @names;
 }
+$standby->safe_psql('postgres', join('', map { "VACUUM (INDEX_CLEANUP on) $_;\n" } @names));
+index_is_sound($standby, $_, 'after promotion, writes and VACUUM', 1000) foreach @names;
+
+my $searches = searcher('stop');
+$searcher->finish;
+is(join('; ', @{ $searches->{faults} }), '', 'searches on the standby returned the right rows');
+cmp_ok($searches->{searches}, '>', 10 * $cycles, 'there were searches on the standby');
+cmp_ok($searches->{away}, '>', 0, 'they met the kill');
+cmp_ok($searches->{recall}, '>=', 0.95, "their recall\@10 at ef_search 200 ($searches->{recall})");
+note("$searches->{searches} searches on the standby, $searches->{cancelled} cancelled by replay, $searches->{away} met no server");
+is($searcher_says, '', 'and they had nothing else to say');
 $standby->stop;
 
 foreach my $node ($primary, $standby)

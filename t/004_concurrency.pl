@@ -25,6 +25,7 @@ $node->init;
 $node->append_conf('postgresql.conf', qq(
 shared_buffers = '16MB'
 log_statement = none
+jit = off
 deadlock_timeout = '200ms'
 autovacuum_naptime = '1s'
 autovacuum_vacuum_threshold = 10
