@@ -90,38 +90,37 @@ read_vector(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec
 }
 
 /*
- * Give node "to" a tree link from node "from" (both live): used where the
- * tree parent of a DEAD node has no room for all its heirs.  If "from" is full
- * of tree links, one of its tree children takes the link, or one of theirs.
+ * Give the node "to", whose vector is vec, a tree link from one of the nodes
+ * "from" (a list that this empties), or from a live one below them: used where
+ * the tree parent of a DEAD node has no room for all its heirs.  False when none
+ * of them has room.
  */
-static void
-add_tree_link(VacuumState *st, const HnswCandidate *from, const HnswCandidate *to, int level)
+static bool
+add_tree_link(VacuumState *st, NodeList *from, const HnswCandidate *to, const float *vec, int level)
 {
 	HnswGraph  *g = st->g;
 	const HnswLayout *lay = &g->lay;
 	HnswQuery  *q = &g->scratch->query;
 	HnswWrite  *w = &g->scratch->write;
-	NodeList	todo = {NULL, 0, 0};
 	nodeset_hash *seen;
 	bool		done = false;
 
-	if (!read_vector(st, to->blk, to->slot, level, q->vec))
-		HnswCorrupted(g, to->blk, to->slot, "a tree link to a record that is not live");
+	memcpy(q->vec, vec, lay->dim * sizeof(float));
 	HnswKnownReset(g);
 	HnswQueryBuild(g, q);
 	seen = nodeset_create(CurrentMemoryContext, 64, NULL);
 	(void) nodeset_add(seen, to->blk, to->slot);	/* not below itself */
-	if (nodeset_add(seen, from->blk, from->slot))
-		nodelist_add(&todo, from->blk, from->slot);
-	for (int64 i = 0; i < todo.n && !done; i++)
+	for (int64 i = 0; i < from->n; i++)
+		(void) nodeset_add(seen, from->items[i].blk, from->items[i].slot);
+	for (int64 i = 0; i < from->n && !done; i++)
 	{
 		HnswPin		pin;
-		uint16		slot = todo.items[i].slot;
+		uint16		slot = from->items[i].slot;
 		char	   *node;
 		HnswRecord *rec;
 
 		CHECK_FOR_INTERRUPTS();
-		HnswAcquire(g, todo.items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+		HnswAcquire(g, from->items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin);
 		node = HnswNodeAt(g, &pin, slot);
 		rec = (HnswRecord *) node;
 		if (rec->state == HNSW_LIVE && rec->level == level &&
@@ -143,23 +142,21 @@ add_tree_link(VacuumState *st, const HnswCandidate *from, const HnswCandidate *t
 			HnswWriteEnd(w);
 			done = true;
 		}
-		else
+		else if (rec->state != HNSW_FREE && rec->level == level)
+			/* through DEAD ones, too: all of a full node's children may be */
 			for (int k = 0; k < rec->nlinks; k++)
 			{
 				const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
 
 				if ((HnswLinkFlags(link) & HNSW_LINK_TREE) &&
-					!HnswVacuumIsDead(st, HnswLinkBlock(link), HnswLinkSlot(link)) &&
 					nodeset_add(seen, HnswLinkBlock(link), HnswLinkSlot(link)))
-					nodelist_add(&todo, HnswLinkBlock(link), HnswLinkSlot(link));
+					nodelist_add(from, HnswLinkBlock(link), HnswLinkSlot(link));
 			}
 		HnswRelease(g, &pin);
 	}
-	if (!done)
-		HnswCorrupted(g, from->blk, from->slot, "no node below it can take a tree link");
 	nodeset_destroy(seen);
-	if (todo.items)
-		pfree(todo.items);
+	from->n = 0;
+	return done;
 }
 
 /*
@@ -323,19 +320,28 @@ add_neighbours(Repair *r)
 	}
 }
 
+static int
+cmp_candidate(const void *a, const void *b)
+{
+	float		x = ((const HnswCandidate *) a)->key;
+	float		y = ((const HnswCandidate *) b)->key;
+
+	return x < y ? -1 : x > y;
+}
+
 /*
  * Each heir must have a tree link: from here, whose list will be replaced and
- * must not be changed before, or from a sibling.
+ * must not be changed before; or, when there are many, from the nearest sibling
+ * that has room.
  */
 static void
 adopt(Repair *r, const NodeList *heirs)
 {
-	const HnswLayout *lay = &r->st->g->lay;
-	const HnswCandidate *sibling = NULL;
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	NodeList	siblings = {NULL, 0, 0};
+	float	   *vec = palloc(lay->dim * sizeof(float));
 
-	for (int k = 0; k < r->nchoices; k++)
-		if (r->choices[k].tree)
-			sibling = &r->choices[k].at;
 	for (int64 i = 0; i < heirs->n; i++)
 	{
 		const HnswCandidate *h = &heirs->items[i];
@@ -349,10 +355,21 @@ adopt(Repair *r, const NodeList *heirs)
 				known = &r->choices[k];
 		if (known && known->tree)
 			continue;
-		if (r->ntree >= HnswMaxTreeLinks(lay) && sibling != NULL)
+		if (r->ntree >= HnswMaxTreeLinks(lay))
 		{
-			add_tree_link(r->st, sibling, h, r->level);
-			continue;
+			if (!read_vector(r->st, h->blk, h->slot, r->level, vec))
+				HnswCorrupted(g, h->blk, h->slot, "a tree link to a record that is not live");
+			for (int k = 0; k < r->nchoices; k++)
+				if (r->choices[k].tree)
+				{
+					nodelist_add(&siblings, r->choices[k].at.blk, r->choices[k].at.slot);
+					siblings.items[siblings.n - 1].key = HnswPairDistance(g, vec, r->choices[k].vec);
+				}
+			qsort(siblings.items, siblings.n, sizeof(HnswCandidate), cmp_candidate);
+			if (add_tree_link(r->st, &siblings, h, vec, r->level))
+				continue;
+			if (r->ntree >= lay->fanout)
+				HnswCorrupted(g, r->blk, r->slot, "no node below it can take a tree link");
 		}
 		if (known)
 		{
@@ -361,7 +378,6 @@ adopt(Repair *r, const NodeList *heirs)
 		}
 		else
 			add_choice(r, h->blk, h->slot, -1, true);
-		sibling = h;
 	}
 }
 
@@ -673,9 +689,21 @@ HnswMoveRoot(VacuumState *st)
 	HnswTidGet(&meta.entry, &entry);
 	if (HnswVacuumIsDead(st, root.blk, root.slot))
 	{
+		float	   *vec = palloc(g->lay.dim * sizeof(float));
+		NodeList	first = {NULL, 0, 0};
+
 		tree_heirs(st, root.blk, root.slot, &heirs);
 		for (int64 i = 1; i < heirs.n; i++)
-			add_tree_link(st, &heirs.items[0], &heirs.items[i], 0);
+		{
+			const HnswCandidate *h = &heirs.items[i];
+
+			if (!read_vector(st, h->blk, h->slot, 0, vec))
+				HnswCorrupted(g, h->blk, h->slot, "a tree link to a record that is not live");
+			nodelist_add(&first, heirs.items[0].blk, heirs.items[0].slot);
+			if (!add_tree_link(st, &first, h, vec, 0))
+				HnswCorrupted(g, heirs.items[0].blk, heirs.items[0].slot,
+							  "no node below it can take a tree link");
+		}
 	}
 
 	HNSW_WAIT_POINT("vacuum-root-write");
