@@ -578,7 +578,7 @@ check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 	bool bounded = c->x.lay.metric != HNSW_L1;
 	float norm2;
 
-	if (!isfinite(rec->scale) || !isfinite(rec->offset) ||
+	if (!isfinite(rec->scale) || !(rec->scale >= 0) || !isfinite(rec->offset) ||
 		(bounded && !isfinite(rec->norm2)) || !(rec->norm2 >= 0))
 	{
 		problem(c, blk, slot, "the vector's scale %g, offset %g or squared norm %g is wrong",
