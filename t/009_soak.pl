@@ -36,7 +36,7 @@ foreach my $case (@present)
 {
 	$case->{rows} = min($rows || 3000, $case->{pool} / 2);
 	$case->{metrics} = $ENV{VX_SOAK_METRICS} ? [ split(/,/, $ENV{VX_SOAK_METRICS}) ] : $rows ? [qw(cosine l2)] : ['cosine'];
-	$case->{rounds} = $rounds;
+	$case->{rounds} = $rounds + 0;    # JSON keeps words and numbers apart
 	$case->{clients} = 8;
 	$case->{ef_search} = [ 20, 40, 100 ];
 	$case->{queries} = 1000;
