@@ -34,6 +34,18 @@ HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot, const char *what)
 	pg_unreachable();
 }
 
+/* Memory of an array that grows from n elements (NULL: has none) to "more", zeroed. */
+static void *
+grow_array(HnswGraph *g, void *array, Size n, Size more, Size width)
+{
+	if (array == NULL)
+		return MemoryContextAllocExtended(g->cxt, more * width,
+										  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	array = repalloc_huge(array, more * width);
+	memset((char *) array + n * width, 0, (more - n) * width);
+	return array;
+}
+
 /*
  * Make the per-block arrays cover block "blk"; an error when the index has no
  * such block, since only a damaged link could name it.
@@ -50,29 +62,18 @@ HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
 	if (blk >= n)
 		HnswCorrupted(g, blk, 0, "a link leads past the end of the index");
 
+	if (n > g->mapsize)
+	{
+		/* room to grow, so that this is rare while the index grows */
+		size = (BlockNumber) Min((uint64) n + n / 8 + 64, InvalidBlockNumber);
+		oldwords = ((Size) g->mapsize * g->lay.per_page + 63) / 64;
+		words = ((Size) size * g->lay.per_page + 63) / 64;
+		g->map = grow_array(g, g->map, g->mapsize, size, sizeof(Buffer));
+		g->visited = grow_array(g, g->visited, oldwords, words, sizeof(uint64));
+		g->mapsize = size;
+	}
+	/* the handle outlives errors: not before there is room for them */
 	g->nblocks = n;
-	if (n <= g->mapsize)
-		return;
-
-	/* room to grow, so that this is rare while the index grows */
-	size = (BlockNumber) Min((uint64) n + n / 8 + 64, InvalidBlockNumber);
-	oldwords = ((Size) g->mapsize * g->lay.per_page + 63) / 64;
-	words = ((Size) size * g->lay.per_page + 63) / 64;
-	if (g->map == NULL)
-	{
-		g->map = MemoryContextAllocExtended(g->cxt, (Size) size * sizeof(Buffer),
-											MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-		g->visited = MemoryContextAllocExtended(g->cxt, words * sizeof(uint64),
-												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	}
-	else
-	{
-		g->map = repalloc_huge(g->map, (Size) size * sizeof(Buffer));
-		memset(g->map + g->mapsize, 0, (Size) (size - g->mapsize) * sizeof(Buffer));
-		g->visited = repalloc_huge(g->visited, words * sizeof(uint64));
-		memset(g->visited + oldwords, 0, (words - oldwords) * sizeof(uint64));
-	}
-	g->mapsize = size;
 }
 
 /* Is there such a block?  For block numbers that do not come from links. */

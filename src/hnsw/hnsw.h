@@ -131,9 +131,9 @@ typedef struct HnswGraph
 
 	/* marked slots of the search under way: a bitmap and what to clear */
 	uint64	   *visited;
-	uint32	   *touched;
-	int			ntouched;
-	int			maxtouched;
+	uint64	   *touched;
+	int64		ntouched;
+	int64		maxtouched;
 
 	struct HnswScratch *scratch;
 } HnswGraph;
@@ -198,12 +198,13 @@ typedef struct HnswResult
 {
 	int			ef;
 	int			nfound;
-	int			maxfound;		/* size of the arrays below, ef + 1 at least */
+	int			maxfound;		/* size of order and found */
 	bool		keep_own;
 	float		best;			/* least distance found */
 	HnswHeapItem *order;		/* heap while searching, sorted afterwards */
 	HnswFound  *found;			/* pool; order[i].idx says which */
 	char	   *own;			/* own vectors of the pool, if kept */
+	int			maxown;			/* so many there is room for */
 } HnswResult;
 
 /* One change, logged as one WAL record; see access.c. */
@@ -227,8 +228,8 @@ typedef struct HnswScratch
 {
 	HnswQuery	query;
 	HnswCandidate *heap;		/* candidates of the search under way */
-	int			nheap;
-	int			maxheap;
+	int64		nheap;
+	int64		maxheap;
 	HnswResult	results;		/* of scans and of level 0 in inserts */
 	HnswResult	descent;		/* ef 1, upper levels */
 	HnswResult *upper[HNSW_MAX_LEVEL + 1];

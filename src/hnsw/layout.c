@@ -32,6 +32,17 @@
 
 #define LAYOUT_ALIGN(x, a)	(((x) + ((a) - 1)) & ~((a) - 1))
 
+/* What arrays, and the fields that hold counts and offsets, rely on. */
+StaticAssertDecl(LAYOUT_ALIGN(2 * HNSW_MAX_M, VX_BLOCK) <= HNSW_MAX_FANOUT,
+				 "arrays of HNSW_MAX_FANOUT links are too short");
+StaticAssertDecl(HNSW_MAX_FANOUT <= PG_UINT8_MAX && HNSW_MAX_TIDS <= PG_UINT8_MAX,
+				 "the counts of a record do not fit a byte");
+StaticAssertDecl(HNSW_PAGE_ROOM / sizeof(HnswRecord) <= HNSW_LINK_SLOT_MASK,
+				 "a page's slots do not fit a link");
+StaticAssertDecl(HNSW_MAX_DIM == VECTOR_MAX_DIM && HNSW_MAX_DIM <= PG_UINT16_MAX &&
+				 HNSW_MAX_EF_CONSTRUCTION <= PG_UINT16_MAX,
+				 "the metapage does not hold all parameters");
+
 static int
 own_size(HnswOwn own, int dim)
 {

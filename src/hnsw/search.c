@@ -39,9 +39,13 @@ HnswKnownReset(HnswGraph *g)
 static void
 known_add(HnswGraph *g, BlockNumber blk, uint16 slot, float dist)
 {
+	nodeset_hash *known = g->scratch->known;
 	bool		found;
 
-	nodeset_insert(g->scratch->known, NODESET_KEY(blk, slot), &found)->dist = dist;
+	/* if it cannot grow it is of no use any more, but the handle is */
+	g->scratch->known = NULL;
+	nodeset_insert(known, NODESET_KEY(blk, slot), &found)->dist = dist;
+	g->scratch->known = known;
 }
 
 /*
@@ -98,7 +102,7 @@ queues_once(const HnswGraph *g)
 static void
 clear_visited(HnswGraph *g)
 {
-	for (int i = 0; i < g->ntouched; i++)
+	for (int64 i = 0; i < g->ntouched; i++)
 		g->visited[g->touched[i]] = 0;
 	g->ntouched = 0;
 }
@@ -127,11 +131,13 @@ mark_visited(HnswGraph *g, BlockNumber blk, uint16 slot)
 	{
 		if (unlikely(g->ntouched == g->maxtouched))
 		{
-			g->maxtouched = Max(1024, g->maxtouched * 2);
+			int64		max = Max(1024, g->maxtouched * 2);
+
 			if (g->touched == NULL)
-				g->touched = MemoryContextAllocHuge(g->cxt, g->maxtouched * sizeof(uint32));
+				g->touched = MemoryContextAllocHuge(g->cxt, max * sizeof(uint64));
 			else
-				g->touched = repalloc_huge(g->touched, g->maxtouched * sizeof(uint32));
+				g->touched = repalloc_huge(g->touched, max * sizeof(uint64));
+			g->maxtouched = max;	/* the handle outlives an error */
 		}
 		g->touched[g->ntouched++] = id / 64;
 	}
@@ -153,17 +159,17 @@ check_target(HnswGraph *g, BlockNumber blk, uint16 slot)
 static void
 push_candidate(HnswScratch *s, HnswCandidate c)
 {
-	int			i;
+	int64		i;
 
 	if (unlikely(s->nheap == s->maxheap))
 	{
-		s->heap = repalloc_huge(s->heap, (Size) s->maxheap * 2 * sizeof(HnswCandidate));
+		s->heap = repalloc_huge(s->heap, s->maxheap * 2 * sizeof(HnswCandidate));
 		s->maxheap *= 2;
 	}
 	i = s->nheap++;
 	while (i > 0)
 	{
-		int			parent = (i - 1) / 2;
+		int64		parent = (i - 1) / 2;
 
 		if (s->heap[parent].key <= c.key)
 			break;
@@ -178,12 +184,12 @@ pop_candidate(HnswScratch *s)
 {
 	HnswCandidate top = s->heap[0];
 	HnswCandidate last = s->heap[--s->nheap];
-	int			n = s->nheap;
-	int			i = 0;
+	int64		n = s->nheap;
+	int64		i = 0;
 
 	for (;;)
 	{
-		int			child = 2 * i + 1;
+		int64		child = 2 * i + 1;
 
 		if (child >= n)
 			break;
@@ -204,25 +210,29 @@ pop_candidate(HnswScratch *s)
 void
 HnswResultInit(HnswGraph *g, HnswResult *res, int ef, bool keep_own)
 {
-	if (res->maxfound < ef || (keep_own && res->own == NULL))
+	/* each size is noted when there is that much: the results outlive an error */
+	if (res->maxfound < ef)
 	{
-		int			n = Max(ef, res->maxfound);
-
+		res->maxfound = 0;
 		if (res->found)
-		{
 			pfree(res->found);
+		res->found = NULL;
+		if (res->order)
 			pfree(res->order);
-			if (res->own)
-				pfree(res->own);
-			res->own = NULL;
-			res->found = NULL;
-			res->maxfound = 0;
-		}
-		res->order = MemoryContextAllocHuge(g->cxt, n * sizeof(HnswHeapItem));
-		res->found = MemoryContextAllocHuge(g->cxt, n * sizeof(HnswFound));
-		if (keep_own)
-			res->own = MemoryContextAllocHuge(g->cxt, (Size) n * g->lay.own_bytes);
-		res->maxfound = n;
+		res->order = NULL;
+		res->order = MemoryContextAllocHuge(g->cxt, ef * sizeof(HnswHeapItem));
+		res->found = MemoryContextAllocHuge(g->cxt, ef * sizeof(HnswFound));
+		res->maxfound = ef;
+	}
+	/* a scan may have been for very many, of which the own vectors would be huge */
+	if (keep_own && res->maxown < ef)
+	{
+		res->maxown = 0;
+		if (res->own)
+			pfree(res->own);
+		res->own = NULL;
+		res->own = MemoryContextAllocHuge(g->cxt, (Size) ef * g->lay.own_bytes);
+		res->maxown = ef;
 	}
 	res->ef = ef;
 	res->nfound = 0;
