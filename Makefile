@@ -9,6 +9,7 @@
 #   WAIT_POINTS=1  with the points at which tests stop a backend
 #               (src/hnsw/README, "Wait points"); never for use
 #   SANITIZE=1  a library for scripts/sanitize, which no ordinary server can load
+#   MEMCHECK=1  a library for scripts/valgrind; wants Valgrind's headers
 #   PROVE_TESTS TAP tests to run (default: t/*.pl)
 #
 # The targets installcheck, check-isolation and check-waitpoints use the running
@@ -32,6 +33,9 @@ SRCS += $(wildcard simd/generic.c simd/avx2.c simd/avx512.c simd/neon.c \
 		simd/dispatch.c)
 ifdef SANITIZE
 SRCS += src/sanitize/redzones.c src/sanitize/provoke.c
+endif
+ifdef MEMCHECK
+SRCS += src/sanitize/provoke_memcheck.c
 endif
 OBJS = $(SRCS:.c=.o)
 DEPS = $(SRCS:.c=.d)
@@ -67,6 +71,11 @@ SANITIZERS = -fsanitize=address,undefined,float-cast-overflow \
 		-fno-sanitize-recover=all
 # redzones.h passes the address of what memset is about to set
 PG_CFLAGS += $(SANITIZERS) -O1 -g -fno-omit-frame-pointer -Wno-maybe-uninitialized
+endif
+ifdef MEMCHECK
+# -O1: with more, gcc may read bytes ahead of their use
+PG_CPPFLAGS += -include $(srcdir:/=)/src/sanitize/memcheck.h
+PG_CFLAGS += -O1 -g -fno-omit-frame-pointer
 endif
 
 SHLIB_LINK = -lm $(SANITIZERS)
@@ -112,6 +121,7 @@ include $(PGXS)
 # nothing leave the note alone, for they may run as a user who cannot write.
 BUILD_FOR := $(strip $(shell $(PG_CONFIG) --version) $(PGXS) $(CC) \
 		$(if $(WERROR),-Werror) $(if $(SANITIZE),sanitized) \
+		$(if $(MEMCHECK),memcheck) \
 		$(if $(WAIT_POINTS),wait points))
 ifneq ($(filter-out check-% bench-% installcheck format lint clean,\
 		$(or $(MAKECMDGOALS),all)),)
@@ -130,7 +140,7 @@ TEST_OUTPUT ?= .
 installcheck: REGRESS_OPTS += --outputdir=$(TEST_OUTPUT)
 
 .PHONY: check-isolation check-waitpoints check-tap check-simd check-sanitize-simd \
-	check-sanitize bench-simd format lint
+	check-sanitize check-valgrind bench-simd format lint
 
 check-isolation:
 ifeq ($(ISOLATION_SPECS),)
@@ -185,6 +195,11 @@ check-sanitize-simd:
 # TAP tests to run besides, or "all".
 check-sanitize:
 	PG_CONFIG='$(PG_CONFIG)' bash scripts/sanitize $(SANITIZE_TESTS)
+
+# A short run under Valgrind; VALGRIND_TESTS are the SQL regression and TAP tests
+# to run instead of those that scripts/valgrind names.
+check-valgrind:
+	PG_CONFIG='$(PG_CONFIG)' bash scripts/valgrind $(VALGRIND_TESTS)
 
 bench-simd:
 	$(MAKE) -C simd bench

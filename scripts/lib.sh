@@ -24,6 +24,9 @@ VX_SERVER_DIR=
 VX_MOUNTS=()
 VX_TEMP_DIRS=()
 
+# Of scripts that copy the sources and the server: the folder they do it in.
+work=
+
 say() {
   printf '%s\n' "$*"
 }
@@ -149,6 +152,55 @@ vx_cleanup() {
   VX_TEMP_DIRS=()
 }
 
+# copy_source [tar option ...]: a copy of the sources in $work, as $source, with
+# nothing built in it.
+copy_source() {
+  source=$work/source
+  mkdir "$source"
+  tar -C "$VX_ROOT" --exclude=./.git --exclude=./.peer --exclude=./test-output --exclude=./bench/results "$@" \
+    -cf - . | tar -C "$source" -xf - --no-same-owner
+  find "$source" -maxdepth 3 \( -name '*.o' -o -name '*.d' -o -name '*.so' \) -delete
+  # make writes there what it builds for
+  if [ "$(id -u)" -eq 0 ]; then
+    chown -R "$(server_user)" "$source"
+  fi
+}
+
+# A copy of the server's folders in $work, which PG_CONFIG and $bindir lead to
+# from then on.  Its programs look for the others relative to their own, and so
+# does pg_config.
+copy_server() {
+  local prefix=$work/server original=$PG_CONFIG option dir
+  original=$("$PG_CONFIG" --bindir)/pg_config
+  for option in bindir pkglibdir sharedir; do
+    dir=$("$original" --$option)
+    mkdir -p "$prefix$dir"
+    cp -a "$dir/." "$prefix$dir/"
+  done
+  for option in includedir pkgincludedir includedir-server libdir; do
+    dir=$("$original" --$option)
+    if [ ! -e "$prefix$dir" ]; then
+      mkdir -p "$(dirname -- "$prefix$dir")"
+      ln -s "$dir" "$prefix$dir"
+    fi
+  done
+  PG_CONFIG=$prefix$original
+  bindir=$("$PG_CONFIG" --bindir)
+  [ "${bindir#"$work"}" != "$bindir" ] || die "a copy of the server still uses $bindir"
+}
+
+# Wait for a server that has crashed.
+server_answers() {
+  local i
+  for ((i = 0; i < 600; i++)); do
+    if "$("$PG_CONFIG" --bindir)/psql" -XAtq -c 'SELECT 1' >/dev/null 2>&1; then
+      return
+    fi
+    sleep 0.1
+  done
+  die "the server does not come back"
+}
+
 # The number of processors.
 cpu_count() {
   getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1
@@ -208,6 +260,17 @@ count_regress() {
   ok=$(lines '^(ok +[0-9]+ |(test +)?[^ ]+ +\.\.\. ok )' "$log")
   bad=$(lines '^(not ok +[0-9]+ |(test +)?[^ ]+ +\.\.\. FAILED)' "$log")
   count "$name" "$ok" "$bad" "$status"
+}
+
+# A crash of the server is a failure.
+count_crashes() {
+  local crashes
+  crashes=$(lines 'PANIC:|was terminated by signal|TRAP:' "$VX_SERVER_DIR/log")
+  if [ "$crashes" -gt 0 ]; then
+    step "the server crashed"
+    grep -E -B 2 -A 5 -- 'PANIC:|was terminated by signal|TRAP:' "$VX_SERVER_DIR/log"
+    failed=$((failed + 1))
+  fi
 }
 
 show_diffs() {
