@@ -419,9 +419,50 @@ add_found(Repair *r)
 	}
 }
 
+/* How much nearer than to the node something may be before it rules a choice out. */
+static float
+relaxation(const HnswLayout *lay)
+{
+	switch (lay->metric)
+	{
+		case HNSW_IP:
+			return 1;			/* no ratio: distances may be negative */
+		case HNSW_L1:
+			return 1.1f;
+		default:
+			return 1.2f;		/* distances are squared */
+	}
+}
+
 /*
- * Keep the tree links, then what the heuristic of HNSW selects, then the
- * nearest others.  Sorts the choices by distance.
+ * Select more choices, by the heuristic relaxed, among those there is room for
+ * beside "nkept" tree links and selected ones.
+ */
+static void
+select_relaxed(Repair *r, int nkept)
+{
+	HnswGraph  *g = r->st->g;
+	Choice	   *choices = r->choices;
+	float		relax = relaxation(&g->lay);
+
+	for (int i = 0; i < r->nchoices && nkept < g->lay.fanout && relax > 1; i++)
+	{
+		bool		keep = !choices[i].selected && !choices[i].tree;
+
+		for (int j = 0; j < r->nchoices && keep; j++)
+			if (choices[j].selected || choices[j].tree)
+				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) * relax > choices[i].at.key;
+		if (keep)
+		{
+			choices[i].selected = true;
+			nkept++;
+		}
+	}
+}
+
+/*
+ * Keep the tree links, then what the heuristic of HNSW selects, then what it
+ * selects when relaxed, then the nearest others.  Sorts the choices by distance.
  */
 static void
 select_choices(Repair *r)
@@ -440,6 +481,10 @@ select_choices(Repair *r)
 				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) > choices[i].at.key;
 		choices[i].selected = keep;
 	}
+	for (int i = 0; i < r->nchoices; i++)
+		nkept += choices[i].tree || choices[i].selected;
+	select_relaxed(r, nkept);
+	nkept = 0;
 	for (int pass = 0; pass < 3; pass++)
 		for (int i = 0; i < r->nchoices && nkept < g->lay.fanout; i++)
 			if (pass == (choices[i].tree ? 0 : choices[i].selected ? 1 : 2))

@@ -23,6 +23,14 @@ used_chunk(int n)
 	return palloc(n);
 }
 
+/* A branch, which no compiler makes a mere computation. */
+static void
+decide(int by)
+{
+	if (by == 7)
+		elog(NOTICE, "seven");
+}
+
 /*
  * Takes the name of a mistake and an index, whose page 0 may be spoilt; returns a
  * number that keeps the compiler from leaving the mistake out.
@@ -46,23 +54,18 @@ vectorx_provoke(PG_FUNCTION_ARGS)
 		chunk[1] = 1;
 		page[BLCKSZ - 1] = chunk[1];
 		MarkBufferDirty(buf);
-		if (large[n - 1] + chunk[1] == 7)
-			result = 1;
+		decide(large[n - 1] + chunk[1]);
 	}
 	else if (strcmp(what, "block") == 0)
 		result = large[n + 16];
 	else if (strcmp(what, "branch") == 0)
-	{
-		if (chunk[1] == 7)
-			result = 1;
-	}
+		decide(chunk[1]);
 	else if (strcmp(what, "freed") == 0)
 	{
 		memset(chunk, 1, small);
 		pfree(chunk);
 		/* not the first bytes, in which the server keeps its list of free chunks */
-		if (chunk[20] == 7)
-			result = 1;
+		decide(chunk[20]);
 		chunk = palloc(small);
 	}
 	else if (strcmp(what, "page") == 0)
