@@ -375,8 +375,9 @@ next_overflow(HnswScan *so)
 }
 
 /*
- * The same of any of a node's rows, while no node is the current one.  Rows of
- * one node have the same vector, so that any of them will do.
+ * As fetch_node, with the rows on overflow pages, too; while no node is the
+ * current one.  Rows of one node have the same vector: any of them tells the
+ * distance.
  */
 static bool
 fetch_any(IndexScanDesc scan, HnswScan *so, HnswFound *f, double *dist)
