@@ -52,12 +52,14 @@ ifdef WAIT_POINTS
 PG_CPPFLAGS += -DVX_WAIT_POINTS
 endif
 # No -march: one library serves every processor of the architecture.
-# Not wanted: unused parameters (of functions the server calls), and the
-# server's own warning about declarations after statements.  Comparisons of
+# Not wanted: unused parameters (of functions the server calls), initializers of
+# the server's structures that get fields with its versions, and the server's own
+# warning about declarations after statements.  Comparisons of
 # signed with unsigned numbers clang looks for; gcc finds them in the server's
 # macros for arrays.
 PG_CFLAGS = -fno-math-errno \
-		-Wall -Wextra -Wno-unused-parameter -Wno-declaration-after-statement \
+		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers \
+		-Wno-declaration-after-statement \
 		$(if $(findstring clang,$(CC)),,-Wno-sign-compare)
 # A server built with gcc hands its flags to every compiler.
 PG_CFLAGS += $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option \
