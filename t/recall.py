@@ -19,6 +19,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import psycopg
@@ -251,8 +252,9 @@ class Case:
         self.tap.ok(unordered == 0, f"{name}: nearest first", f"{unordered} queries")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def run_cases(description: str, run: Callable[[Tap, psycopg.Connection, dict], None]) -> None:
+    """The program of a helper: run(tap, connection, case) for each case of its argument, CASES."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("cases", type=Path)
     args = parser.parse_args()
 
@@ -262,11 +264,15 @@ def main() -> None:
         register_vector(conn)
         conn.execute("SET enable_seqscan = off")
         for spec in json.loads(args.cases.read_text(encoding="utf-8")):
-            rows, queries = load_set(spec)
-            for metric in spec["recall"]:
-                Case(tap, conn, spec, metric, rows, queries).run()
+            run(tap, conn, spec)
     print(f"done\t{tap.tests}")
 
 
+def run_metrics(tap: Tap, conn: psycopg.Connection, spec: dict) -> None:
+    rows, queries = load_set(spec)
+    for metric in spec["recall"]:
+        Case(tap, conn, spec, metric, rows, queries).run()
+
+
 if __name__ == "__main__":
-    main()
+    run_cases(__doc__, run_metrics)

@@ -16,9 +16,7 @@ index is compared with one that is built over the same rows.
 """
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import random
 import sys
 import threading
@@ -30,7 +28,7 @@ import numpy as np
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from recall import K, OPERATORS, TOLERANCE, Tap, load_set  # noqa: E402
+from recall import K, OPERATORS, TOLERANCE, Tap, load_set, run_cases  # noqa: E402
 from vxdb import connect, copy_rows, distances, register_vector  # noqa: E402
 
 # The bounds of the comparison with a fresh index.
@@ -392,21 +390,10 @@ class Soak:
         return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", type=Path)
-    args = parser.parse_args()
-
-    tap = Tap()
-    with connect() as conn:
-        conn.execute("CREATE EXTENSION IF NOT EXISTS vectorx")
-        register_vector(conn)
-        conn.execute("SET enable_seqscan = off")
-        for spec in json.loads(args.cases.read_text(encoding="utf-8")):
-            for metric in spec["metrics"]:
-                Soak(tap, conn, spec, metric).run()
-    print(f"done\t{tap.tests}")
+def run_metrics(tap: Tap, conn: psycopg.Connection, spec: dict) -> None:
+    for metric in spec["metrics"]:
+        Soak(tap, conn, spec, metric).run()
 
 
 if __name__ == "__main__":
-    main()
+    run_cases(__doc__, run_metrics)

@@ -172,7 +172,7 @@ enough_links(const HnswLayout *lay)
 /* A neighbour that a repaired node may link to. */
 typedef struct Choice
 {
-	HnswCandidate at;			/* key: distance */
+	HnswCandidate at;			/* first: cmp_candidate; key: distance */
 	int			pos;			/* in the old list; -1: not there */
 	bool		tree;			/* must be linked */
 	bool		selected;		/* by the heuristic */
@@ -180,11 +180,12 @@ typedef struct Choice
 	float	   *vec;			/* NULL: not needed */
 } Choice;
 
+/* By distance: of candidates, and of choices, which begin with one. */
 static int
-cmp_choice(const void *a, const void *b)
+cmp_candidate(const void *a, const void *b)
 {
-	float		x = ((const Choice *) a)->at.key;
-	float		y = ((const Choice *) b)->at.key;
+	float		x = ((const HnswCandidate *) a)->key;
+	float		y = ((const HnswCandidate *) b)->key;
 
 	return x < y ? -1 : x > y;
 }
@@ -205,33 +206,52 @@ typedef struct Repair
 } Repair;
 
 /*
- * Add a choice with its vector, unless it is one already or its record is no
- * live one of the level.  pos: of the old list, or -1.
+ * Add a choice; pos: of the old list, or -1; vec: its vector, or NULL when no
+ * distance is needed.
+ */
+static Choice *
+push_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, float *vec)
+{
+	Choice	   *c = &r->choices[r->nchoices++];
+
+	memset(c, 0, sizeof(*c));
+	c->at.blk = blk;
+	c->at.slot = slot;
+	c->pos = pos;
+	c->vec = vec;
+	if (vec != NULL)
+		c->at.key = HnswPairDistance(r->st->g, r->base, vec);
+	return c;
+}
+
+/* Read the vector of a record that has, or must get, a tree link. */
+static void
+read_heir(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec)
+{
+	if (!read_vector(st, blk, slot, level, vec))
+		HnswCorrupted(st->g, blk, slot, "a tree link to a record that is not live");
+}
+
+/*
+ * Add a choice and read its vector, unless it is one already or its record is
+ * no live one of the level.
  */
 static void
 add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
 {
-	HnswGraph  *g = r->st->g;
-	Choice	   *c = &r->choices[r->nchoices];
+	float	   *vec;
 
 	if (nodelist_has(&r->taken, blk, slot))
 		return;
-	c->vec = palloc(g->lay.dim * sizeof(float));
-	if (!read_vector(r->st, blk, slot, r->level, c->vec))
+	vec = palloc(r->st->g->lay.dim * sizeof(float));
+	if (tree)
+		read_heir(r->st, blk, slot, r->level, vec);
+	else if (!read_vector(r->st, blk, slot, r->level, vec))
 	{
-		if (tree)
-			HnswCorrupted(g, blk, slot, "a tree link to a record that is not live");
-		pfree(c->vec);
+		pfree(vec);
 		return;
 	}
-	c->at.blk = blk;
-	c->at.slot = slot;
-	c->at.key = HnswPairDistance(g, r->base, c->vec);
-	c->pos = pos;
-	c->tree = tree;
-	c->selected = false;
-	c->kept = false;
-	r->nchoices++;
+	push_choice(r, blk, slot, pos, vec)->tree = tree;
 	r->ntree += tree;
 	nodelist_add(&r->taken, blk, slot);
 }
@@ -289,18 +309,14 @@ keep_neighbours(Repair *r)
 	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
 	{
 		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
-		Choice	   *c = &r->choices[r->nchoices];
+		Choice	   *c;
 
 		if (HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
 			continue;
-		memset(c, 0, sizeof(*c));
-		c->at.blk = HnswLinkBlock(link);
-		c->at.slot = HnswLinkSlot(link);
-		c->pos = i;
+		c = push_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), i, NULL);
 		c->tree = (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0;
 		c->selected = (HnswLinkFlags(link) & HNSW_LINK_PRUNED) == 0;
 		c->kept = true;
-		r->nchoices++;
 	}
 }
 
@@ -318,15 +334,6 @@ add_neighbours(Repair *r)
 			add_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), i,
 					   (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0);
 	}
-}
-
-static int
-cmp_candidate(const void *a, const void *b)
-{
-	float		x = ((const HnswCandidate *) a)->key;
-	float		y = ((const HnswCandidate *) b)->key;
-
-	return x < y ? -1 : x > y;
 }
 
 /*
@@ -357,8 +364,7 @@ adopt(Repair *r, const NodeList *heirs)
 			continue;
 		if (r->ntree >= HnswMaxTreeLinks(lay))
 		{
-			if (!read_vector(r->st, h->blk, h->slot, r->level, vec))
-				HnswCorrupted(g, h->blk, h->slot, "a tree link to a record that is not live");
+			read_heir(r->st, h->blk, h->slot, r->level, vec);
 			for (int k = 0; k < r->nchoices; k++)
 				if (r->choices[k].tree)
 				{
@@ -404,18 +410,13 @@ add_found(Repair *r)
 	{
 		int			idx = res->order[i].idx;
 		const HnswFound *f = &res->found[idx];
-		Choice	   *c = &r->choices[r->nchoices];
+		float	   *vec;
 
 		if (nodelist_has(&r->taken, f->blk, f->slot))
 			continue;
-		memset(c, 0, sizeof(*c));
-		c->vec = palloc(lay->dim * sizeof(float));
-		HnswOwnDecode(g, res->own + (Size) idx * lay->own_bytes, f->scale, f->offset, c->vec);
-		c->at.blk = f->blk;
-		c->at.slot = f->slot;
-		c->at.key = HnswPairDistance(g, r->base, c->vec);
-		c->pos = -1;
-		r->nchoices++;
+		vec = palloc(lay->dim * sizeof(float));
+		HnswOwnDecode(g, res->own + (Size) idx * lay->own_bytes, f->scale, f->offset, vec);
+		(void) push_choice(r, f->blk, f->slot, -1, vec);
 	}
 }
 
@@ -471,7 +472,7 @@ select_choices(Repair *r)
 	Choice	   *choices = r->choices;
 	int			nkept = 0;
 
-	qsort(choices, r->nchoices, sizeof(Choice), cmp_choice);
+	qsort(choices, r->nchoices, sizeof(Choice), cmp_candidate);
 	for (int i = 0; i < r->nchoices; i++)
 	{
 		bool		keep = true;
@@ -742,8 +743,7 @@ HnswMoveRoot(VacuumState *st)
 		{
 			const HnswCandidate *h = &heirs.items[i];
 
-			if (!read_vector(st, h->blk, h->slot, 0, vec))
-				HnswCorrupted(g, h->blk, h->slot, "a tree link to a record that is not live");
+			read_heir(st, h->blk, h->slot, 0, vec);
 			nodelist_add(&first, heirs.items[0].blk, heirs.items[0].slot);
 			if (!add_tree_link(st, &first, h, vec, 0))
 				HnswCorrupted(g, heirs.items[0].blk, heirs.items[0].slot,
