@@ -78,6 +78,27 @@
 #define CompatInjectionPoint(name)	((void) 0)
 #endif
 
+/*
+ * CompatExtendRelation: add n pages of zeros, at most 64, to the main fork.  The
+ * caller holds the extension lock if anyone else might do so too.
+ */
+static inline void
+CompatExtendRelation(Relation rel, uint32 n)
+{
+#if PG_VERSION_NUM >= 160000
+	Buffer		buffers[64];
+	uint32		extended = 0;
+
+	(void) ExtendBufferedRelBy((BufferManagerRelation) {.rel = rel}, MAIN_FORKNUM, NULL,
+							   EB_SKIP_EXTENSION_LOCK, n, buffers, &extended);
+	for (uint32 i = 0; i < extended; i++)
+		ReleaseBuffer(buffers[i]);
+#else
+	for (uint32 i = 0; i < n; i++)
+		ReleaseBuffer(ReadBufferExtended(rel, MAIN_FORKNUM, P_NEW, RBM_NORMAL, NULL));
+#endif
+}
+
 /* May the role do to the relation what only its owner may? */
 #if PG_VERSION_NUM >= 160000
 #define CompatOwnsRelation(relid, role) \

@@ -13,6 +13,7 @@
 
 #include "access/generic_xlog.h"
 #include "access/xloginsert.h"
+#include "compat.h"
 #include "hnsw/hnsw.h"
 #include "miscadmin.h"
 #include "storage/buf_internals.h"
@@ -229,7 +230,7 @@ HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin)
 void
 HnswExtend(HnswGraph *g, int n, HnswPin *pins)
 {
-	bool		lock = !RELATION_IS_LOCAL(g->rel);
+	bool		lock = g->shared || !RELATION_IS_LOCAL(g->rel);
 
 	if (lock)
 		LockRelationForExtension(g->rel, ExclusiveLock);
@@ -247,6 +248,28 @@ HnswExtend(HnswGraph *g, int n, HnswPin *pins)
 		HnswKnowBlocks(g, pins[n - 1].blk);
 	for (int i = 0; i < n; i++)
 		g->map[pins[i].blk] = pins[i].buf;
+}
+
+/*
+ * Add pages of zeros until there are so many, which nobody holds.  For builds:
+ * several participants may do this at the same time.
+ */
+void
+HnswExtendTo(HnswGraph *g, BlockNumber nblocks)
+{
+	BlockNumber n;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (g->shared)
+			LockRelationForExtension(g->rel, ExclusiveLock);
+		n = RelationGetNumberOfBlocks(g->rel);
+		if (n < nblocks)
+			CompatExtendRelation(g->rel, Min(nblocks - n, 64));
+		if (g->shared)
+			UnlockRelationForExtension(g->rel, ExclusiveLock);
+	} while (n < nblocks);
 }
 
 /* Start a change.  "w" is the graph's scratch->write. */

@@ -3,152 +3,481 @@
  *		CREATE INDEX: the graph of as many rows as maintenance_work_mem holds is
  *		made at once (bulk.c) and written; further rows are inserted one by one.
  *
- * Nothing is logged before the end, when all pages are logged once.  Until then
- * no other backend sees the index.
+ * The leader and parallel workers (team.c) all do the same: read a part of the
+ * table into a file (spool.c), make a part of the graph, write a part of the
+ * pages, insert a part of the rows that are left, log a part of the index.
+ * README, "Build".  Nothing is logged before the end, when all pages are logged
+ * once.  Until then no other backend sees the index.
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "access/xloginsert.h"
 #include "catalog/index.h"
+#include "catalog/pg_proc.h"
 #include "commands/progress.h"
 #include "hnsw/bulk.h"
+#include "hnsw/build.h"
 #include "hnsw/waitpoint.h"
 #include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/paths.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
-/* Rows that the centre is the mean of. */
+/* Rows that the centre is the mean of, and blocks they are looked for in. */
 #define CENTRE_SAMPLE	1000
+#define CENTRE_BLOCKS	4000
 
+/* Rows that another participant is worth its start. */
+#define ROWS_PER_PARTICIPANT	5000
+
+/* Rows after which a participant tells how many it has read. */
+#define TELL_ROWS		64
+
+/* Blocks that are one task of logging. */
+#define LOG_BLOCKS		512
+
+/* One participant's file. */
+typedef struct BuildFile
+{
+	int64		nrows;
+	int64		nread;			/* of them in the batch */
+} BuildFile;
+
+/* What participants share; stands in the parallel context's memory. */
+typedef struct BuildShared
+{
+	TeamShared	team;			/* first */
+	Oid			heap;
+	Oid			index;
+	bool		concurrent;
+	bool		log;
+	BlockNumber nblocks;		/* to log */
+	pg_atomic_uint64 nread;		/* rows of the table, for the progress view */
+	pg_atomic_uint64 ninserted;
+	slock_t		mutex;			/* of the three below */
+	double		heap_tuples;
+	double		indexed;
+	bool		broken_hot_chain;
+	BulkShared	bulk;
+	BuildFile	files[FLEXIBLE_ARRAY_MEMBER];
+} BuildShared;
+
+/* One participant's state. */
 typedef struct BuildState
 {
+	Relation	heap;
+	Relation	index;
+	IndexInfo  *info;
 	HnswGraph  *g;
-	Bulk	   *bulk;			/* NULL once it has been written */
-	double		rows;			/* expected */
+	Team	   *team;
+	BuildShared *shared;
+	ParallelTableScanDesc scan; /* NULL: the leader alone reads the table */
+	Spool	   *spool;
 	MemoryContext row_cxt;		/* reset after each row */
-	MemoryContext sample_cxt;
 	double		indexed;
-	int64		seen;			/* rows for the progress view */
-	/* first rows, held back until the centre is known */
-	bool		sampling;
-	int			nsample;
-	int			max_sample;
-	Vector	  **sample;
-	ItemPointerData *sample_tids;
+	int			untold;			/* rows not in shared->nread yet */
 } BuildState;
 
-static void
-insert_row(BuildState *st, const Vector *v, ItemPointer tid)
+/* The mean of some rows. */
+typedef struct CentreSample
 {
-	HnswGraph  *g = st->g;
-	bool		indexed;
+	HnswGraph  *g;
+	double	   *sum;
+	float	   *vec;
+	int			n;
+	MemoryContext row_cxt;
+} CentreSample;
 
-	if (st->bulk && HnswBulkFull(st->bulk))
-	{
-		ereport(DEBUG1,
-				(errmsg_internal("hnsw graph of index \"%s\" no longer fits into maintenance_work_mem after %.0f rows",
-								 RelationGetRelationName(g->rel), st->indexed)));
-		HnswBulkFinish(st->bulk);
-		st->bulk = NULL;
-		HNSW_WAIT_POINT("build-load");
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
-	}
-	indexed = st->bulk ? HnswBulkAdd(st->bulk, v, tid) : HnswInsertVector(g, v, tid);
-	if (indexed)
-		st->indexed++;
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++st->seen);
-}
-
-/* Set the centre to the mean of the sample, then insert the sample. */
 static void
-end_sample(BuildState *st)
+sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
+		   bool alive, void *arg)
 {
-	HnswGraph  *g = st->g;
-	int			dim = g->lay.dim;
+	CentreSample *sample = (CentreSample *) arg;
+	MemoryContext old;
 
-	if (!st->sampling)
+	if (isnull[0] || sample->n == CENTRE_SAMPLE)
 		return;
-	st->sampling = false;
-	HNSW_WAIT_POINT("build-centre");
-	if (g->ncentre > 0 && st->nsample > 0)
+	old = MemoryContextSwitchTo(sample->row_cxt);
+	if (HnswNormaliseVector(sample->g, DatumGetVector(values[0]), sample->vec))
 	{
-		double	   *sum = palloc0(dim * sizeof(double));
-		float	   *vec = palloc(dim * sizeof(float));
-		int			n = 0;
-		bool		finite = true;
-
-		for (int i = 0; i < st->nsample; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (!HnswNormaliseVector(g, st->sample[i], vec))
-				continue;
-			for (int j = 0; j < dim; j++)
-				sum[j] += vec[j];
-			n++;
-		}
-		for (int j = 0; j < dim; j++)
-		{
-			vec[j] = n ? (float) (sum[j] / n) : 0;
-			finite = finite && isfinite(vec[j]);
-		}
-		if (n > 0 && finite)
-		{
-			HnswWrite  *w = &g->scratch->write;
-			HnswPin		pin;
-			uint16		set = 1;
-
-			HnswStoreCentre(g, vec);
-			HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
-			HnswWriteBegin(g, w);
-			HnswWriteAdd(w, &pin, false);
-			HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, centre_set),
-						   &set, sizeof(set));
-			HnswWriteEnd(w);
-			HnswRelease(g, &pin);
-			g->centre_set = true;
-		}
-		pfree(sum);
-		pfree(vec);
+		for (int j = 0; j < sample->g->lay.dim; j++)
+			sample->sum[j] += sample->vec[j];
+		sample->n++;
 	}
-	st->bulk = HnswBulkCreate(g, (Size) maintenance_work_mem * 1024, st->rows);
-	for (int i = 0; i < st->nsample; i++)
-		insert_row(st, st->sample[i], &st->sample_tids[i]);
-	MemoryContextDelete(st->sample_cxt);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(sample->row_cxt);
 }
 
+static uint64
+common_divisor(uint64 a, uint64 b)
+{
+	while (b != 0)
+	{
+		uint64		rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* Set the centre to the mean of rows from blocks all over the table. */
+static void
+set_centre(BuildState *st)
+{
+	HnswGraph  *g = st->g;
+	const int	dim = g->lay.dim;
+	const BlockNumber nblocks = RelationGetNumberOfBlocks(st->heap);
+	CentreSample sample;
+	uint64		step = Max(1, (uint64) (nblocks * 0.618));
+	bool		finite = true;
+
+	if (g->ncentre == 0)
+		return;
+	sample.g = g;
+	sample.sum = palloc0(dim * sizeof(double));
+	sample.vec = palloc(dim * sizeof(float));
+	sample.n = 0;
+	sample.row_cxt = st->row_cxt;
+	/* steps of this size come to every block */
+	while (common_divisor(nblocks, step) > 1)
+		step++;
+	for (uint64 i = 0; i < Min(nblocks, CENTRE_BLOCKS) && sample.n < CENTRE_SAMPLE; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) table_index_build_range_scan(st->heap, st->index, st->info, false, false, false,
+											(BlockNumber) (i * step % nblocks), 1,
+											sample_row, &sample, NULL);
+	}
+	HNSW_WAIT_POINT("build-centre");
+	for (int j = 0; j < dim; j++)
+	{
+		sample.vec[j] = sample.n ? (float) (sample.sum[j] / sample.n) : 0;
+		finite = finite && isfinite(sample.vec[j]);
+	}
+	if (sample.n > 0 && finite)
+	{
+		HnswWrite  *w = &g->scratch->write;
+		HnswPin		pin;
+		uint16		set = 1;
+
+		HnswStoreCentre(g, sample.vec);
+		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, centre_set),
+					   &set, sizeof(set));
+		HnswWriteEnd(w);
+		HnswRelease(g, &pin);
+		g->centre_set = true;
+	}
+	pfree(sample.sum);
+	pfree(sample.vec);
+}
+
+/* Bring the number of rows read up to date, and show it. */
+static void
+tell_rows(BuildState *st)
+{
+	uint64		sum = pg_atomic_add_fetch_u64(&st->shared->nread, st->untold);
+
+	st->untold = 0;
+	if (HnswTeamLeader(st->team))
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) sum);
+}
+
+/* A row of the table: encode it, and keep it in this participant's file. */
 static void
 build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 		  bool alive, void *arg)
 {
 	BuildState *st = (BuildState *) arg;
+	HnswGraph  *g = st->g;
+	HnswScratch *s = g->scratch;
 	MemoryContext old;
-	Vector	   *v;
+	HnswRecord	rec;
 
+	if (++st->untold == TELL_ROWS)
+		tell_rows(st);
 	if (isnull[0])
-	{
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, ++st->seen);
 		return;
-	}
 	old = MemoryContextSwitchTo(st->row_cxt);
-	v = DatumGetVector(values[0]);
-	if (st->sampling)
+	if (HnswPrepareVector(g, DatumGetVector(values[0]), s->fa))
 	{
-		if (v->dim != st->g->lay.dim)	/* the error, now */
-			(void) HnswNormaliseVector(st->g, v, st->g->scratch->fa);
-		st->sample[st->nsample] = MemoryContextAlloc(st->sample_cxt, VARSIZE(v));
-		memcpy(st->sample[st->nsample], v, VARSIZE(v));
-		st->sample_tids[st->nsample] = *tid;
-		if (++st->nsample == st->max_sample)
-			end_sample(st);
+		SpoolRow	row;
+
+		HnswCheckNorm(g, vx_simd->sumsq(s->fa, g->lay.dim));
+		HnswOwnEncode(g, s->fa, (char *) s->own, &rec);
+		memset(&row, 0, sizeof(row));
+		row.norm2 = rec.norm2;
+		row.scale = rec.scale;
+		row.offset = rec.offset;
+		row.codesum = rec.codesum;
+		row.hash = rec.hash;
+		row.tid = *tid;
+		HnswSpoolAdd(st->spool, &row, (const char *) s->own);
+		st->indexed++;
 	}
-	else
-		insert_row(st, v, tid);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(st->row_cxt);
+}
+
+/* Read this participant's part of the table into its file. */
+static void
+load_rows(BuildState *st)
+{
+	BuildShared *sh = st->shared;
+	TableScanDesc scan = st->scan ? table_beginscan_parallel(st->heap, st->scan) : NULL;
+	double		rows;
+
+	HNSW_WAIT_POINT("build-load");
+	st->spool = HnswSpoolCreate(st->team, st->g->lay.own_bytes);
+	rows = table_index_build_scan(st->heap, st->index, st->info, true,
+								  HnswTeamLeader(st->team), build_row, st, scan);
+	tell_rows(st);
+	HnswSpoolFinish(st->team, st->spool);
+	sh->files[st->team->number].nrows = st->spool->nrows;
+	SpinLockAcquire(&sh->mutex);
+	sh->heap_tuples += rows;
+	sh->indexed += st->indexed;
+	sh->broken_hot_chain |= st->info->ii_BrokenHotChain;
+	SpinLockRelease(&sh->mutex);
+}
+
+/* The leader: take what fits the memory into a batch. */
+static void
+fill_batch(BuildState *st, Bulk *b)
+{
+	BuildShared *sh = st->shared;
+	Team	   *team = st->team;
+	const int	nparticipants = team->nparticipants;
+	Spool	  **spools = palloc0(nparticipants * sizeof(Spool *));
+	double		taken;
+
+	spools[0] = st->spool;
+	for (int i = 1; i < nparticipants; i++)
+		spools[i] = HnswSpoolOpen(team, i, st->g->lay.own_bytes, sh->files[i].nrows);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
+								 (int64) pg_atomic_read_u64(&sh->nread));
+	taken = HnswBulkFill(b, spools, sh->indexed);
+	for (int i = 0; i < nparticipants; i++)
+	{
+		sh->files[i].nread = spools[i]->nread;
+		if (i > 0)
+			HnswSpoolClose(spools[i]);
+	}
+	pfree(spools);
+	if (taken < sh->indexed)
+	{
+		double		bytes = HnswBulkBytes(&st->g->lay, sh->indexed, nparticipants);
+
+		ereport(NOTICE,
+				(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT " tuples",
+						(int64) taken),
+				 errdetail("The other " INT64_FORMAT " are inserted one by one, which takes longer.",
+						   (int64) (sh->indexed - taken)),
+				 errhint("A maintenance_work_mem of %.0f MB would hold the whole graph.",
+						 ceil(bytes / (1024 * 1024)))));
+	}
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) taken);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
+}
+
+/* Insert the rows of this participant's file that the batch had no room for. */
+static void
+insert_rest(BuildState *st)
+{
+	BuildShared *sh = st->shared;
+	BuildFile  *file = &sh->files[st->team->number];
+	HnswGraph  *g = st->g;
+	char	   *own;
+	SpoolRow	row;
+
+	if (file->nread == file->nrows)
+		return;
+	HNSW_WAIT_POINT("build-insert");
+	own = palloc(g->lay.own_bytes);
+	HnswSpoolSkip(st->spool, file->nread);
+	while (HnswSpoolNext(st->spool, &row, own))
+	{
+		HnswRecord	rec;
+		uint64		done;
+
+		CHECK_FOR_INTERRUPTS();
+		memset(&rec, 0, sizeof(rec));
+		rec.norm2 = row.norm2;
+		rec.scale = row.scale;
+		rec.offset = row.offset;
+		rec.codesum = row.codesum;
+		rec.hash = row.hash;
+		HnswInsertStored(g, &rec, own, &row.tid);
+		done = pg_atomic_add_fetch_u64(&sh->ninserted, 1);
+		if (HnswTeamLeader(st->team))
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) done);
+	}
+	pfree(own);
+}
+
+/* Log a part of the index, and say in the free space map where there is room. */
+static void
+log_pages(BuildState *st)
+{
+	BuildShared *sh = st->shared;
+	uint64		from;
+
+	if (st->g->target != InvalidBlockNumber)
+		RecordPageWithFreeSpace(st->index, st->g->target, HNSW_FSM_SLOT);
+	HNSW_WAIT_POINT("build-log");
+	while (sh->log && (from = HnswTeamTask(st->team) * LOG_BLOCKS) < sh->nblocks)
+	{
+		if (HnswTeamLeader(st->team))
+			pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, (int64) from);
+		log_newpage_range(st->index, MAIN_FORKNUM, (BlockNumber) from,
+						  (BlockNumber) Min(from + LOG_BLOCKS, sh->nblocks), true);
+	}
+}
+
+/* What every participant does. */
+static void
+take_part(BuildState *st)
+{
+	BuildShared *sh = st->shared;
+	Team	   *team = st->team;
+	bool		leader = HnswTeamLeader(team);
+	double		rest = 0;
+	Bulk	   *b;
+
+	st->row_cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row",
+										ALLOCSET_DEFAULT_SIZES);
+	load_rows(st);
+	if (leader)
+		HnswTeamStart(team);
+	else
+		HnswTeamJoin(team, &sh->team, team->number);
+
+	b = HnswBulkCreate(st->g, team, &sh->bulk, (Size) maintenance_work_mem * 1024);
+	if (leader)
+		fill_batch(st, b);
+	(void) HnswBulkBuild(b);
+	HnswBulkDestroy(b);
+	if (leader)
+	{
+		for (int i = 0; i < team->nparticipants; i++)
+			rest += sh->files[i].nrows - sh->files[i].nread;
+		if (rest > 0)
+		{
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_INSERT);
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) rest);
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
+		}
+	}
+	HnswTeamReunite(team);
+	insert_rest(st);
+	HnswSpoolClose(st->spool);
+	(void) HnswTeamSync(team);
+
+	if (leader)
+	{
+		sh->nblocks = RelationGetNumberOfBlocks(st->index);
+		sh->log = RelationNeedsWAL(st->index);
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOG);
+		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, sh->nblocks);
+		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, 0);
+	}
+	(void) HnswTeamSync(team);
+	log_pages(st);
+	MemoryContextDelete(st->row_cxt);
+}
+
+/*
+ * How many workers a table of so many rows is worth, within
+ * max_parallel_maintenance_workers.
+ */
+int
+HnswBuildWorkers(double rows)
+{
+	return (int) Min(rows / ROWS_PER_PARTICIPANT, max_parallel_maintenance_workers);
+}
+
+/*
+ * How many workers to ask for.  What makes a parallel scan of the table, its
+ * expressions or predicate unsafe makes the build serial; the table's option
+ * parallel_workers says the number, else the number of rows does.
+ */
+static int
+plan_workers(BuildState *st, double rows)
+{
+	PlannerInfo *root;
+	int			wanted;
+
+	if (max_parallel_maintenance_workers == 0 || !IsUnderPostmaster || IsInParallelMode() ||
+		st->heap->rd_rel->relpersistence == RELPERSISTENCE_TEMP ||
+		RelationGetNumberOfBlocks(st->heap) == 0)
+		return 0;
+
+	/* as much of a planner's state as the test wants */
+	root = makeNode(PlannerInfo);
+	root->parse = makeNode(Query);
+	root->parse->commandType = CMD_SELECT;
+	root->glob = makeNode(PlannerGlobal);
+	root->query_level = 1;
+	root->planner_cxt = CurrentMemoryContext;
+	root->glob->maxParallelHazard = PROPARALLEL_UNSAFE;
+	if (!is_parallel_safe(root, (Node *) RelationGetIndexExpressions(st->index)) ||
+		!is_parallel_safe(root, (Node *) RelationGetIndexPredicate(st->index)))
+		return 0;
+
+	wanted = RelationGetParallelWorkers(st->heap, -1);
+	if (wanted >= 0)
+		return Min(wanted, max_parallel_maintenance_workers);
+	return HnswBuildWorkers(rows);
+}
+
+/* Ask for workers and start them; else the leader is alone. */
+static void
+start_team(BuildState *st, int nworkers, Snapshot *registered)
+{
+	Snapshot	snapshot = SnapshotAny;
+	Size		size = offsetof(BuildShared, files) + (nworkers + 1) * sizeof(BuildFile);
+	void	   *scan = NULL;
+
+	st->team = HnswTeamCreate(st->index);
+	if (nworkers > 0)
+	{
+		if (st->info->ii_Concurrent)
+			*registered = snapshot = RegisterSnapshot(GetTransactionSnapshot());
+		st->shared = HnswTeamPrepare(st->team, nworkers, size,
+									 table_parallelscan_estimate(st->heap, snapshot), &scan);
+	}
+	if (st->shared == NULL)
+		st->shared = palloc0(size);
+	else
+	{
+		st->scan = scan;
+		st->g->shared = true;
+		table_parallelscan_initialize(st->heap, st->scan, snapshot);
+	}
+	st->shared->heap = RelationGetRelid(st->heap);
+	st->shared->index = RelationGetRelid(st->index);
+	st->shared->concurrent = st->info->ii_Concurrent;
+	SpinLockInit(&st->shared->mutex);
+	pg_atomic_init_u64(&st->shared->nread, 0);
+	pg_atomic_init_u64(&st->shared->ninserted, 0);
+	if (st->scan)
+		HnswTeamLaunch(st->team);
 }
 
 /* ambuild */
@@ -158,11 +487,10 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	IndexBuildResult *result;
 	HnswMetaPage meta;
 	BuildState	st;
-	HnswGraph  *g;
-	double		rows;
 	BlockNumber nblocks;
 	double		tuples;
 	double		allvis;
+	Snapshot	snapshot = NULL;
 
 	if (RelationGetNumberOfBlocks(index) != 0)
 		ereport(ERROR,
@@ -171,44 +499,80 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 
 	HnswMetaFor(index, &meta);
 	memset(&st, 0, sizeof(st));
-	st.g = g = HnswGraphCreate(index, CurrentMemoryContext, &meta);
-	g->nolog = true;
-	HnswCreatePages(g, &meta);
-
-	st.row_cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row",
+	st.heap = heap;
+	st.index = index;
+	st.info = info;
+	st.g = HnswGraphCreate(index, CurrentMemoryContext, &meta);
+	st.g->nolog = true;
+	HnswCreatePages(st.g, &meta);
+	st.row_cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw build sample",
 									   ALLOCSET_DEFAULT_SIZES);
-	st.sample_cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw build sample",
-										  ALLOCSET_DEFAULT_SIZES);
-	st.sampling = true;
-	st.max_sample = Min(CENTRE_SAMPLE, (Size) maintenance_work_mem * 1024 / 8 / VECTOR_SIZE(g->lay.dim));
-	st.max_sample = Max(st.max_sample, 1);
-	st.sample = MemoryContextAlloc(st.sample_cxt, st.max_sample * sizeof(Vector *));
-	st.sample_tids = MemoryContextAlloc(st.sample_cxt, st.max_sample * sizeof(ItemPointerData));
+	set_centre(&st);
+	MemoryContextDelete(st.row_cxt);
 
 	table_relation_estimate_size(heap, NULL, &nblocks, &tuples, &allvis);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) tuples);
-	st.rows = tuples;
-	rows = table_index_build_scan(heap, index, info, true, true, build_row, &st, NULL);
-	end_sample(&st);
-	if (st.bulk)
-		HnswBulkFinish(st.bulk);
-
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOG);
-	if (g->target != InvalidBlockNumber)
-		RecordPageWithFreeSpace(index, g->target, HNSW_FSM_SLOT);
-	IndexFreeSpaceMapVacuum(index);
-	HNSW_WAIT_POINT("build-log");
-	if (RelationNeedsWAL(index))
-		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
-	HNSW_WAIT_POINT("build-end");
+	start_team(&st, plan_workers(&st, tuples), &snapshot);
+	take_part(&st);
 
 	result = palloc(sizeof(IndexBuildResult));
-	result->heap_tuples = rows;
-	result->index_tuples = st.indexed;
-	MemoryContextDelete(g->cxt);
-	MemoryContextDelete(st.row_cxt);
+	result->heap_tuples = st.shared->heap_tuples;
+	result->index_tuples = st.shared->indexed;
+	info->ii_BrokenHotChain |= st.shared->broken_hot_chain;
+	HnswTeamEnd(st.team);
+	if (snapshot)
+		UnregisterSnapshot(snapshot);
+	IndexFreeSpaceMapVacuum(index);
+	HNSW_WAIT_POINT("build-end");
+	MemoryContextDelete(st.g->cxt);
 	return result;
+}
+
+/* A worker of a build, started by HnswTeamLaunch. */
+void
+HnswBuildWorker(dsm_segment *seg, shm_toc *toc)
+{
+	BuildState	st;
+	void	   *shared;
+	void	   *scan;
+	LOCKMODE	heap_lock;
+	LOCKMODE	index_lock;
+	Buffer		buf;
+	PGAlignedBlock page;
+	HnswMetaPage meta;
+
+	HnswTeamWorkerBegin(toc, &shared, &scan);
+	memset(&st, 0, sizeof(st));
+	st.shared = shared;
+	st.scan = scan;
+	/* the same as the leader's */
+	heap_lock = st.shared->concurrent ? ShareUpdateExclusiveLock : ShareLock;
+	index_lock = st.shared->concurrent ? RowExclusiveLock : AccessExclusiveLock;
+	st.heap = table_open(st.shared->heap, heap_lock);
+	st.index = index_open(st.shared->index, index_lock);
+	st.info = BuildIndexInfo(st.index);
+	st.info->ii_Concurrent = st.shared->concurrent;
+	SharedFileSetAttach(&st.shared->team.files, seg);
+
+	buf = ReadBuffer(st.index, HNSW_META_BLOCK);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	memcpy(page.data, BufferGetPage(buf), BLCKSZ);
+	UnlockReleaseBuffer(buf);
+	HnswCheckMeta(st.index, (Page) page.data);
+	st.g = HnswGraphCreate(st.index, CurrentMemoryContext, HnswPageGetMeta(page.data));
+	st.g->nolog = true;
+	st.g->shared = true;
+	HnswReadMeta(st.g, &meta);
+
+	st.team = HnswTeamCreate(st.index);
+	st.team->shared = &st.shared->team;
+	st.team->number = ParallelWorkerNumber + 1;
+	take_part(&st);
+	MemoryContextDelete(st.g->cxt);
+	HnswTeamWorkerEnd(toc);
+	index_close(st.index, index_lock);
+	table_close(st.heap, heap_lock);
 }
 
 /* ambuildempty: the init fork of an unlogged index is an empty index. */

@@ -2,10 +2,10 @@
  * bulk.c
  *		Construction of a graph from many rows at once.
  *
- * Rows are collected as they are stored (own vector and what goes with it);
- * equal vectors become one node.  Then nodes are grouped by nearness
- * (partition.c), which also gives the order they are kept and written in, and
- * linked level by level.  Touches no page before HnswBulkWrite.
+ * Rows come as they are stored (own vector and what goes with it); equal
+ * vectors become one node.  Then nodes are grouped by nearness (partition.c),
+ * which also gives the order they are kept and written in, and linked level by
+ * level.  Touches no page before HnswBulkWrite.
  */
 #include "postgres.h"
 
@@ -16,11 +16,8 @@
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
-/*
- * Groups that a node is in: more find more of its neighbours.  With the
- * default ef_construction 8; see README, "Build", for what others give.
- */
-#define COPIES(ef_construction)	Max(4, Min(16, (ef_construction) / 8))
+/* Rows taken from each participant's file at a time. */
+#define FILL_ROWS		256
 
 /* The first node that has a hash. */
 typedef struct EqualsEntry
@@ -41,112 +38,267 @@ typedef struct EqualsEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* Bytes of a node of level 0 in the arrays of its batch. */
+static Size
+node_bytes(const HnswLayout *lay)
+{
+	return sizeof(BulkNode) + lay->own_bytes;
+}
+
+/* Bytes of a member in the arrays of its level, with its offers. */
+static Size
+member_bytes(const HnswLayout *lay)
+{
+	return BULK_WIDTH(lay) * sizeof(BulkLink) + sizeof(uint16) + sizeof(slock_t) +
+		2 * sizeof(uint32) + sizeof(uint8);
+}
+
+/* What a row costs at the peak, all in all. */
+static double
+row_bytes(const HnswLayout *lay, int participants)
+{
+	/* levels above: each has 1 / fanout of the members of the one below */
+	double		upper = (member_bytes(lay) + sizeof(uint32)) / (lay->fanout - 1.0);
+
+	return node_bytes(lay) + member_bytes(lay) + upper +
+		BULK_COPIES(lay) * sizeof(uint32) + sizeof(uint64) +
+		lay->fanout / 2 * sizeof(BulkLink) + participants * sizeof(uint32);
+}
+
 /*
- * A batch for an index, of as many rows as "limit" bytes allow; rows: how
- * many are expected.  g: a handle whose centre is known.
+ * Bytes of maintenance_work_mem that hold the graph of so many rows with
+ * different vectors, when it is built by so many participants.
+ */
+double
+HnswBulkBytes(const HnswLayout *lay, double rows, int participants)
+{
+	double		bytes = rows * row_bytes(lay, participants);
+	double		columns = (double) participants * HnswColumnsBytes(lay, BULK_LEAF_MAX);
+
+	/* columns get a quarter of it at most, but some in any case */
+	columns = Min(columns, bytes / 3);
+	columns = Max(columns, (double) participants * HnswColumnsBytes(lay, BULK_LEAF_MIN));
+	return bytes + columns;
+}
+
+/* How many nodes "limit" bytes hold, at least one. */
+uint32
+HnswBulkCapacity(const HnswLayout *lay, Size limit, int participants)
+{
+	int			columns = HnswColumnsMax(lay, limit, participants);
+	double		rest = (double) limit - (double) participants * HnswColumnsBytes(lay, columns);
+
+	return (uint32) Max(1, Min(rest / row_bytes(lay, participants), BULK_MAX_NODES));
+}
+
+/*
+ * A participant's side of a batch.  shared: zeroed, in the memory that
+ * HnswTeamPrepare gave, or anywhere if there is no worker.  limit: bytes for
+ * all participants.
  */
 Bulk *
-HnswBulkCreate(HnswGraph *g, Size limit, double rows)
+HnswBulkCreate(HnswGraph *g, Team *team, BulkShared *shared, Size limit)
 {
 	MemoryContext cxt = AllocSetContextCreate(g->cxt, "hnsw bulk construction",
 											  ALLOCSET_DEFAULT_SIZES);
 	Bulk	   *b = MemoryContextAllocZero(cxt, sizeof(Bulk));
-	const HnswLayout *lay = &g->lay;
-	double		most;
 
 	b->g = g;
+	b->team = team;
+	b->shared = shared;
 	b->cxt = cxt;
 	b->limit = limit;
-	b->integer = lay->own == HNSW_OWN_INT8 && lay->metric != HNSW_L1;
-	/* its vector, candidates, groups, offers; the hash table has gone by then */
-	b->row_bytes = sizeof(BulkNode) + lay->own_bytes +
-		Max(lay->fanout, lay->ef_construction) * sizeof(BulkLink) +
-		COPIES(lay->ef_construction) * sizeof(uint32) +
-		lay->fanout / 2 * sizeof(BulkLink) + 8 * sizeof(uint32);
-	most = Min((double) limit / b->row_bytes, BULK_MAX_NODES);
-	b->max = (uint32) Max(1, Min(most, Max(rows * 1.1, 1024)));
-	b->nodes = MemoryContextAllocHuge(cxt, (Size) b->max * sizeof(BulkNode));
-	b->own = MemoryContextAllocHuge(cxt, (Size) b->max * lay->own_bytes);
-	b->equals = equals_create(cxt, Min(b->max, 1024), NULL);
-	b->maxextra = 64;
-	b->extra = MemoryContextAlloc(cxt, b->maxextra * sizeof(BulkTid));
+	b->integer = g->lay.own == HNSW_OWN_INT8 && g->lay.metric != HNSW_L1;
 	return b;
 }
 
-/* Is there no room for another row? */
-bool
-HnswBulkFull(const Bulk *b)
-{
-	return b->n >= BULK_MAX_NODES || b->nextra >= BULK_MAX_NODES ||
-		b->n * b->row_bytes + b->nextra * sizeof(BulkTid) >= b->limit;
-}
-
 static void
-add_tid(Bulk *b, uint32 node, ItemPointer tid)
+add_tid(Bulk *b, uint32 *maxextra, uint32 node, ItemPointer tid)
 {
-	if (b->nextra == b->maxextra)
+	uint32		at = b->shared->nextra;
+
+	if (at == *maxextra)
 	{
-		b->maxextra *= 2;
-		b->extra = repalloc_huge(b->extra, (Size) b->maxextra * sizeof(BulkTid));
+		*maxextra = Max(64, *maxextra * 2);
+		if (b->extra == NULL)
+			b->extra = MemoryContextAlloc(b->cxt, *maxextra * sizeof(BulkTid));
+		else
+			b->extra = repalloc_huge(b->extra, (Size) *maxextra * sizeof(BulkTid));
 	}
-	b->extra[b->nextra].tid = *tid;
-	b->extra[b->nextra].next = b->nodes[node].more;
-	b->nodes[node].more = b->nextra++;
+	b->extra[at].tid = *tid;
+	b->extra[at].next = b->nodes[node].more;
+	b->nodes[node].more = at;
+	b->shared->nextra++;
 }
 
-/*
- * Add a row.  False when its vector is one that is not indexed.  Errors: as
- * HnswInsertVector's.
- */
-bool
-HnswBulkAdd(Bulk *b, const Vector *v, ItemPointer tid)
+/* Add the row whose own vector stands behind those of all nodes. */
+static void
+add_row(Bulk *b, struct equals_hash *equals, uint32 *maxextra, SpoolRow *row)
 {
-	HnswGraph  *g = b->g;
-	const int	own_bytes = g->lay.own_bytes;
-	HnswRecord	rec;
+	BulkShared *sh = b->shared;
+	const int	own_bytes = b->g->lay.own_bytes;
+	const char *own = bulk_own(b, sh->n);
 	BulkNode   *x;
-	char	   *own;
 	EqualsEntry *entry;
 	bool		found;
 
-	memset(&rec, 0, sizeof(rec));
-	if (!HnswPrepareVector(g, v, g->scratch->fa))
-		return false;
-	HnswCheckNorm(g, vx_simd->sumsq(g->scratch->fa, g->lay.dim));
-	if (b->n == b->max)
-	{
-		b->max = Min(b->max + b->max / 2 + 1, BULK_MAX_NODES);
-		b->nodes = repalloc_huge(b->nodes, (Size) b->max * sizeof(BulkNode));
-		b->own = repalloc_huge(b->own, (Size) b->max * own_bytes);
-	}
-	own = b->own + (Size) b->n * own_bytes;
-	HnswOwnEncode(g, g->scratch->fa, own, &rec);
-
-	entry = equals_insert(b->equals, rec.hash, &found);
+	entry = equals_insert(equals, row->hash, &found);
 	if (!found)
 		entry->first = BULK_NONE;
 	for (uint32 i = entry->first; i != BULK_NONE; i = b->nodes[i].same_hash)
 	{
 		x = &b->nodes[i];
-		if (x->scale == rec.scale && x->offset == rec.offset &&
+		if (x->scale == row->scale && x->offset == row->offset &&
 			memcmp(bulk_own(b, i), own, own_bytes) == 0)
 		{
-			add_tid(b, i, tid);
-			return true;
+			add_tid(b, maxextra, i, &row->tid);
+			return;
 		}
 	}
-	x = &b->nodes[b->n];
-	x->norm2 = rec.norm2;
-	x->scale = rec.scale;
-	x->offset = rec.offset;
-	x->codesum = rec.codesum;
-	x->hash = rec.hash;
+	x = &b->nodes[sh->n];
+	x->norm2 = row->norm2;
+	x->scale = row->scale;
+	x->offset = row->offset;
+	x->codesum = row->codesum;
+	x->hash = row->hash;
 	x->same_hash = entry->first;
 	x->more = BULK_NONE;
-	x->tid = *tid;
-	x->level = HnswRandomLevel(g->lay.fanout);
-	entry->first = b->n++;
-	return true;
+	x->tid = row->tid;
+	x->level = HnswRandomLevel(b->g->lay.fanout);
+	entry->first = sh->n++;
+}
+
+/*
+ * Give the arrays their places in one piece of memory, and return its size;
+ * base NULL: just that.
+ */
+static Size
+carve(Bulk *b, char *base)
+{
+	BulkShared *sh = b->shared;
+	const HnswLayout *lay = &b->g->lay;
+	Size		at = 0;
+
+#define CARVE(to, n) \
+	do { \
+		if (base) \
+			(to) = (void *) (base + at); \
+		at = MAXALIGN(add_size(at, mul_size(n, sizeof(*(to))))); \
+	} while (0)
+
+	for (int l = 0; l <= sh->top; l++)
+	{
+		BulkLevel  *level = &b->levels[l];
+
+		level->n = sh->level_n[l];
+		level->width = BULK_WIDTH(lay);
+		CARVE(level->links, mul_size(level->n, level->width));
+		CARVE(level->nlinks, level->n);
+		CARVE(level->locks, level->n);
+		CARVE(level->parent, level->n);
+		CARVE(level->nchildren, level->n);
+		CARVE(level->order, level->n);
+		if (l > 0)
+			CARVE(level->node, level->n);
+	}
+	CARVE(b->offered, (Size) sh->n + 2);
+	CARVE(b->members, mul_size(sh->n, BULK_COPIES(lay)));
+	CARVE(b->extra, sh->nextra);
+	/* when all levels are linked there are no leaves any more */
+	b->position = b->members;
+	b->order = b->members + sh->n;
+	return at;
+}
+
+/* Memory for the graph of the nodes that have been collected. */
+static void
+make_levels(Bulk *b)
+{
+	BulkShared *sh = b->shared;
+	BulkTid    *extra = b->extra;
+	char	   *base;
+
+	for (uint32 i = 0; i < sh->n; i++)
+	{
+		sh->top = Max(sh->top, b->nodes[i].level);
+		for (int l = 0; l <= b->nodes[i].level; l++)
+			sh->level_n[l]++;
+	}
+	base = HnswTeamAlloc(b->team, TEAM_LINKS, carve(b, NULL));
+	(void) carve(b, base);
+	if (extra)
+	{
+		memcpy(b->extra, extra, (Size) sh->nextra * sizeof(BulkTid));
+		pfree(extra);
+	}
+	for (int l = 0; l <= sh->top; l++)
+	{
+		BulkLevel  *level = &b->levels[l];
+
+		memset(level->nlinks, 0, (Size) level->n * sizeof(uint16));
+		memset(level->nchildren, 0, level->n);
+		memset(level->parent, 0xFF, (Size) level->n * sizeof(uint32));
+		for (uint32 i = 0; i < level->n; i++)
+			SpinLockInit(&level->locks[i]);
+	}
+}
+
+/*
+ * Take as many of the rows (a number) in the files of all participants as the
+ * limit allows, of each file in turn, and make the memory for their graph.
+ * Called by the leader, before all meet in HnswBulkBuild.  Returns how many
+ * rows it took; each file's nread says which.
+ */
+double
+HnswBulkFill(Bulk *b, Spool **spools, double rows)
+{
+	BulkShared *sh = b->shared;
+	Team	   *team = b->team;
+	const HnswLayout *lay = &b->g->lay;
+	struct equals_hash *equals;
+	uint32		maxextra = 0;
+	uint32		most = HnswBulkCapacity(lay, b->limit, team->nparticipants);
+	Size		nodes_size;
+	char	   *base;
+	double		used;
+	double		taken = 0;
+	bool		full = false;
+
+	sh->cap = (uint32) Max(1, Min(most, rows));
+	nodes_size = MAXALIGN(mul_size(sh->cap, sizeof(BulkNode)));
+	base = HnswTeamAlloc(team, TEAM_NODES,
+						 add_size(nodes_size, mul_size(sh->cap, lay->own_bytes)));
+	b->nodes = (BulkNode *) base;
+	b->own = base + nodes_size;
+	equals = equals_create(b->cxt, Min(sh->cap, 1024), NULL);
+	used = (double) team->nparticipants *
+		HnswColumnsBytes(lay, HnswColumnsMax(lay, b->limit, team->nparticipants)) +
+		(double) sh->cap * node_bytes(lay);
+
+	for (bool any = true; any && !full;)
+	{
+		any = false;
+		for (int i = 0; i < team->nparticipants && !full; i++)
+			for (int j = 0; j < FILL_ROWS && !full; j++)
+			{
+				SpoolRow	row;
+
+				full = sh->n == sh->cap || sh->nextra >= BULK_MAX_NODES ||
+					used + sh->n * (row_bytes(lay, team->nparticipants) - node_bytes(lay)) +
+					3.0 * sh->nextra * sizeof(BulkTid) >= b->limit;
+				/* one row there is always room for */
+				if ((full && sh->n > 0) ||
+					!HnswSpoolNext(spools[i], &row, b->own + (Size) sh->n * lay->own_bytes))
+					break;
+				CHECK_FOR_INTERRUPTS();
+				add_row(b, equals, &maxextra, &row);
+				taken++;
+				any = true;
+			}
+	}
+	equals_destroy(equals);
+	make_levels(b);
+	return taken;
 }
 
 /* Distance between two nodes, in index units. */
@@ -163,20 +315,20 @@ HnswBulkDistance(Bulk *b, uint32 i, uint32 j)
 
 /* Bring the nodes into the order of their own leaves, for locality. */
 static void
-reorder(Bulk *b, BulkLeaves *leaves)
+reorder(Bulk *b)
 {
 	const Size	own_bytes = b->g->lay.own_bytes;
-	uint32	   *moved = MemoryContextAllocHuge(b->cxt, (Size) b->n * sizeof(uint32));
+	uint32	   *moved = b->levels[0].order;		/* not in use yet */
 	char	   *other = MemoryContextAlloc(b->cxt, own_bytes);
 	uint32		n = 0;
 
-	for (int64 i = 0; i < leaves->n; i++)
-		if (leaves->members[i] & BULK_TREE)
-			moved[leaves->members[i] & BULK_MAX_NODES] = n++;
-	Assert(n == b->n);
-	for (int64 i = 0; i < leaves->n; i++)
-		leaves->members[i] = moved[leaves->members[i] & BULK_MAX_NODES];
-	for (uint32 i = 0; i < b->n; i++)
+	for (int64 i = 0; i < b->shared->nmembers; i++)
+		if (b->members[i] & LEAF_OWN)
+			moved[LEAF_MEMBER(b->members[i])] = n++;
+	Assert(n == b->shared->n);
+	for (int64 i = 0; i < b->shared->nmembers; i++)
+		b->members[i] = moved[LEAF_MEMBER(b->members[i])] | (b->members[i] & LEAF_START);
+	for (uint32 i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		/* each exchange brings one node to its place */
@@ -197,63 +349,74 @@ reorder(Bulk *b, BulkLeaves *leaves)
 		}
 	}
 	pfree(other);
-	pfree(moved);
 }
 
 /* The members of levels 1 and up. */
 static void
-make_levels(Bulk *b)
+list_members(Bulk *b)
 {
-	for (uint32 i = 0; i < b->n; i++)
-	{
-		b->top = Max(b->top, b->nodes[i].level);
+	uint32		n[HNSW_MAX_LEVEL + 1] = {0};
+
+	for (uint32 i = 0; i < b->shared->n; i++)
 		for (int l = 1; l <= b->nodes[i].level; l++)
-			b->levels[l].n++;
-	}
-	for (int l = 1; l <= b->top; l++)
-	{
-		b->levels[l].node = MemoryContextAllocHuge(b->cxt, (Size) b->levels[l].n * sizeof(uint32));
-		b->levels[l].n = 0;
-	}
-	for (uint32 i = 0; i < b->n; i++)
-		for (int l = 1; l <= b->nodes[i].level; l++)
-			b->levels[l].node[b->levels[l].n++] = i;
+			b->levels[l].node[n[l]++] = i;
 }
 
 /*
- * Make the graph of the rows collected, write it into the index, and free the
- * batch.  The index has its metapage, and no node yet.
+ * Make the graph of the rows that HnswBulkFill has collected, and write it into
+ * the index, which has its metapage and no node yet.  All participants call
+ * this at the same time.  False for a worker that has been left behind.
  */
-void
-HnswBulkFinish(Bulk *b)
+bool
+HnswBulkBuild(Bulk *b)
 {
-	const int	copies = COPIES(b->g->lay.ef_construction);
-	BulkLeaves	leaves;
-	uint32		entry;
+	Team	   *team = b->team;
+	BulkShared *sh = b->shared;
 
-	HNSW_WAIT_POINT("build-link");
-	equals_destroy(b->equals);
-	if (b->n > 0)
+	if (!HnswTeamSync(team))
+		return false;
+	if (sh->n == 0)
+		return true;
+	if (!HnswTeamLeader(team))
 	{
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LINK);
-		b->levels[0].n = b->n;
-		HnswColumnsInit(b);
-		HnswPartition(b, &b->levels[0], copies, &leaves);
-		reorder(b, &leaves);
-		make_levels(b);
-		HnswBulkLink(b, &b->levels[0], &leaves);
-		HnswLeavesFree(&leaves);
-		for (int l = 1; l <= b->top; l++)
-		{
-			HnswPartition(b, &b->levels[l], copies, &leaves);
-			HnswBulkLink(b, &b->levels[l], &leaves);
-			HnswLeavesFree(&leaves);
-		}
-		entry = b->top == 0 ? 0 : b->levels[b->top].node[0];
-		HnswBulkTree(b, entry);
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_WRITE);
-		HNSW_WAIT_POINT("build-write");
-		HnswBulkWrite(b, entry);
+		char	   *base = HnswTeamAttach(team, TEAM_NODES);
+
+		b->nodes = (BulkNode *) base;
+		b->own = base + MAXALIGN(mul_size(sh->cap, sizeof(BulkNode)));
+		(void) carve(b, HnswTeamAttach(team, TEAM_LINKS));
 	}
+	else
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LINK);
+	HNSW_WAIT_POINT("build-link");
+	HnswColumnsInit(b);
+	b->seen = MemoryContextAllocHuge(b->cxt, (Size) sh->n * sizeof(uint32));
+	for (int l = 0; l <= sh->top; l++)
+	{
+		BulkLevel  *level = &b->levels[l];
+
+		HnswPartition(b, level);
+		if (l == 0)
+		{
+			if (HnswTeamLeader(team))
+			{
+				reorder(b);
+				list_members(b);
+			}
+			(void) HnswTeamSync(team);
+		}
+		if (!HnswBulkLink(b, level))
+			return false;
+	}
+	pfree(b->seen);
+	HnswBulkWrite(b);
+	return true;
+}
+
+/* Let go of a batch's memory. */
+void
+HnswBulkDestroy(Bulk *b)
+{
+	HnswTeamFree(b->team, TEAM_LINKS);
+	HnswTeamFree(b->team, TEAM_NODES);
 	MemoryContextDelete(b->cxt);
 }

@@ -5,11 +5,16 @@
  * bulk.c collects rows and drives; partition.c groups nodes that are near to
  * each other; neighbours.c finds and chooses each node's links within the
  * groups; bulk_tree.c makes every node reachable; bulk_write.c writes pages.
+ * All participants of a build (team.h) call the same functions; those that
+ * return false tell a worker that the leader goes on without it.
  */
 #ifndef HNSW_BULK_H
 #define HNSW_BULK_H
 
 #include "hnsw/hnsw.h"
+#include "hnsw/spool.h"
+#include "hnsw/team.h"
+#include "storage/spin.h"
 
 /* A row of the batch; further rows with an equal vector hang on "more". */
 typedef struct BulkNode
@@ -19,7 +24,11 @@ typedef struct BulkNode
 	float		offset;
 	int32		codesum;
 	uint32		hash;
-	uint32		same_hash;		/* next node with this hash, or BULK_NONE */
+	union
+	{
+		uint32		same_hash;	/* next node with this hash, or BULK_NONE */
+		BlockNumber overflow;	/* once all rows are there: first overflow page */
+	};
 	uint32		more;			/* in Bulk.extra, or BULK_NONE */
 	ItemPointerData tid;
 	uint8		level;
@@ -75,21 +84,19 @@ typedef struct BulkLevel
 	int			width;			/* links and candidates there is room for */
 	BulkLink   *links;			/* n * width */
 	uint16	   *nlinks;
+	slock_t    *locks;			/* of a member's candidates */
 	uint32	   *parent;			/* tree parent, BULK_NONE: not reached yet */
 	uint8	   *nchildren;		/* tree links given */
 	uint32	   *order;			/* members in the order they were reached */
 } BulkLevel;
 
-/* Groups of members that are near to each other; a member may be in several. */
-typedef struct BulkLeaves
-{
-	int64		nleaves;
-	int64		maxleaves;
-	int64	   *start;			/* nleaves + 1 positions in "members" */
-	int64		n;
-	int64		max;
-	uint32	   *members;		/* with BULK_TREE set in the group of its own leader */
-} BulkLeaves;
+/*
+ * Leaves are groups of members that are near to each other; a member may be in
+ * several.  They stand one after the other, as numbers of members with flags.
+ */
+#define LEAF_OWN	0x80000000	/* the leaf of the member's own leader */
+#define LEAF_START	0x40000000	/* the first of a leaf */
+#define LEAF_MEMBER(id)	((id) & BULK_MAX_NODES)
 
 /* Vectors in the form in which many distances are computed at once. */
 typedef struct BulkColumns
@@ -112,24 +119,57 @@ typedef struct BulkColumns
 /* There are so many at least, be memory as scarce as it may. */
 #define BULK_LEAF_MIN	64
 
+/* What the participants of a batch share besides its arrays. */
+typedef struct BulkShared
+{
+	uint32		cap;			/* nodes there is room for */
+	uint32		n;
+	uint32		nextra;
+	int			top;			/* highest level */
+	uint32		level_n[HNSW_MAX_LEVEL + 1];
+
+	/* the division of a level */
+	int			nleaders;
+	int			copies;			/* groups each member joins */
+	uint32		leaders[BULK_LEAF_MAX];
+	pg_atomic_uint32 counts[BULK_LEAF_MAX];
+	int64		start[BULK_LEAF_MAX + 1];	/* of each leader's group */
+	bool		leaf[BULK_LEAF_MAX];	/* that group is divided already */
+	int64		nmembers;		/* in all leaves */
+
+	/* offers */
+	int			most_offers;	/* of a member */
+	bool		too_many;		/* once more, with fewer */
+
+	/* pages */
+	uint32		entry;			/* node */
+	BlockNumber first0;			/* first page of level 0 */
+	BlockNumber first_upper;
+	BlockNumber first_overflow;
+	BlockNumber end;
+	uint64		upper[HNSW_MAX_LEVEL + 2];	/* number of the first record of each level */
+} BulkShared;
+
 typedef struct Bulk
 {
 	HnswGraph  *g;
+	Team	   *team;
+	BulkShared *shared;
 	MemoryContext cxt;
-	Size		limit;			/* bytes */
-	Size		row_bytes;		/* what a node costs at the peak */
+	Size		limit;			/* bytes, of all participants together */
 	bool		integer;		/* distances from int8 inner products */
-	uint32		n;
-	uint32		max;
+	/* shared */
 	BulkNode   *nodes;
 	char	   *own;			/* own_bytes each */
-	struct equals_hash *equals;
-	uint32		nextra;
-	uint32		maxextra;
 	BulkTid    *extra;
-	int			top;			/* highest level */
 	BulkLevel	levels[HNSW_MAX_LEVEL + 1];
+	uint32	   *members;		/* of the leaves of the level at hand */
+	pg_atomic_uint64 *offered;	/* of each member: where its offers begin */
+	uint32	   *position;		/* of each node among the records of level 0 */
+	uint32	   *order;			/* the node at each position */
+	/* a participant's own */
 	BulkColumns columns;
+	uint32	   *seen;			/* per member: who has it in its list */
 	int32	   *dots;			/* BULK_ROWS * BULK_LEAF_MAX */
 	float	   *dists;			/* the same */
 } Bulk;
@@ -178,28 +218,35 @@ bulk_origin(const Bulk *b, uint32 node, bool ip)
 }
 
 /* ---- bulk.c ---- */
-extern Bulk *HnswBulkCreate(HnswGraph *g, Size limit, double rows);
-extern bool HnswBulkFull(const Bulk *b);
-extern bool HnswBulkAdd(Bulk *b, const Vector *v, ItemPointer tid);
-extern void HnswBulkFinish(Bulk *b);
+extern double HnswBulkBytes(const HnswLayout *lay, double rows, int participants);
+extern uint32 HnswBulkCapacity(const HnswLayout *lay, Size limit, int participants);
+extern Bulk *HnswBulkCreate(HnswGraph *g, Team *team, BulkShared *shared, Size limit);
+extern double HnswBulkFill(Bulk *b, Spool **spools, double rows);
+extern bool HnswBulkBuild(Bulk *b);
+extern void HnswBulkDestroy(Bulk *b);
 extern float HnswBulkDistance(Bulk *b, uint32 x, uint32 y);
 
+/* Groups that a node is in: more find more of its neighbours. */
+#define BULK_COPIES(lay)	Max(4, Min(16, (lay)->ef_construction / 8))
+#define BULK_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
+
 /* ---- partition.c ---- */
+extern int	HnswColumnsMax(const HnswLayout *lay, Size limit, int participants);
+extern Size HnswColumnsBytes(const HnswLayout *lay, int max);
 extern void HnswColumnsInit(Bulk *b);
 extern void HnswColumnsLoad(Bulk *b, const BulkLevel *level, const uint32 *members, int n);
 extern void HnswColumnsDistances(Bulk *b, const BulkLevel *level, const uint32 *members,
 								 int n, bool to_divide);
-extern void HnswPartition(Bulk *b, const BulkLevel *level, int copies, BulkLeaves *leaves);
-extern void HnswLeavesFree(BulkLeaves *leaves);
+extern void HnswPartition(Bulk *b, const BulkLevel *level);
 
 /* ---- neighbours.c ---- */
-extern void HnswBulkLink(Bulk *b, BulkLevel *level, const BulkLeaves *leaves);
+extern bool HnswBulkLink(Bulk *b, BulkLevel *level);
 
 /* ---- bulk_tree.c ---- */
 extern void HnswBulkTree(Bulk *b, uint32 entry);
 extern uint32 HnswBulkMember(const BulkLevel *level, uint32 node);
 
 /* ---- bulk_write.c ---- */
-extern void HnswBulkWrite(Bulk *b, uint32 entry);
+extern void HnswBulkWrite(Bulk *b);
 
 #endif							/* HNSW_BULK_H */

@@ -164,23 +164,19 @@ HnswBulkMember(const BulkLevel *level, uint32 node)
 	return low;
 }
 
-/* Tree links of all levels, the top one first, from the node "entry". */
+/* Tree links of all levels, the top one first, from the node "entry"; by the leader. */
 void
 HnswBulkTree(Bulk *b, uint32 entry)
 {
-	for (int l = b->top; l >= 0; l--)
+	for (int l = b->shared->top; l >= 0; l--)
 	{
 		BulkLevel  *level = &b->levels[l];
 		Tree		t = {b, level, 0, 0};
 		uint32		root = HnswBulkMember(level, entry);
 
-		level->parent = MemoryContextAllocExtended(b->cxt, (Size) level->n * sizeof(uint32), MCXT_ALLOC_HUGE);
-		level->order = MemoryContextAllocExtended(b->cxt, (Size) level->n * sizeof(uint32), MCXT_ALLOC_HUGE);
-		level->nchildren = MemoryContextAllocExtended(b->cxt, level->n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-		memset(level->parent, 0xFF, (Size) level->n * sizeof(uint32));
 		reach(&t, root, root);
 		spread(&t);
-		if (l < b->top)
+		if (l < b->shared->top)
 		{
 			const BulkLevel *above = &b->levels[l + 1];
 

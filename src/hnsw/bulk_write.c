@@ -2,26 +2,26 @@
  * bulk_write.c
  *		The pages of a batch: records of level 0, those above, overflow pages.
  *
- * Written in order at the end of the index, through the buffer manager and
- * not logged: the build logs everything when it is done.
+ * It is known beforehand where each goes, so every participant forms pages and
+ * writes them through the buffer manager, in the order of the file as far as
+ * there are several.  Not logged: the build logs everything when it is done.
  */
 #include "postgres.h"
 
+#include "commands/progress.h"
 #include "hnsw/bulk.h"
 #include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/backend_progress.h"
 #include "utils/memutils.h"
+
+/* Pages that are one task. */
+#define TASK_PAGES	32
 
 typedef struct Writer
 {
 	Bulk	   *b;
-	uint32	   *position;		/* of each node among the records of level 0 */
-	BlockNumber next;			/* block of the next page */
-	BlockNumber first0;			/* first page of level 0 */
-	BlockNumber first_upper;
-	uint64		upper[HNSW_MAX_LEVEL + 2];	/* number of the first record of each level */
-	BlockNumber next_overflow;
 	PGAlignedBlock page;
 	PGAlignedBlock side[HNSW_MAX_SIDE_PAGES];
 } Writer;
@@ -37,26 +37,30 @@ count_tids(const Bulk *b, uint32 node)
 	return n;
 }
 
-static void
-write_page(Writer *w, Page page)
+/* How many overflow pages a node needs. */
+static BlockNumber
+overflow_pages(const Bulk *b, uint32 node)
 {
-	HnswGraph  *g = w->b->g;
-	HnswPin		pin;
+	int64		left = b->nodes[node].more == BULK_NONE ? 0 :
+		count_tids(b, node) - b->g->lay.max_tids;
+
+	return left <= 0 ? 0 : (BlockNumber) ((left + HNSW_OVERFLOW_TIDS - 1) / HNSW_OVERFLOW_TIDS);
+}
+
+/* Write a page that exists, with nothing on it that counts. */
+static void
+write_page(Writer *w, BlockNumber blk, Page page)
+{
+	Buffer		buf;
 
 	CHECK_FOR_INTERRUPTS();
 	HNSW_WAIT_POINT("build-page");
-	HnswExtend(g, 1, &pin);
-	if (pin.blk != w->next)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("index \"%s\" was extended while it was built",
-						RelationGetRelationName(g->rel))));
-	w->next++;
+	buf = ReadBufferExtended(w->b->g->rel, MAIN_FORKNUM, blk, RBM_ZERO_AND_LOCK, NULL);
 	START_CRIT_SECTION();
-	memcpy(pin.page, page, BLCKSZ);
-	MarkBufferDirty(pin.buf);
+	memcpy(BufferGetPage(buf), page, BLCKSZ);
+	MarkBufferDirty(buf);
 	END_CRIT_SECTION();
-	HnswRelease(g, &pin);
+	UnlockReleaseBuffer(buf);
 }
 
 static void
@@ -70,28 +74,27 @@ start_page(Page page, BlockNumber blk, HnswPageKind kind)
 
 /* Where a record is, by its number among those of its kind. */
 static void
-locate(Writer *w, BlockNumber first, uint64 number, BlockNumber *blk, uint16 *slot)
+locate(const Bulk *b, BlockNumber first, uint64 number, BlockNumber *blk, uint16 *slot)
 {
-	const HnswLayout *lay = &w->b->g->lay;
+	const HnswLayout *lay = &b->g->lay;
 
 	*blk = first + (BlockNumber) (number / lay->per_page * (1 + lay->side_pages));
 	*slot = number % lay->per_page;
 }
 
 static void
-locate_member(Writer *w, int l, uint32 member, BlockNumber *blk, uint16 *slot)
+locate_member(const Bulk *b, int l, uint32 member, BlockNumber *blk, uint16 *slot)
 {
 	if (l == 0)
-		locate(w, w->first0, w->position[member], blk, slot);
+		locate(b, b->shared->first0, b->position[member], blk, slot);
 	else
-		locate(w, w->first_upper, w->upper[l] + member, blk, slot);
+		locate(b, b->shared->first_upper, b->shared->upper[l] + member, blk, slot);
 }
 
 /* Form the record of a member in place. */
 static void
-form_record(Writer *w, int l, uint32 member, char *node, char *side)
+form_record(Bulk *b, int l, uint32 member, char *node, char *side)
 {
-	Bulk	   *b = w->b;
 	HnswGraph  *g = b->g;
 	const HnswLayout *lay = &g->lay;
 	HnswScratch *s = g->scratch;
@@ -122,17 +125,14 @@ form_record(Writer *w, int l, uint32 member, char *node, char *side)
 		for (uint32 i = x->more, n = 1; n < rec->ntids; i = b->extra[i].next, n++)
 			tids[n] = b->extra[i].tid;
 		if (total > lay->max_tids)
-		{
-			rec->overflow = w->next_overflow;
-			w->next_overflow += (total - lay->max_tids + HNSW_OVERFLOW_TIDS - 1) / HNSW_OVERFLOW_TIDS;
-		}
+			rec->overflow = x->overflow;
 	}
 	else
 	{
 		rec->ntids = 2;
-		locate_member(w, l - 1, HnswBulkMember(&b->levels[l - 1], id), &blk, &slot);
+		locate_member(b, l - 1, HnswBulkMember(&b->levels[l - 1], id), &blk, &slot);
 		ItemPointerSet(&tids[0], blk, slot);
-		locate_member(w, 0, id, &blk, &slot);
+		locate_member(b, 0, id, &blk, &slot);
 		ItemPointerSet(&tids[1], blk, slot);
 	}
 	memcpy(lay->own_side ? side : node + lay->off_own, bulk_own(b, id), lay->own_bytes);
@@ -156,7 +156,7 @@ form_record(Writer *w, int l, uint32 member, char *node, char *side)
 			HnswOwnDecode(g, bulk_own(b, other), b->nodes[other].scale,
 						  b->nodes[other].offset, s->fb);
 		HnswLinkForm(g, s->fa, s->fb, dist, &fa, &fb, s->code);
-		locate_member(w, l, to, &blk, &slot);
+		locate_member(b, l, to, &blk, &slot);
 		HnswLinkPut(g, node, i, blk, slot | flags, dist, fa, fb, s->code);
 	}
 }
@@ -164,164 +164,238 @@ form_record(Writer *w, int l, uint32 member, char *node, char *side)
 /*
  * Which node is at each position of level 0.  Where a page holds several,
  * the first that is left, in the order of the partition, and the nearest of
- * its neighbours that are left share one.  Returns the inverse of position.
+ * its neighbours that are left share one.
  */
-static uint32 *
-place_nodes(Writer *w)
+static void
+place_nodes(Bulk *b)
 {
-	Bulk	   *b = w->b;
 	const BulkLevel *level = &b->levels[0];
 	const int	per_page = b->g->lay.per_page;
-	uint32	   *order = palloc_extended((Size) b->n * sizeof(uint32), MCXT_ALLOC_HUGE);
 	uint32		n = 0;
 
-	w->position = palloc_extended((Size) b->n * sizeof(uint32), MCXT_ALLOC_HUGE);
-	memset(w->position, 0xFF, (Size) b->n * sizeof(uint32));
-	for (uint32 i = 0; i < b->n; i++)
+	memset(b->position, 0xFF, (Size) level->n * sizeof(uint32));
+	for (uint32 i = 0; i < level->n; i++)
 	{
 		const BulkLink *links = level->links + (Size) i * level->width;
 
-		if (w->position[i] != BULK_NONE)
+		CHECK_FOR_INTERRUPTS();
+		if (b->position[i] != BULK_NONE)
 			continue;
-		w->position[i] = n;
-		order[n++] = i;
+		b->position[i] = n;
+		b->order[n++] = i;
 		for (int j = 0; j < level->nlinks[i] && n % per_page != 0; j++)
 		{
 			uint32		to = BulkLinkMember(links[j]);
 
-			if (w->position[to] != BULK_NONE)
+			if (b->position[to] != BULK_NONE)
 				continue;
-			w->position[to] = n;
-			order[n++] = to;
+			b->position[to] = n;
+			b->order[n++] = to;
 		}
 	}
-	return order;
 }
 
-/* Write the records of levels "from" to "to", one after the other. */
+/* The leader: which pages there will be. */
 static void
-write_records(Writer *w, int from, int to, const uint32 *order)
+plan_pages(Bulk *b)
 {
-	Bulk	   *b = w->b;
+	BulkShared *sh = b->shared;
 	const HnswLayout *lay = &b->g->lay;
-	HnswPageKind kind = from == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER;
-	int			slot = 0;
+	uint64		pages = RelationGetNumberOfBlocks(b->g->rel);
+	uint64		npages = 0;
 
-	for (int l = from; l <= to; l++)
-		for (uint32 m = 0; m < b->levels[l].n; m++)
-		{
-			Page		page = (Page) w->page.data;
-			Size		at = HnswSlotOffset(lay, slot);
-			char	   *own = b->g->scratch->side;
-			bool		last = l == to && m == b->levels[l].n - 1;
-
-			if (slot == 0)
-			{
-				start_page(page, w->next, kind);
-				for (int i = 0; i < lay->side_pages; i++)
-				{
-					start_page((Page) w->side[i].data, w->next + 1 + i, HNSW_PAGE_SIDE);
-					HnswPageGetHeader(w->side[i].data)->nslots = i + 1;
-					((PageHeader) w->side[i].data)->pd_lower = BLCKSZ;
-				}
-			}
-			form_record(w, l, l == 0 ? order[m] : m, (char *) page + at, own);
-			if (lay->own_side)
-			{
-				Size		first = (Size) slot * lay->own_bytes;
-
-				for (Size done = 0; done < (Size) lay->own_bytes;)
-				{
-					Size		pos = first + done;
-					Size		n = Min(HNSW_PAGE_ROOM - pos % HNSW_PAGE_ROOM, lay->own_bytes - done);
-
-					memcpy(HnswPageGetData(w->side[pos / HNSW_PAGE_ROOM].data) + pos % HNSW_PAGE_ROOM,
-						   own + done, n);
-					done += n;
-				}
-			}
-			slot++;
-			HnswPageGetHeader(page)->nslots = slot;
-			((PageHeader) page)->pd_lower = at + lay->rec_size;
-			if (slot < lay->per_page && !last)
-				continue;
-			write_page(w, page);
-			for (int i = 0; i < lay->side_pages; i++)
-				write_page(w, (Page) w->side[i].data);
-			if (last && slot < lay->per_page)
-			{
-				/* later rows begin here */
-				if (from == 0)
-					b->g->target = w->next - 1 - lay->side_pages;
-				else
-					b->g->upper_target = w->next - 1 - lay->side_pages;
-			}
-			slot = 0;
-		}
+	sh->first0 = (BlockNumber) pages;
+	pages += ((uint64) sh->n + lay->per_page - 1) / lay->per_page * (1 + lay->side_pages);
+	sh->first_upper = (BlockNumber) pages;
+	sh->upper[1] = 0;
+	for (int l = 1; l <= sh->top; l++)
+		sh->upper[l + 1] = sh->upper[l] + b->levels[l].n;
+	if (sh->top > 0)
+		pages += (sh->upper[sh->top + 1] + lay->per_page - 1) / lay->per_page * (1 + lay->side_pages);
+	sh->first_overflow = (BlockNumber) pages;
+	for (uint32 i = 0; i < sh->n && sh->nextra > 0; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		npages += overflow_pages(b, i);
+	}
+	pages += npages;
+	if (pages > MaxBlockNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("index \"%s\" would have too many pages", RelationGetRelationName(b->g->rel))));
+	sh->end = (BlockNumber) pages;
 }
 
-/* The overflow pages of the nodes with many equal rows, in the same order. */
+/* The leader: where each node's overflow pages begin, in the order of nodes. */
 static void
-write_overflow(Writer *w, const uint32 *order)
+plan_overflow(Bulk *b)
+{
+	BulkShared *sh = b->shared;
+	BlockNumber next = sh->first_overflow;
+
+	for (uint32 p = 0; p < sh->n; p++)
+	{
+		uint32		node = b->order[p];
+
+		CHECK_FOR_INTERRUPTS();
+		b->nodes[node].overflow = next;
+		if (sh->nextra > 0)
+			next += overflow_pages(b, node);
+	}
+}
+
+/* Write the overflow pages of a node with many equal rows. */
+static void
+write_overflow(Writer *w, uint32 node)
 {
 	Bulk	   *b = w->b;
 	const int	inline_tids = b->g->lay.max_tids;
+	BlockNumber at = b->nodes[node].overflow;
+	uint32		next = b->nodes[node].more;
+	int64		left = count_tids(b, node) - inline_tids;
+	BlockNumber blk;
+	uint16		slot;
 
-	for (uint32 p = 0; p < b->n; p++)
+	for (int i = 1; i < inline_tids; i++)
+		next = b->extra[next].next;
+	locate_member(b, 0, node, &blk, &slot);
+	while (left > 0)
 	{
-		uint32		node = order[p];
-		int64		left = b->nodes[node].more == BULK_NONE ? 0 : count_tids(b, node) - inline_tids;
-		uint32		next = b->nodes[node].more;
-		BlockNumber blk;
-		uint16		slot;
+		Page		page = (Page) w->page.data;
+		HnswOverflow *o;
+		/* the first page of a chain is the one with room */
+		int			n = left % HNSW_OVERFLOW_TIDS;
 
-		if (left <= 0)
-			continue;
-		for (int i = 1; i < inline_tids; i++)
-			next = b->extra[next].next;
-		locate_member(w, 0, node, &blk, &slot);
-		while (left > 0)
+		if (n == 0)
+			n = HNSW_OVERFLOW_TIDS;
+		start_page(page, at, HNSW_PAGE_OVERFLOW);
+		o = HnswPageGetOverflow(page);
+		ItemPointerSet(&o->owner, blk, slot);
+		o->ntids = n;
+		for (int i = 0; i < n; i++, next = b->extra[next].next)
+			HnswOverflowTids(o)[i] = b->extra[next].tid;
+		left -= n;
+		o->next = left > 0 ? at + 1 : InvalidBlockNumber;
+		((PageHeader) page)->pd_lower = HNSW_PAGE_DATA + sizeof(HnswOverflow) + n * sizeof(ItemPointerData);
+		write_page(w, at++, page);
+	}
+}
+
+/* The member with a number among the records above level 0, and its level. */
+static int
+upper_member(const Bulk *b, uint64 number, uint32 *member)
+{
+	int			l = 1;
+
+	while (number >= b->shared->upper[l + 1])
+		l++;
+	*member = (uint32) (number - b->shared->upper[l]);
+	return l;
+}
+
+/* Write the page, and its side pages, that begins with a record of a number. */
+static void
+write_records(Writer *w, bool upper, uint64 number, uint64 nrecords)
+{
+	Bulk	   *b = w->b;
+	const HnswLayout *lay = &b->g->lay;
+	Page		page = (Page) w->page.data;
+	int			n = (int) Min((uint64) lay->per_page, nrecords - number);
+	BlockNumber blk;
+	uint16		slot;
+
+	locate(b, upper ? b->shared->first_upper : b->shared->first0, number, &blk, &slot);
+	Assert(slot == 0);
+	start_page(page, blk, upper ? HNSW_PAGE_UPPER : HNSW_PAGE_NODE);
+	for (int i = 0; i < lay->side_pages; i++)
+	{
+		start_page((Page) w->side[i].data, blk + 1 + i, HNSW_PAGE_SIDE);
+		HnswPageGetHeader(w->side[i].data)->nslots = i + 1;
+		((PageHeader) w->side[i].data)->pd_lower = BLCKSZ;
+	}
+	for (slot = 0; slot < n; slot++)
+	{
+		char	   *own = b->g->scratch->side;
+		Size		first = (Size) slot * lay->own_bytes;
+		uint32		member;
+		int			l = 0;
+
+		if (upper)
+			l = upper_member(b, number + slot, &member);
+		else
+			member = b->order[number + slot];
+		form_record(b, l, member, (char *) page + HnswSlotOffset(lay, slot), own);
+		for (Size done = 0; lay->own_side && done < (Size) lay->own_bytes;)
 		{
-			Page		page = (Page) w->page.data;
-			HnswOverflow *o;
-			/* the first page of a chain is the one with room */
-			int			n = left % HNSW_OVERFLOW_TIDS;
+			Size		pos = first + done;
+			Size		len = Min(HNSW_PAGE_ROOM - pos % HNSW_PAGE_ROOM, lay->own_bytes - done);
 
-			if (n == 0)
-				n = HNSW_OVERFLOW_TIDS;
-			start_page(page, w->next, HNSW_PAGE_OVERFLOW);
-			o = HnswPageGetOverflow(page);
-			ItemPointerSet(&o->owner, blk, slot);
-			o->ntids = n;
-			for (int i = 0; i < n; i++, next = b->extra[next].next)
-				HnswOverflowTids(o)[i] = b->extra[next].tid;
-			left -= n;
-			o->next = left > 0 ? w->next + 1 : InvalidBlockNumber;
-			((PageHeader) page)->pd_lower = HNSW_PAGE_DATA + sizeof(HnswOverflow) + n * sizeof(ItemPointerData);
-			write_page(w, page);
+			memcpy(HnswPageGetData(w->side[pos / HNSW_PAGE_ROOM].data) + pos % HNSW_PAGE_ROOM,
+				   own + done, len);
+			done += len;
 		}
+	}
+	HnswPageGetHeader(page)->nslots = n;
+	((PageHeader) page)->pd_lower = HnswSlotOffset(lay, n);
+	write_page(w, blk, page);
+	for (int i = 0; i < lay->side_pages; i++)
+		write_page(w, blk + 1 + i, (Page) w->side[i].data);
+	if (!upper && b->shared->nextra > 0)
+		for (slot = 0; slot < n; slot++)
+			if (overflow_pages(b, b->order[number + slot]) > 0)
+				write_overflow(w, b->order[number + slot]);
+}
+
+/* Every participant: write pages until there are none left. */
+static void
+write_pages(Writer *w)
+{
+	Bulk	   *b = w->b;
+	BulkShared *sh = b->shared;
+	const uint64 step = (uint64) TASK_PAGES * b->g->lay.per_page;
+	const uint64 nupper = sh->top > 0 ? sh->upper[sh->top + 1] : 0;
+	const uint64 tasks0 = (sh->n + step - 1) / step;
+	uint64		task;
+
+	while ((task = HnswTeamTask(b->team)) < tasks0 + (nupper + step - 1) / step)
+	{
+		bool		upper = task >= tasks0;
+		uint64		nrecords = upper ? nupper : sh->n;
+		uint64		from = (upper ? task - tasks0 : task) * step;
+
+		for (uint64 i = from; i < Min(from + step, nrecords); i += b->g->lay.per_page)
+			write_records(w, upper, i, nrecords);
+		if (HnswTeamLeader(b->team))
+			pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE,
+										 Min((task + 1) * TASK_PAGES * (1 + b->g->lay.side_pages), sh->end));
 	}
 }
 
 /* Set root, entry point and the page for further upper records. */
 static void
-write_meta(Writer *w, uint32 entry)
+write_meta(Bulk *b)
 {
-	Bulk	   *b = w->b;
+	BulkShared *sh = b->shared;
 	HnswGraph  *g = b->g;
+	const HnswLayout *lay = &g->lay;
 	HnswWrite  *write = &g->scratch->write;
 	HnswMetaPage meta;
 	HnswPin		pin;
 	BlockNumber blk;
 	uint16		slot;
 
+	/* later rows begin on the last pages, if these have room */
+	if (sh->n % lay->per_page != 0)
+		g->target = sh->first_upper - 1 - lay->side_pages;
+	if (sh->top > 0 && sh->upper[sh->top + 1] % lay->per_page != 0)
+		g->upper_target = sh->first_overflow - 1 - lay->side_pages;
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
 	meta = *HnswPageGetMeta(pin.page);
-	locate_member(w, 0, entry, &blk, &slot);
+	locate_member(b, 0, sh->entry, &blk, &slot);
 	ItemPointerSet(&meta.root, blk, slot);
-	locate_member(w, b->top, HnswBulkMember(&b->levels[b->top], entry), &blk, &slot);
+	locate_member(b, sh->top, HnswBulkMember(&b->levels[sh->top], sh->entry), &blk, &slot);
 	ItemPointerSet(&meta.entry, blk, slot);
-	meta.entry_level = b->top;
+	meta.entry_level = sh->top;
 	meta.centre_set = 1;
 	meta.upper_target = g->upper_target;
 	HnswWriteBegin(g, write);
@@ -332,34 +406,40 @@ write_meta(Writer *w, uint32 entry)
 	g->centre_set = true;
 }
 
-/* Write all pages of the batch, and the metapage. */
+/*
+ * Make the tree links, and write all pages of the batch and the metapage.  All
+ * participants.
+ */
 void
-HnswBulkWrite(Bulk *b, uint32 entry)
+HnswBulkWrite(Bulk *b)
 {
-	const HnswLayout *lay = &b->g->lay;
-	Writer	   *w = palloc0(sizeof(Writer));
-	uint32	   *order;
-	uint64		pages;
+	Team	   *team = b->team;
+	BulkShared *sh = b->shared;
+	Writer	   *w = MemoryContextAlloc(b->cxt, sizeof(Writer));
 
 	w->b = b;
-	order = place_nodes(w);
-	w->next = RelationGetNumberOfBlocks(b->g->rel);
-	w->first0 = w->next;
-	pages = w->next + ((uint64) b->n + lay->per_page - 1) / lay->per_page * (1 + lay->side_pages);
-	w->first_upper = (BlockNumber) pages;
-	for (int l = 1; l <= b->top; l++)
-		w->upper[l + 1] = w->upper[l] + b->levels[l].n;
-	pages += (w->upper[b->top + 1] + lay->per_page - 1) / lay->per_page * (1 + lay->side_pages);
-	w->next_overflow = (BlockNumber) pages;
-	pages += b->nextra;			/* at most */
-	if (pages > MaxBlockNumber)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("index \"%s\" would have too many pages", RelationGetRelationName(b->g->rel))));
-	write_records(w, 0, 0, order);
-	if (b->top > 0)
-		write_records(w, 1, b->top, NULL);
-	write_overflow(w, order);
+	if (HnswTeamLeader(team))
+		plan_pages(b);
+	(void) HnswTeamSync(team);
+	if (HnswTeamLeader(team))
+	{
+		sh->entry = sh->top == 0 ? 0 : b->levels[sh->top].node[0];
+		HnswBulkTree(b, sh->entry);
+		place_nodes(b);
+		plan_overflow(b);
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_WRITE);
+		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, sh->end);
+		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, 0);
+	}
+	/* the workers meanwhile; the leader then does what is left of it */
+	HnswExtendTo(b->g, sh->end);
+	HNSW_WAIT_POINT("build-write");
+	(void) HnswTeamSync(team);
+	write_pages(w);
+	(void) HnswTeamSync(team);
+	if (!HnswTeamLeader(team))
+		return;
+	pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, sh->end);
 	HNSW_WAIT_POINT("build-meta");
-	write_meta(w, entry);
+	write_meta(b);
 }

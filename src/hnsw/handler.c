@@ -26,6 +26,8 @@ phase_name(int64 phase)
 			return "linking nodes";
 		case HNSW_PROGRESS_WRITE:
 			return "writing pages";
+		case HNSW_PROGRESS_INSERT:
+			return "inserting tuples";
 		case HNSW_PROGRESS_LOG:
 			return "logging";
 		default:

@@ -43,7 +43,8 @@
 #define HNSW_PROGRESS_LOAD		2	/* amphasename numbers */
 #define HNSW_PROGRESS_LINK		3
 #define HNSW_PROGRESS_WRITE		4
-#define HNSW_PROGRESS_LOG		5
+#define HNSW_PROGRESS_INSERT	5
+#define HNSW_PROGRESS_LOG		6
 
 typedef struct HnswOptions
 {
@@ -123,6 +124,7 @@ typedef struct HnswGraph
 	/* accessor */
 	Relation	rel;			/* valid between HnswOpen and HnswClose */
 	bool		nolog;			/* build: change pages without WAL */
+	bool		shared;			/* build: other processes take part */
 	BlockNumber target;			/* node page to try first for a new record */
 	BlockNumber upper_target;	/* the same for upper pages, build only */
 	Buffer	   *map;			/* recent buffer of each block, a hint */
@@ -277,6 +279,7 @@ extern void HnswAcquireSide(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pi
 extern void HnswCheckNotHeld(HnswGraph *g, BlockNumber blk, Buffer buf);
 extern void HnswRelease(HnswGraph *g, HnswPin *pin);
 extern void HnswExtend(HnswGraph *g, int n, HnswPin *pins);
+extern void HnswExtendTo(HnswGraph *g, BlockNumber nblocks);
 extern bool HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin);
 extern void HnswInitPage(HnswPin *pin, HnswPageKind kind);
 extern void HnswKnowBlocks(HnswGraph *g, BlockNumber blk);
@@ -406,6 +409,8 @@ extern int	HnswCountTreeLinks(const HnswLayout *lay, const char *node);
 /* ---- insert.c ---- */
 extern int	HnswRandomLevel(int fanout);
 extern bool HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid);
+extern void HnswInsertStored(HnswGraph *g, const HnswRecord *rec, const char *own,
+							 ItemPointer heap_tid);
 extern bool hnswinsert(Relation index, Datum *values, bool *isnull,
 					   ItemPointer heap_tid, Relation heap,
 					   IndexUniqueCheck check, bool unchanged,

@@ -292,26 +292,62 @@ add_upper_records(HnswGraph *g, HnswQuery *q, const HnswRecord *own_rec,
 	raise_entry(g, level, &at);
 }
 
+/*
+ * Insert the vector in scratch->query and scratch->own, as own_rec describes
+ * it.  False when another backend changed what this relied on.
+ */
+static bool
+insert_prepared(HnswGraph *g, const HnswMetaPage *meta, const HnswRecord *own_rec,
+				ItemPointer heap_tid)
+{
+	HnswScratch *s = g->scratch;
+	HnswQuery  *q = &s->query;
+	const char *own = (const char *) s->own;
+	HnswCandidate at;
+	int			level;
+	int			top;
+	int			same;
+
+	g->upper_target = meta->upper_target;
+	if (!HnswTidIsSet(&meta->root) || !HnswTidIsSet(&meta->entry))
+	{
+		HNSW_WAIT_POINT("insert-root");
+		return HnswConnectRoot(g, meta, own_rec, own, heap_tid);
+	}
+
+	HnswKnownReset(g);
+	level = HnswRandomLevel(g->lay.fanout);
+	top = Min(level, (int) meta->entry_level);
+	if (!search_levels(g, q, meta, top))
+		return false;
+	if (s->results.nfound == 0)
+		return HnswConnectRoot(g, meta, own_rec, own, heap_tid);
+	same = find_equal(g, &s->results, own_rec, own);
+	if (same >= 0)
+	{
+		HNSW_WAIT_POINT("insert-equal");
+		return add_tid(g, &s->results.found[same], own_rec, heap_tid);
+	}
+	HNSW_WAIT_POINT("insert-connect");
+	if (!HnswConnect(g, q, &s->results, 0, own_rec, own, heap_tid, 1, &at))
+		return false;
+	if (level > 0)
+		add_upper_records(g, q, own_rec, meta, level, top, at);
+	return true;
+}
+
 /* One attempt; false when another backend changed what it relied on. */
 static bool
 try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 {
 	HnswScratch *s = g->scratch;
 	HnswQuery  *q = &s->query;
-	const char *own = (const char *) s->own;
 	HnswMetaPage meta;
 	HnswRecord	own_rec;
-	HnswCandidate at;
-	int			level;
-	int			top;
-	int			same;
-	bool		empty;
 
 	memset(&own_rec, 0, sizeof(own_rec));
 	HnswReadMeta(g, &meta);
-	g->upper_target = meta.upper_target;
-	empty = !HnswTidIsSet(&meta.root) || !HnswTidIsSet(&meta.entry);
-	if (empty && !meta.centre_set && g->ncentre > 0)
+	if (!HnswTidIsSet(&meta.root) && !meta.centre_set && g->ncentre > 0)
 	{
 		/* nothing better is known: the first row is the centre */
 		if (HnswNormaliseVector(g, v, g->centre))
@@ -325,31 +361,16 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 		return true;
 	HnswQueryBuild(g, q);
 	HnswOwnEncode(g, q->vec, (char *) s->own, &own_rec);
-	if (empty)
-	{
-		HNSW_WAIT_POINT("insert-root");
-		return HnswConnectRoot(g, &meta, &own_rec, own, heap_tid);
-	}
+	return insert_prepared(g, &meta, &own_rec, heap_tid);
+}
 
-	HnswKnownReset(g);
-	level = HnswRandomLevel(g->lay.fanout);
-	top = Min(level, (int) meta.entry_level);
-	if (!search_levels(g, q, &meta, top))
-		return false;
-	if (s->results.nfound == 0)
-		return HnswConnectRoot(g, &meta, &own_rec, own, heap_tid);
-	same = find_equal(g, &s->results, &own_rec, own);
-	if (same >= 0)
-	{
-		HNSW_WAIT_POINT("insert-equal");
-		return add_tid(g, &s->results.found[same], &own_rec, heap_tid);
-	}
-	HNSW_WAIT_POINT("insert-connect");
-	if (!HnswConnect(g, q, &s->results, 0, &own_rec, own, heap_tid, 1, &at))
-		return false;
-	if (level > 0)
-		add_upper_records(g, q, &own_rec, &meta, level, top, at);
-	return true;
+/* How many attempts there have been: too many? */
+static void
+check_attempts(HnswGraph *g, int attempt)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (attempt == MAX_ATTEMPTS)
+		HnswCorrupted(g, HNSW_META_BLOCK, 0, "no node can take another link");
 }
 
 /*
@@ -362,12 +383,31 @@ HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid)
 	bool		indexed;
 
 	for (int attempt = 0; !try_insert(g, v, heap_tid, &indexed); attempt++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (attempt == MAX_ATTEMPTS)
-			HnswCorrupted(g, HNSW_META_BLOCK, 0, "no node can take another link");
-	}
+		check_attempts(g, attempt);
 	return indexed;
+}
+
+/*
+ * The same for one that has been prepared and encoded by HnswOwnEncode: a row of
+ * a build.  Its links are chosen by the vector as it is stored.
+ */
+void
+HnswInsertStored(HnswGraph *g, const HnswRecord *rec, const char *own, ItemPointer heap_tid)
+{
+	HnswScratch *s = g->scratch;
+
+	for (int attempt = 0;; attempt++)
+	{
+		HnswMetaPage meta;
+
+		HnswReadMeta(g, &meta);
+		HnswOwnDecode(g, own, rec->scale, rec->offset, s->query.vec);
+		HnswQueryBuild(g, &s->query);
+		memcpy(s->own, own, g->lay.own_bytes);
+		if (insert_prepared(g, &meta, rec, heap_tid))
+			return;
+		check_attempts(g, attempt);
+	}
 }
 
 static void

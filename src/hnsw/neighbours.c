@@ -9,8 +9,10 @@
  */
 #include "postgres.h"
 
+#include "commands/progress.h"
 #include "hnsw/bulk.h"
 #include "miscadmin.h"
+#include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
 #define ST_SORT sort_links
@@ -29,7 +31,11 @@
 /* Distances looked at to guess a bound. */
 #define BOUND_SAMPLE	64
 
-/* What one backend needs while it links a level. */
+/* What one task is: members of leaves, and members of the level. */
+#define TASK_LEAVES		2048
+#define TASK_MEMBERS	256
+
+/* What one participant needs while a level is linked. */
 typedef struct Linking
 {
 	Bulk	   *b;
@@ -40,7 +46,7 @@ typedef struct Linking
 	int		   *chosen;
 	uint16		near[BULK_LEAF_MAX];
 	/* offers: who chose whom */
-	uint64	   *start;
+	pg_atomic_uint64 *start;
 	BulkLink   *offers;
 } Linking;
 
@@ -144,15 +150,20 @@ merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, in
 	return nlist;
 }
 
-/* Merge the members of a leaf at these distances into a member's candidates. */
+/*
+ * Merge the members of a leaf at these distances into a member's candidates,
+ * which other participants may be about to do for another leaf.
+ */
 static void
 merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dists, int n)
 {
 	BulkLevel  *level = l->level;
 	const int	width = level->width;
 	BulkLink   *kept = level->links + (Size) member * width;
-	int			nlist = level->nlinks[member];
+	int			nlist;
 
+	SpinLockAcquire(&level->locks[member]);
+	nlist = level->nlinks[member];
 	memcpy(l->list, kept, nlist * sizeof(BulkLink));
 	for (int i = 0; i < nlist; i++)
 		l->seen[BulkLinkMember(kept[i])] = member;
@@ -175,30 +186,54 @@ merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dist
 	}
 	memcpy(kept, l->list, nlist * sizeof(BulkLink));
 	level->nlinks[member] = nlist;
+	SpinLockRelease(&level->locks[member]);
 }
 
+/* The candidates that the members of one leaf are to each other. */
 static void
-collect_candidates(Linking *l, const BulkLeaves *leaves)
+collect_leaf(Linking *l, const uint32 *ids, int n)
 {
 	Bulk	   *b = l->b;
 
-	memset(l->level->nlinks, 0, l->level->n * sizeof(uint16));
-	memset(l->seen, 0xFF, l->level->n * sizeof(uint32));
-	for (int64 i = 0; i < leaves->nleaves; i++)
+	HnswColumnsLoad(b, l->level, ids, n);
+	for (int from = 0; from < n; from += BULK_ROWS)
 	{
-		const uint32 *ids = leaves->members + leaves->start[i];
-		int			n = leaves->start[i + 1] - leaves->start[i];
+		int			rows = Min(BULK_ROWS, n - from);
 
-		HnswColumnsLoad(b, l->level, ids, n);
-		for (int from = 0; from < n; from += BULK_ROWS)
+		CHECK_FOR_INTERRUPTS();
+		HnswColumnsDistances(b, l->level, ids + from, rows, false);
+		for (int r = 0; r < rows; r++)
+			merge_candidates(l, LEAF_MEMBER(ids[from + r]), ids,
+							 b->dists + r * BULK_LEAF_MAX, n);
+	}
+}
+
+static void
+collect_candidates(Linking *l)
+{
+	Bulk	   *b = l->b;
+	const int64 nmembers = b->shared->nmembers;
+	uint64		from;
+
+	memset(l->seen, 0xFF, (Size) l->level->n * sizeof(uint32));
+	while ((from = HnswTeamTask(b->team) * TASK_LEAVES) < (uint64) nmembers)
+	{
+		int64		end = Min((int64) from + TASK_LEAVES, nmembers);
+
+		if (HnswTeamLeader(b->team) && l->level == &b->levels[0])
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
+										 (int64) (b->shared->n * ((double) from / nmembers)));
+		/* the leaves that begin in this part */
+		for (int64 i = from; i < end; i++)
 		{
-			int			rows = Min(BULK_ROWS, n - from);
+			int			n = 1;
 
-			CHECK_FOR_INTERRUPTS();
-			HnswColumnsDistances(b, l->level, ids + from, rows, false);
-			for (int r = 0; r < rows; r++)
-				merge_candidates(l, ids[from + r] & BULK_MAX_NODES, ids,
-								 b->dists + r * BULK_LEAF_MAX, n);
+			if (!(b->members[i] & LEAF_START))
+				continue;
+			while (i + n < nmembers && !(b->members[i + n] & LEAF_START))
+				n++;
+			collect_leaf(l, b->members + i, n);
+			i += n - 1;
 		}
 	}
 }
@@ -291,58 +326,125 @@ is_offered(const BulkLevel *level, BulkLink link)
 		(link >> 32) > (theirs[level->width - 1] >> 32);
 }
 
+/* Sort the candidates of each member and let it select. */
+static void
+select_links(Linking *l)
+{
+	BulkLevel  *level = l->level;
+	const int	fanout = l->b->g->lay.fanout;
+	uint64		from;
+
+	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
+		for (uint64 m = from; m < Min(level->n, from + TASK_MEMBERS); m++)
+		{
+			BulkLink   *list = level->links + m * level->width;
+			int			n;
+
+			CHECK_FOR_INTERRUPTS();
+			sort_links(list, level->nlinks[m]);
+			n = select_diverse(l, list, level->nlinks[m], fanout, l->chosen);
+			for (int i = 0; i < n; i++)
+				list[l->chosen[i]] |= LINK_SELECTED;
+		}
+}
+
 /*
- * Sort the candidates of each member and let it select; then collect for each
- * member who would link to it without being its candidate.
+ * Whom each member would link to that has it not as a candidate.  First
+ * l->offers is NULL, and they are counted, those to member m in start[m + 2];
+ * then they are put where start[m + 1] says.
  */
 static void
 make_offers(Linking *l)
 {
 	BulkLevel  *level = l->level;
 	const int	fanout = l->b->g->lay.fanout;
-	uint64	   *start;
+	const int	most = l->b->shared->most_offers;
+	uint64		from;
 
-	start = palloc_extended(((Size) level->n + 2) * sizeof(uint64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	l->start = start;
-	for (uint32 m = 0; m < level->n; m++)
-	{
-		BulkLink   *list = level->links + (Size) m * level->width;
-		int			n;
-
-		CHECK_FOR_INTERRUPTS();
-		sort_links(list, level->nlinks[m]);
-		n = select_diverse(l, list, level->nlinks[m], fanout, l->chosen);
-		for (int i = 0; i < n; i++)
-			list[l->chosen[i]] |= LINK_SELECTED;
-	}
-	for (int pass = 0; pass < 2; pass++)
-	{
-		/* count to start[to + 2], then fill from start[to + 1] */
-		for (uint32 m = 0; m < level->n; m++)
+	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
+		for (uint64 m = from; m < Min(level->n, from + TASK_MEMBERS); m++)
 		{
-			const BulkLink *list = level->links + (Size) m * level->width;
+			const BulkLink *list = level->links + m * level->width;
 			int			rest = fanout;
+			int			n = 0;
 
 			CHECK_FOR_INTERRUPTS();
-			for (int i = 0; i < level->nlinks[m]; i++)
+			for (int i = 0; i < level->nlinks[m] && n < most; i++)
 			{
 				bool		chosen = (list[i] & LINK_SELECTED) || rest-- > 0;
 				uint32		to = BulkLinkMember(list[i]);
 
 				if (!chosen || !is_offered(level, list[i]))
 					continue;
-				if (pass == 0)
-					start[to + 2]++;
+				n++;
+				if (l->offers == NULL)
+					pg_atomic_fetch_add_u64(&l->start[to + 2], 1);
 				else
-					l->offers[start[to + 1]++] = (list[i] & ~(BulkLink) PG_UINT32_MAX) | m;
+					l->offers[pg_atomic_fetch_add_u64(&l->start[to + 1], 1)] =
+						(list[i] & ~(BulkLink) PG_UINT32_MAX) | m;
 			}
 		}
-		if (pass > 0)
-			break;
-		for (uint32 m = 0; m < level->n; m++)
-			start[m + 2] += start[m + 1];
-		l->offers = palloc_extended((start[level->n + 1] + 1) * sizeof(BulkLink), MCXT_ALLOC_HUGE);
+}
+
+/* The leader: where the offers to each member begin; returns how many there are. */
+static uint64
+sum_offers(Linking *l)
+{
+	uint64		sum = 0;
+
+	for (uint64 m = 0; m < (uint64) l->level->n + 2; m++)
+	{
+		sum += pg_atomic_read_u64(&l->start[m]);
+		pg_atomic_write_u64(&l->start[m], sum);
 	}
+	return sum;
+}
+
+/*
+ * Collect for each member who would link to it.  Where that are more than there
+ * is memory for, members make fewer offers.  False for a worker that has been
+ * left behind.
+ */
+static bool
+collect_offers(Linking *l)
+{
+	Bulk	   *b = l->b;
+	BulkShared *sh = b->shared;
+	Team	   *team = b->team;
+	const uint32 n = l->level->n;
+	const int	fair = b->g->lay.fanout / 2;	/* what HnswBulkBytes reckons with */
+
+	for (bool done = false; !done;)
+	{
+		if (HnswTeamLeader(team))
+		{
+			/* everyone has the levels of the round before behind them */
+			for (uint64 m = 0; m < (uint64) n + 2; m++)
+				pg_atomic_init_u64(&l->start[m], 0);
+			sh->most_offers = sh->most_offers == 0 ? 2 * b->g->lay.fanout :
+				Max(fair, sh->most_offers / 2);
+		}
+		(void) HnswTeamSync(team);
+		make_offers(l);
+		(void) HnswTeamSync(team);
+		done = true;
+		if (HnswTeamLeader(team))
+		{
+			uint64		noffers = sum_offers(l);
+
+			sh->too_many = noffers > (uint64) n * fair && sh->most_offers > fair;
+			if (!sh->too_many)
+				l->offers = HnswTeamAlloc(team, TEAM_OFFERS,
+										  mul_size(noffers + 1, sizeof(BulkLink)));
+		}
+		if (!HnswTeamSync(team))
+			return false;
+		done = !sh->too_many;
+	}
+	l->offers = HnswTeamAttach(team, TEAM_OFFERS);
+	make_offers(l);
+	(void) HnswTeamSync(team);
+	return true;
 }
 
 /* The final links of each member: the selected, then the nearest others. */
@@ -351,69 +453,79 @@ choose_links(Linking *l)
 {
 	BulkLevel  *level = l->level;
 	const int	fanout = l->b->g->lay.fanout;
+	uint64		from;
 
-	memset(l->seen, 0xFF, level->n * sizeof(uint32));
-	for (uint32 m = 0; m < level->n; m++)
-	{
-		BulkLink   *links = level->links + (Size) m * level->width;
-		uint64		noffers = l->start[m + 1] - l->start[m];
-		int			n = level->nlinks[m];
-		int			nchosen;
-		int			nlinks;
+	memset(l->seen, 0xFF, (Size) level->n * sizeof(uint32));
+	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
+		for (uint32 m = (uint32) from; m < Min(level->n, from + TASK_MEMBERS); m++)
+		{
+			BulkLink   *links = level->links + (Size) m * level->width;
+			uint64		first = pg_atomic_read_u64(&l->start[m]);
+			uint64		last = pg_atomic_read_u64(&l->start[m + 1]);
+			int			n = level->nlinks[m];
+			int			nchosen;
+			int			nlinks;
 
-		CHECK_FOR_INTERRUPTS();
-		if (n + noffers > (uint64) l->max)
-		{
-			l->max = n + noffers;
-			l->list = repalloc_huge(l->list, l->max * sizeof(BulkLink));
+			CHECK_FOR_INTERRUPTS();
+			if (n + (last - first) > (uint64) l->max)
+			{
+				l->max = n + (last - first);
+				l->list = repalloc_huge(l->list, l->max * sizeof(BulkLink));
+			}
+			memcpy(l->list, links, n * sizeof(BulkLink));
+			for (int i = 0; i < n; i++)
+				l->seen[BulkLinkMember(links[i])] = m;
+			for (uint64 i = first; i < last; i++)
+				if (l->seen[BulkLinkMember(l->offers[i])] != m)
+					l->list[n++] = l->offers[i] | LINK_OFFER;
+			if (n > level->nlinks[m])
+				sort_links(l->list, n);
+			nchosen = select_again(l, l->list, n, fanout, l->chosen);
+			nlinks = 0;
+			for (int i = 0; i < nchosen; i++)
+				links[nlinks++] = l->list[l->chosen[i]] & ~LINK_FLAGS;
+			for (int i = 0, c = 0; i < n && nlinks < fanout; i++)
+			{
+				if (c < nchosen && l->chosen[c] == i)
+					c++;
+				else
+					links[nlinks++] = (l->list[i] & ~LINK_FLAGS) | BULK_PRUNED;
+			}
+			level->nlinks[m] = nlinks;
 		}
-		memcpy(l->list, links, n * sizeof(BulkLink));
-		for (int i = 0; i < n; i++)
-			l->seen[BulkLinkMember(links[i])] = m;
-		for (uint64 i = l->start[m]; i < l->start[m + 1]; i++)
-			if (l->seen[BulkLinkMember(l->offers[i])] != m)
-				l->list[n++] = l->offers[i] | LINK_OFFER;
-		if (n > level->nlinks[m])
-			sort_links(l->list, n);
-		nchosen = select_again(l, l->list, n, fanout, l->chosen);
-		nlinks = 0;
-		for (int i = 0; i < nchosen; i++)
-			links[nlinks++] = l->list[l->chosen[i]] & ~LINK_FLAGS;
-		for (int i = 0, c = 0; i < n && nlinks < fanout; i++)
-		{
-			if (c < nchosen && l->chosen[c] == i)
-				c++;
-			else
-				links[nlinks++] = (l->list[i] & ~LINK_FLAGS) | BULK_PRUNED;
-		}
-		level->nlinks[m] = nlinks;
-	}
 }
 
-/* Make the links of all members of a level. */
-void
-HnswBulkLink(Bulk *b, BulkLevel *level, const BulkLeaves *leaves)
+/*
+ * Make the links of all members of a level, which HnswPartition has divided.
+ * All participants; false for a worker that has been left behind.
+ */
+bool
+HnswBulkLink(Bulk *b, BulkLevel *level)
 {
 	Linking		l;
-	MemoryContext old = MemoryContextSwitchTo(b->cxt);
 
 	memset(&l, 0, sizeof(l));
 	l.b = b;
 	l.level = level;
-	level->width = Max(b->g->lay.fanout, b->g->lay.ef_construction);
-	level->links = palloc_extended((Size) level->n * level->width * sizeof(BulkLink), MCXT_ALLOC_HUGE);
-	level->nlinks = palloc_extended((Size) level->n * sizeof(uint16), MCXT_ALLOC_HUGE);
 	l.max = 2 * level->width;
-	l.list = palloc(l.max * sizeof(BulkLink));
-	l.chosen = palloc(b->g->lay.fanout * sizeof(int));
-	l.seen = palloc_extended((Size) level->n * sizeof(uint32), MCXT_ALLOC_HUGE);
-	collect_candidates(&l, leaves);
-	make_offers(&l);
-	choose_links(&l);
-	pfree(l.list);
-	pfree(l.chosen);
-	pfree(l.seen);
-	pfree(l.start);
-	pfree(l.offers);
-	MemoryContextSwitchTo(old);
+	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BulkLink));
+	l.chosen = MemoryContextAlloc(b->cxt, b->g->lay.fanout * sizeof(int));
+	l.seen = b->seen;
+	l.start = b->offered;
+	if (HnswTeamLeader(b->team))
+		b->shared->most_offers = 0;
+	collect_candidates(&l);
+	(void) HnswTeamSync(b->team);
+	select_links(&l);
+	(void) HnswTeamSync(b->team);
+	if (collect_offers(&l))
+	{
+		choose_links(&l);
+		(void) HnswTeamSync(b->team);
+		HnswTeamFree(b->team, TEAM_OFFERS);
+		pfree(l.list);
+		pfree(l.chosen);
+		return true;
+	}
+	return false;
 }

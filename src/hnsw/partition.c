@@ -22,7 +22,35 @@
 /* Most groups a member joins at one division. */
 #define MAX_COPIES		16
 
-#define MEMBER(id)		((id) & BULK_MAX_NODES)
+/* Members that are one task. */
+#define TASK_MEMBERS	(64 * BULK_ROWS)
+
+static bool
+is_integer(const HnswLayout *lay)
+{
+	return lay->own == HNSW_OWN_INT8 && lay->metric != HNSW_L1;
+}
+
+/* How many columns each participant has: a quarter of the memory is for them. */
+int
+HnswColumnsMax(const HnswLayout *lay, Size limit, int participants)
+{
+	Size		width = lay->dim * (is_integer(lay) ? sizeof(int8) : sizeof(float));
+	int			max = (int) Min(BULK_LEAF_MAX, limit / 4 / participants / width);
+
+	return Max(BULK_LEAF_MIN, max / VX_PANEL * VX_PANEL);
+}
+
+/* Bytes of so many columns and of what goes with them. */
+Size
+HnswColumnsBytes(const HnswLayout *lay, int max)
+{
+	Size		vectors = is_integer(lay) ? max / VX_PANEL * VX_PANEL_BYTES(lay->dim) :
+		(Size) max * lay->dim * sizeof(float);
+
+	return vectors + 4 * max * sizeof(float) +
+		BULK_ROWS * BULK_LEAF_MAX * (sizeof(int32) + sizeof(float));
+}
 
 /* Memory for the columns and for one block of distances to them. */
 void
@@ -31,8 +59,7 @@ HnswColumnsInit(Bulk *b)
 	const int	dim = b->g->lay.dim;
 	BulkColumns *c = &b->columns;
 
-	c->max = Min(BULK_LEAF_MAX, b->limit / 4 / (dim * (b->integer ? sizeof(int8) : sizeof(float))));
-	c->max = Max(BULK_LEAF_MIN, c->max / VX_PANEL * VX_PANEL);
+	c->max = HnswColumnsMax(&b->g->lay, b->limit, b->team->nparticipants);
 	if (b->integer)
 	{
 		char	   *raw = MemoryContextAllocHuge(b->cxt, c->max / VX_PANEL * VX_PANEL_BYTES(dim) + 64);
@@ -77,7 +104,7 @@ HnswColumnsLoad(Bulk *b, const BulkLevel *level, const uint32 *members, int n)
 	c->npanels = (n + VX_PANEL - 1) / VX_PANEL;
 	for (int i = 0; i < n; i++)
 	{
-		uint32		node = bulk_node(level, MEMBER(members[i]));
+		uint32		node = bulk_node(level, LEAF_MEMBER(members[i]));
 		const BulkNode *x = &b->nodes[node];
 		const char *own = bulk_own(b, node);
 
@@ -117,11 +144,11 @@ HnswColumnsDistances(Bulk *b, const BulkLevel *level, const uint32 *members,
 		const int8_t *rows[BULK_ROWS] = {NULL};
 
 		for (int i = 0; i < n; i++)
-			rows[i] = (const int8_t *) bulk_own(b, bulk_node(level, MEMBER(members[i])));
+			rows[i] = (const int8_t *) bulk_own(b, bulk_node(level, LEAF_MEMBER(members[i])));
 		vx_simd->dot_i8_panels(rows, n, dim, c->panels, c->npanels, b->dots, BULK_LEAF_MAX);
 		for (int i = 0; i < n; i++)
 		{
-			BulkOrigin	o = bulk_origin(b, bulk_node(level, MEMBER(members[i])), ip);
+			BulkOrigin	o = bulk_origin(b, bulk_node(level, LEAF_MEMBER(members[i])), ip);
 
 			vx_simd->panel_distances(b->dots + i * BULK_LEAF_MAX, c->n, ip ? no_norm : c->norm,
 									 c->scale, c->offset, c->sum, o.base, o.p, o.q, o.r,
@@ -131,7 +158,7 @@ HnswColumnsDistances(Bulk *b, const BulkLevel *level, const uint32 *members,
 	}
 	for (int i = 0; i < n; i++)
 	{
-		uint32		node = bulk_node(level, MEMBER(members[i]));
+		uint32		node = bulk_node(level, LEAF_MEMBER(members[i]));
 		const BulkNode *x = &b->nodes[node];
 		float	   *out = b->dists + i * BULK_LEAF_MAX;
 		float	   *v = g->scratch->fa;
@@ -148,24 +175,6 @@ HnswColumnsDistances(Bulk *b, const BulkLevel *level, const uint32 *members,
 		else
 			vx_simd->l2sq_many(v, c->rows, dim, dim, c->n, out);
 	}
-}
-
-static void
-add_leaf(BulkLeaves *leaves, const uint32 *members, int n)
-{
-	if (leaves->nleaves + 1 >= leaves->maxleaves)
-	{
-		leaves->maxleaves *= 2;
-		leaves->start = repalloc_huge(leaves->start, leaves->maxleaves * sizeof(int64));
-	}
-	if (leaves->n + n > leaves->max)
-	{
-		leaves->max = Max(leaves->max * 3 / 2, leaves->n + n);
-		leaves->members = repalloc_huge(leaves->members, leaves->max * sizeof(uint32));
-	}
-	memcpy(leaves->members + leaves->n, members, n * sizeof(uint32));
-	leaves->n += n;
-	leaves->start[++leaves->nleaves] = leaves->n;
 }
 
 /* The nearest "copies" columns of a row of distances, nearest first. */
@@ -217,15 +226,17 @@ merge_small(Bulk *b, const BulkLevel *level, const uint32 *leaders, int nleaders
 	}
 }
 
-/* Divide members (their order is lost) until each group is a leaf. */
+/*
+ * Divide a group of members, in place, until each of its groups is a leaf;
+ * marks where these begin.
+ */
 static void
-divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
-	   BulkLeaves *leaves)
+divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n)
 {
 	const int	most = b->columns.max;
 	int			nleaders;
 	uint32	   *leaders;
-	uint16	   *joined;			/* copies for each member */
+	uint16	   *joined;
 	uint16	   *merged;
 	uint32	   *counts;
 	int64	   *start;
@@ -234,11 +245,11 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
 	check_stack_depth();
 	if (n <= most)
 	{
-		add_leaf(leaves, members, n);
+		if (n > 0)
+			members[0] |= LEAF_START;
 		return;
 	}
-	nleaders = Min(most, Max(2, n * copies / LEAF_TARGET(most)));
-	copies = Min(copies, nleaders - 1);
+	nleaders = Min(most, Max(2, n / LEAF_TARGET(most)));
 	for (int i = 0; i < nleaders; i++)
 	{
 		int64		j = i + pg_prng_uint64_range(&pg_global_prng_state, 0, n - 1 - i);
@@ -249,7 +260,7 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
 	}
 	leaders = palloc(nleaders * sizeof(uint32));
 	memcpy(leaders, members, nleaders * sizeof(uint32));
-	joined = palloc_extended(n * copies * sizeof(uint16), MCXT_ALLOC_HUGE);
+	joined = palloc_extended(n * sizeof(uint16), MCXT_ALLOC_HUGE);
 	counts = palloc0(nleaders * sizeof(uint32));
 	HnswColumnsLoad(b, level, leaders, nleaders);
 	for (int64 i = 0; i < n; i += BULK_ROWS)
@@ -260,11 +271,8 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
 		HnswColumnsDistances(b, level, members + i, rows, true);
 		for (int r = 0; r < rows; r++)
 		{
-			uint16	   *to = joined + (i + r) * copies;
-
-			nearest_leaders(b->dists + r * BULK_LEAF_MAX, nleaders, copies, to);
-			for (int c = 0; c < copies; c++)
-				counts[to[c]]++;
+			nearest_leaders(b->dists + r * BULK_LEAF_MAX, nleaders, 1, &joined[i + r]);
+			counts[joined[i + r]]++;
 		}
 	}
 	merged = palloc(nleaders * sizeof(uint16));
@@ -272,10 +280,96 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
 
 	/* sort the members by group */
 	start = palloc0((nleaders + 1) * sizeof(int64));
+	for (int i = 0; i < nleaders; i++)
+		start[merged[i] + 1] += counts[i];
+	for (int i = 0; i < nleaders; i++)
+		start[i + 1] += start[i];
+	groups = palloc_extended(n * sizeof(uint32), MCXT_ALLOC_HUGE);
 	for (int64 i = 0; i < n; i++)
-	{
-		uint16	   *to = joined + i * copies;
+		groups[start[merged[joined[i]]]++] = members[i];
+	for (int i = nleaders; i > 0; i--)
+		start[i] = start[i - 1];
+	start[0] = 0;
+	memcpy(members, groups, n * sizeof(uint32));
+	pfree(groups);
+	pfree(joined);
+	pfree(merged);
+	pfree(counts);
+	pfree(leaders);
 
+	for (int i = 0; i < nleaders; i++)
+	{
+		uint32	   *group = members + start[i];
+		int64		size = start[i + 1] - start[i];
+
+		if (size > n - n / 8)
+		{
+			/* too much alike to be divided by distance: any pieces do */
+			for (int64 at = 0; at < size; at += most)
+				group[at] |= LEAF_START;
+		}
+		else
+			divide(b, level, group, size);
+	}
+	pfree(start);
+}
+
+/* Every participant: which leaders' groups the members of a level join. */
+static void
+join_leaders(Bulk *b, const BulkLevel *level, uint16 *joined)
+{
+	BulkShared *sh = b->shared;
+	uint32	   *counts = palloc0(sh->nleaders * sizeof(uint32));
+	const int	copies = sh->copies;
+	uint64		from;
+
+	HnswColumnsLoad(b, level, sh->leaders, sh->nleaders);
+	while ((from = HnswTeamTask(b->team) * TASK_MEMBERS) < level->n)
+	{
+		uint32		end = (uint32) Min(level->n, from + TASK_MEMBERS);
+
+		for (uint32 i = (uint32) from; i < end; i += BULK_ROWS)
+		{
+			uint32		members[BULK_ROWS];
+			int			rows = Min(BULK_ROWS, end - i);
+
+			for (int r = 0; r < rows; r++)
+				members[r] = i + r;
+			HnswColumnsDistances(b, level, members, rows, true);
+			for (int r = 0; r < rows; r++)
+			{
+				uint16	   *to = joined + (Size) (i + r) * copies;
+
+				nearest_leaders(b->dists + r * BULK_LEAF_MAX, sh->nleaders, copies, to);
+				for (int c = 0; c < copies; c++)
+					counts[to[c]]++;
+			}
+		}
+	}
+	for (int i = 0; i < sh->nleaders; i++)
+		pg_atomic_fetch_add_u32(&sh->counts[i], counts[i]);
+	pfree(counts);
+}
+
+/* The leader: sort the members of a level by the groups they have joined. */
+static void
+make_groups(Bulk *b, const BulkLevel *level, uint16 *joined)
+{
+	BulkShared *sh = b->shared;
+	const int	copies = sh->copies;
+	const int	most = b->columns.max;
+	uint16	   *merged = palloc(sh->nleaders * sizeof(uint16));
+	uint32	   *counts = palloc(sh->nleaders * sizeof(uint32));
+
+	for (int i = 0; i < sh->nleaders; i++)
+		counts[i] = pg_atomic_read_u32(&sh->counts[i]);
+	merge_small(b, level, sh->leaders, sh->nleaders, counts, merged);
+	memset(sh->start, 0, sizeof(sh->start));
+	for (uint32 i = 0; i < level->n; i++)
+	{
+		uint16	   *to = joined + (Size) i * copies;
+
+		CHECK_FOR_INTERRUPTS();
 		for (int c = 0; c < copies; c++)
 		{
 			to[c] = merged[to[c]];
@@ -286,72 +380,104 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n, int copies,
 					break;
 				}
 			if (to[c] != PG_UINT16_MAX)
-				start[to[c] + 1]++;
+				sh->start[to[c] + 1]++;
 		}
 	}
-	for (int i = 0; i < nleaders; i++)
-		start[i + 1] += start[i];
-	groups = palloc_extended(start[nleaders] * sizeof(uint32), MCXT_ALLOC_HUGE);
-	for (int64 i = 0; i < n; i++)
+	for (int i = 0; i < sh->nleaders; i++)
+		sh->start[i + 1] += sh->start[i];
+	for (uint32 i = 0; i < level->n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		for (int c = 0; c < copies; c++)
 		{
-			uint16		to = joined[i * copies + c];
+			uint16		to = joined[(Size) i * copies + c];
 
 			if (to != PG_UINT16_MAX)
-				groups[start[to]++] = c == 0 ? members[i] : MEMBER(members[i]);
+				b->members[sh->start[to]++] = c == 0 ? i | LEAF_OWN : i;
 		}
-	pfree(joined);
-	for (int i = nleaders; i > 0; i--)
-		start[i] = start[i - 1];
-	start[0] = 0;
-
-	for (int i = 0; i < nleaders; i++)
-	{
-		uint32	   *group = groups + start[i];
-		int64		size = start[i + 1] - start[i];
-
-		if (size > n - n / 8)
-		{
-			/* too much alike to be divided by distance: any pieces do */
-			for (int64 at = 0; at < size; at += most)
-				add_leaf(leaves, group + at, Min(most, size - at));
-		}
-		else if (size > 0)
-			divide(b, level, group, size, 1, leaves);
 	}
-	pfree(groups);
-	pfree(start);
-	pfree(merged);
+	for (int i = sh->nleaders; i > 0; i--)
+		sh->start[i] = sh->start[i - 1];
+	sh->start[0] = 0;
+	sh->nmembers = sh->start[sh->nleaders];
+	for (int i = 0; i < sh->nleaders; i++)
+	{
+		int64		size = sh->start[i + 1] - sh->start[i];
+
+		/* as in divide */
+		sh->leaf[i] = size > level->n - level->n / 8;
+		for (int64 at = 0; sh->leaf[i] && at < size; at += most)
+			b->members[sh->start[i] + at] |= LEAF_START;
+	}
 	pfree(counts);
-	pfree(leaders);
+	pfree(merged);
+}
+
+/* The leader: who the leaders of a level are, one of each of its parts. */
+static void
+draw_leaders(Bulk *b, const BulkLevel *level)
+{
+	BulkShared *sh = b->shared;
+	const int	most = b->columns.max;
+
+	sh->copies = Min(BULK_COPIES(&b->g->lay), MAX_COPIES);
+	sh->nleaders = (int) Min(most, Max(2, (int64) level->n * sh->copies / LEAF_TARGET(most)));
+	sh->copies = Min(sh->copies, sh->nleaders - 1);
+	for (int i = 0; i < sh->nleaders; i++)
+	{
+		uint64		from = (uint64) level->n * i / sh->nleaders;
+		uint64		to = (uint64) level->n * (i + 1) / sh->nleaders;
+
+		sh->leaders[i] = (uint32) pg_prng_uint64_range(&pg_global_prng_state, from, to - 1);
+		pg_atomic_init_u32(&sh->counts[i], 0);
+	}
 }
 
 /*
  * Divide the members of a level into leaves, as large as there are columns.  Each
- * member is in about "copies" of them, and once with BULK_TREE set.
+ * member is in about BULK_COPIES of them, and once with LEAF_OWN set.  All
+ * participants.
  */
 void
-HnswPartition(Bulk *b, const BulkLevel *level, int copies, BulkLeaves *leaves)
+HnswPartition(Bulk *b, const BulkLevel *level)
 {
-	MemoryContext old = MemoryContextSwitchTo(b->cxt);
-	uint32	   *members = palloc_extended((Size) level->n * sizeof(uint32), MCXT_ALLOC_HUGE);
+	BulkShared *sh = b->shared;
+	Team	   *team = b->team;
+	bool		leader = HnswTeamLeader(team);
+	uint16	   *joined = (uint16 *) level->links;	/* not in use yet */
+	uint64		i;
+	MemoryContext cxt;
+	MemoryContext old;
 
-	memset(leaves, 0, sizeof(*leaves));
-	leaves->maxleaves = 64;
-	leaves->start = palloc(leaves->maxleaves * sizeof(int64));
-	leaves->start[0] = 0;
-	leaves->max = (int64) level->n * (level->n > (uint32) b->columns.max ? copies : 1);
-	leaves->members = palloc_extended(Max(leaves->max, 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
-	for (uint32 i = 0; i < level->n; i++)
-		members[i] = i | BULK_TREE;
-	divide(b, level, members, level->n, Min(copies, MAX_COPIES), leaves);
-	pfree(members);
+	StaticAssertStmt(MAX_COPIES * sizeof(uint16) <= VX_BLOCK * sizeof(BulkLink),
+					 "a member's links hold the groups it joins");
+	if (level->n <= (uint32) b->columns.max)
+	{
+		if (leader)
+		{
+			for (uint32 m = 0; m < level->n; m++)
+				b->members[m] = m | LEAF_OWN;
+			b->members[0] |= LEAF_START;
+			sh->nmembers = level->n;
+		}
+		(void) HnswTeamSync(team);
+		return;
+	}
+
+	cxt = AllocSetContextCreate(b->cxt, "hnsw partition", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(cxt);
+	if (leader)
+		draw_leaders(b, level);
+	(void) HnswTeamSync(team);
+	join_leaders(b, level, joined);
+	(void) HnswTeamSync(team);
+	if (leader)
+		make_groups(b, level, joined);
+	(void) HnswTeamSync(team);
+	while ((i = HnswTeamTask(team)) < (uint64) sh->nleaders)
+		if (!sh->leaf[i])
+			divide(b, level, b->members + sh->start[i], sh->start[i + 1] - sh->start[i]);
 	MemoryContextSwitchTo(old);
-}
-
-void
-HnswLeavesFree(BulkLeaves *leaves)
-{
-	pfree(leaves->members);
-	pfree(leaves->start);
+	MemoryContextDelete(cxt);
+	(void) HnswTeamSync(team);
 }

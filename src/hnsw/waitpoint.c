@@ -49,13 +49,14 @@ static const struct config_enum_entry points[] = {
 	{"vacuum-upper-target", 22, false},
 	/* CREATE INDEX */
 	{"build-centre", 23, false},
-	{"build-link", 24, false},
-	{"build-write", 25, false},
-	{"build-page", 26, false},
-	{"build-meta", 27, false},
-	{"build-load", 28, false},
-	{"build-log", 29, false},
-	{"build-end", 30, false},
+	{"build-load", 24, false},
+	{"build-link", 25, false},
+	{"build-write", 26, false},
+	{"build-page", 27, false},
+	{"build-meta", 28, false},
+	{"build-insert", 29, false},
+	{"build-log", 30, false},
+	{"build-end", 31, false},
 	{NULL, 0, false}
 };
 

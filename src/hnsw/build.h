@@ -1,0 +1,16 @@
+/*
+ * build.h
+ *		CREATE INDEX, seen from outside: its workers.
+ */
+#ifndef HNSW_BUILD_H
+#define HNSW_BUILD_H
+
+#include "postgres.h"
+
+#include "storage/dsm.h"
+#include "storage/shm_toc.h"
+
+extern int	HnswBuildWorkers(double rows);
+extern PGDLLEXPORT void HnswBuildWorker(dsm_segment *seg, shm_toc *toc);
+
+#endif							/* HNSW_BUILD_H */
