@@ -331,3 +331,17 @@ CREATE FUNCTION hnsw_check(
 
 COMMENT ON FUNCTION hnsw_check(regclass) IS
 	'violated invariants of an hnsw index; no rows if it is sound';
+
+CREATE FUNCTION hnsw_build_memory(
+	rows bigint,
+	dim int,
+	m int DEFAULT 16,
+	ef_construction int DEFAULT 64,
+	opclass text DEFAULT 'vector_l2_ops',
+	own_vector text DEFAULT 'auto',
+	workers int DEFAULT NULL)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_build_memory' LANGUAGE C STABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION hnsw_build_memory(bigint, int, int, int, text, text, int) IS
+	'bytes of maintenance_work_mem that hold the graph of an hnsw index while it is built';

@@ -296,39 +296,32 @@ fill_batch(BuildState *st, Bulk *b)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
 }
 
+/* Count a row inserted, and show how many there are. */
+static void
+tell_inserted(void *arg)
+{
+	BuildState *st = (BuildState *) arg;
+	uint64		sum = pg_atomic_add_fetch_u64(&st->shared->ninserted, 1);
+
+	if (HnswTeamLeader(st->team))
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) sum);
+}
+
 /* Insert the rows of this participant's file that the batch had no room for. */
 static void
 insert_rest(BuildState *st)
 {
-	BuildShared *sh = st->shared;
-	BuildFile  *file = &sh->files[st->team->number];
-	HnswGraph  *g = st->g;
-	char	   *own;
-	SpoolRow	row;
+	BuildFile  *file = &st->shared->files[st->team->number];
+	Bulk	   *b;
 
 	if (file->nread == file->nrows)
 		return;
 	HNSW_WAIT_POINT("build-insert");
-	own = palloc(g->lay.own_bytes);
 	HnswSpoolSkip(st->spool, file->nread);
-	while (HnswSpoolNext(st->spool, &row, own))
-	{
-		HnswRecord	rec;
-		uint64		done;
-
-		CHECK_FOR_INTERRUPTS();
-		memset(&rec, 0, sizeof(rec));
-		rec.norm2 = row.norm2;
-		rec.scale = row.scale;
-		rec.offset = row.offset;
-		rec.codesum = row.codesum;
-		rec.hash = row.hash;
-		HnswInsertStored(g, &rec, own, &row.tid);
-		done = pg_atomic_add_fetch_u64(&sh->ninserted, 1);
-		if (HnswTeamLeader(st->team))
-			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) done);
-	}
-	pfree(own);
+	b = HnswBulkCreate(st->g, HnswTeamCreate(st->index), palloc0(sizeof(BulkShared)),
+					   (Size) maintenance_work_mem * 1024 / st->team->nparticipants);
+	HnswBulkInsert(b, st->spool, tell_inserted, st);
+	HnswBulkDestroy(b);
 }
 
 /* Log a part of the index, and say in the free space map where there is room. */

@@ -412,6 +412,67 @@ HnswBulkBuild(Bulk *b)
 	return true;
 }
 
+/*
+ * Insert the rows of a file that have not been read yet, one by one, into the
+ * index: in portions of what the limit holds, and each in an order in which near
+ * rows follow each other, for these touch the same pages.  b: a batch with no
+ * one else in its team, and nothing in it.  tell: called after each row.
+ */
+void
+HnswBulkInsert(Bulk *b, Spool *spool, void (*tell) (void *arg), void *arg)
+{
+	const HnswLayout *lay = &b->g->lay;
+	const Size	columns = HnswColumnsBytes(lay, HnswColumnsMax(lay, b->limit, 1));
+	/* divided, a row is in one list more, for a time */
+	const Size	row = node_bytes(lay) + 2 * sizeof(uint32) + sizeof(uint16);
+	uint32		most = 1024;
+	uint32	   *order;
+
+	if (b->limit > columns + most * row)
+		most = (uint32) Min((b->limit - columns) / row, BULK_MAX_NODES);
+	most = (uint32) Min(most, spool->nrows - spool->nread);
+	HnswColumnsInit(b);
+	b->nodes = MemoryContextAllocHuge(b->cxt, mul_size(most, sizeof(BulkNode)));
+	b->own = MemoryContextAllocHuge(b->cxt, mul_size(most, lay->own_bytes));
+	order = MemoryContextAllocHuge(b->cxt, mul_size(most, sizeof(uint32)));
+	for (;;)
+	{
+		uint32		n = 0;
+		SpoolRow	r;
+
+		for (; n < most && HnswSpoolNext(spool, &r, b->own + (Size) n * lay->own_bytes); n++)
+		{
+			BulkNode   *x = &b->nodes[n];
+
+			CHECK_FOR_INTERRUPTS();
+			x->norm2 = r.norm2;
+			x->scale = r.scale;
+			x->offset = r.offset;
+			x->codesum = r.codesum;
+			x->hash = r.hash;
+			x->tid = r.tid;
+		}
+		if (n == 0)
+			break;
+		HnswNearOrder(b, n, order);
+		for (uint32 i = 0; i < n; i++)
+		{
+			BulkNode   *x = &b->nodes[order[i]];
+			HnswRecord	rec;
+
+			CHECK_FOR_INTERRUPTS();
+			memset(&rec, 0, sizeof(rec));
+			rec.norm2 = x->norm2;
+			rec.scale = x->scale;
+			rec.offset = x->offset;
+			rec.codesum = x->codesum;
+			rec.hash = x->hash;
+			HnswInsertStored(b->g, &rec, bulk_own(b, order[i]), &x->tid);
+			tell(arg);
+		}
+	}
+}
+
 /* Let go of a batch's memory. */
 void
 HnswBulkDestroy(Bulk *b)

@@ -223,6 +223,7 @@ extern uint32 HnswBulkCapacity(const HnswLayout *lay, Size limit, int participan
 extern Bulk *HnswBulkCreate(HnswGraph *g, Team *team, BulkShared *shared, Size limit);
 extern double HnswBulkFill(Bulk *b, Spool **spools, double rows);
 extern bool HnswBulkBuild(Bulk *b);
+extern void HnswBulkInsert(Bulk *b, Spool *spool, void (*tell) (void *arg), void *arg);
 extern void HnswBulkDestroy(Bulk *b);
 extern float HnswBulkDistance(Bulk *b, uint32 x, uint32 y);
 
@@ -238,6 +239,7 @@ extern void HnswColumnsLoad(Bulk *b, const BulkLevel *level, const uint32 *membe
 extern void HnswColumnsDistances(Bulk *b, const BulkLevel *level, const uint32 *members,
 								 int n, bool to_divide);
 extern void HnswPartition(Bulk *b, const BulkLevel *level);
+extern void HnswNearOrder(Bulk *b, uint32 n, uint32 *order);
 
 /* ---- neighbours.c ---- */
 extern bool HnswBulkLink(Bulk *b, BulkLevel *level);

@@ -314,6 +314,26 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n)
 	pfree(start);
 }
 
+/*
+ * Bring the numbers of a batch's nodes, 0 to n - 1, into an order in which near
+ * ones mostly follow each other.  No other participant has to do with it.
+ */
+void
+HnswNearOrder(Bulk *b, uint32 n, uint32 *order)
+{
+	BulkLevel	level = {.n = n};
+	MemoryContext cxt = AllocSetContextCreate(b->cxt, "hnsw partition", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+
+	for (uint32 i = 0; i < n; i++)
+		order[i] = i;
+	divide(b, &level, order, n);
+	for (uint32 i = 0; i < n; i++)
+		order[i] = LEAF_MEMBER(order[i]);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}
+
 /* Every participant: which leaders' groups the members of a level join. */
 static void
 join_leaders(Bulk *b, const BulkLevel *level, uint16 *joined)
