@@ -51,10 +51,12 @@ SELECT v, count(*), count(DISTINCT id) FROM
 RESET enable_seqscan;
 
 -- more rows than maintenance_work_mem holds at once: the rest is inserted
+SET client_min_messages = warning;
 SET maintenance_work_mem = '1MB';
 CREATE TEMPORARY TABLE hmore (id serial PRIMARY KEY, v vector(16));
 INSERT INTO hmore (v) SELECT random_vector(16) FROM generate_series(1, 3000);
 CREATE INDEX hmore_v ON hmore USING hnsw (v vector_cosine_ops);
+RESET client_min_messages;
 RESET maintenance_work_mem;
 SELECT live_nodes, heap_tids FROM hnsw_info('hmore_v');
 SELECT * FROM hnsw_check('hmore_v');

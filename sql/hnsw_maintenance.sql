@@ -33,10 +33,12 @@ DROP INDEX hmain_v;
 TABLE hmain_compared;
 DROP INDEX hmain_v2;
 -- the arena is too small: the build goes on in buffers
+SET client_min_messages = warning;
 SET maintenance_work_mem = '1MB';
 CREATE TABLE hmain_large (id serial, v vector(200));
 INSERT INTO hmain_large (v) SELECT random_vector(200) FROM generate_series(1, 1500);
 CREATE INDEX hmain_large_v ON hmain_large USING hnsw (v vector_l2_ops) WITH (ef_construction = 20);
+RESET client_min_messages;
 RESET maintenance_work_mem;
 SELECT live_nodes, node_pages > 200 AS large FROM hnsw_info('hmain_large_v');
 SELECT * FROM hnsw_check('hmain_large_v');
