@@ -81,3 +81,22 @@ INSERT INTO hlong SELECT random_vector(3) FROM generate_series(1, 10);
 INSERT INTO hlong VALUES ('[3e38,3e38,3e38]');
 CREATE INDEX ON hlong USING hnsw (v vector_l2_ops);
 CREATE INDEX ON hlong USING hnsw (v vector_l1_ops);
+
+-- how much memory a build wants
+SELECT hnsw_build_memory(1000000, 384, workers => 0) BETWEEN 1.0e9 AND 1.3e9 AS million;
+SELECT dim, m, ef, own, hnsw_build_memory(100000, dim, m, ef, opclass, own, 0) /
+		hnsw_build_memory(50000, dim, m, ef, opclass, own, 0)::float8 BETWEEN 1.9 AND 2.01 AS twice,
+		hnsw_build_memory(100000, dim, m, ef, opclass, own, 3) > hnsw_build_memory(100000, dim, m, ef, opclass, own, 0) AS workers
+	FROM (VALUES (3, 16, 64, 'vector_l2_ops', 'auto'), (100, 40, 200, 'vector_l1_ops', 'fp32'),
+		(1536, 16, 1000, 'vector_cosine_ops', 'auto'), (16000, 2, 4, 'vector_ip_ops', 'fp16')) AS t (dim, m, ef, opclass, own);
+SELECT hnsw_build_memory(1000, 100, opclass => 'vector_l1_ops') > hnsw_build_memory(1000, 100) AS l1_stores_more;
+SELECT hnsw_build_memory(0, 1) >= 0 AS none, hnsw_build_memory(9223372036854775807, 16000) > 0 AS most;
+SELECT hnsw_build_memory(NULL, 3), hnsw_build_memory(10, 3, own_vector => NULL);
+SELECT outcome('SELECT hnsw_build_memory(-1, 3)');
+SELECT outcome('SELECT hnsw_build_memory(10, 0)');
+SELECT outcome('SELECT hnsw_build_memory(10, 16001)');
+SELECT outcome('SELECT hnsw_build_memory(10, 3, 101)');
+SELECT outcome('SELECT hnsw_build_memory(10, 3, ef_construction => 3)');
+SELECT outcome($$SELECT hnsw_build_memory(10, 3, opclass => 'halfvec_l2_ops')$$);
+SELECT outcome($$SELECT hnsw_build_memory(10, 3, own_vector => 'int4')$$);
+SELECT outcome('SELECT hnsw_build_memory(10, 3, workers => -1)');
