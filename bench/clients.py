@@ -6,14 +6,13 @@ to be on the server's machine.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Callable, Iterator
+from typing import Iterator
 
 import numpy as np
 
+import processes
 import vxdb
 from server import SYSTEMS, Server
 from terminal import Progress
@@ -25,7 +24,6 @@ INDEX = "items_embedding"
 SESSION = ("max_parallel_workers_per_gather = 0", "max_parallel_maintenance_workers = 0",
            "plan_cache_mode = force_generic_plan", "enable_seqscan = off")
 COPY_ROWS = 1_000
-SAMPLE_SECONDS = 0.1
 
 
 def nearest_sql(metric: str) -> str:
@@ -93,18 +91,15 @@ class Client:
 
     def cpu(self) -> float:
         """CPU seconds the backend has used."""
-        return int(Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+        return processes.cpu(self.pid)
 
     def memory(self, name: str) -> int:
         """Bytes, by the name /proc/PID/status has for it: VmHWM, VmRSS, RssAnon."""
-        for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
-            if line.startswith(name + ":"):
-                return int(line.split()[1]) * 1024
-        raise KeyError(name)
+        return processes.status(self.pid, name)
 
     def reset_peak(self) -> None:
         """Let VmHWM begin anew at what is resident now."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
+        (processes.PROC / str(self.pid) / "clear_refs").write_text("5", encoding="ascii")
 
     def context_bytes(self) -> int:
         return int(self.one("SELECT sum(total_bytes) FROM pg_backend_memory_contexts"))
@@ -146,65 +141,8 @@ def load(client: Client, vectors: np.ndarray, table: str = TABLE) -> None:
     progress.finish(len(vectors), f"rows, {client.system}")
 
 
-def in_background(work: Callable[[], object], watch: Callable[[], None]) -> None:
-    """Run work in a thread and watch from this one until it is done; work's failure is raised here."""
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as e:  # handed to the main thread
-            failure.append(e)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    while thread.is_alive():
-        watch()
-        thread.join(SAMPLE_SECONDS)
-    if failure:
-        raise failure[0]
-
-
-def build(server: Server, client: Client, metric: str, rows: int) -> dict:
-    """CREATE INDEX with default options; its cost, memory and size.
-
-    The progress bar and the samples of private memory come from this process
-    and another connection, so the backend's CPU time is the build's own.
-    """
-    conn = client.conn
-    conn.execute("CHECKPOINT")
-    client.reset_peak()
-    before = client.memory("RssAnon")
-    private = before
-    progress = Progress("index")
-
-    with server.connect(conn.info.dbname) as watcher:
-
-        def watch() -> None:
-            nonlocal private
-            private = max(private, client.memory("RssAnon"))
-            if not progress.live:
-                return
-            # Its total is an estimate, and rows are known.
-            row = watcher.execute("SELECT phase, tuples_done FROM pg_stat_progress_create_index WHERE pid = %s",
-                                  (client.pid,)).fetchone()
-            if row is not None:
-                progress.update(row[1], rows, f"{client.system}, {row[0].removeprefix('building index: ')}")
-
-        with client.measured() as cost:
-            in_background(lambda: conn.execute(
-                f"CREATE INDEX {INDEX} ON {TABLE} USING hnsw (embedding vector_{metric}_ops)"), watch)
-    result = {
-        "cpu_s": cost.cpu,
-        "wall_s": cost.wall,
-        "peak_bytes": client.memory("VmHWM"),
-        "peak_private_bytes": private - before,
-        "index_bytes": client.one(f"SELECT pg_relation_size('{INDEX}')"),
-        "table_bytes": client.one(f"SELECT pg_table_size('{TABLE}')"),
-    }
-    progress.finish(rows, f"rows, {client.system}, {cost.cpu:.1f} CPU s, {result['index_bytes'] / 1e6:.0f} MB")
-    conn.execute(f"VACUUM ANALYZE {TABLE}")
-    return result
+def wal_position(client: Client) -> int:
+    return int(client.one("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
 
 
 def warm(client: Client, queries: np.ndarray) -> None:

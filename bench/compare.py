@@ -17,6 +17,7 @@ beside the repository; others are named with --base and --queries (.npy, .fbin,
     bench/compare.py                             everything, half an hour or more
     bench/compare.py --set glove100 --rows 10000 --steps build,search
     bench/compare.py --name sift --base sift.hdf5
+    bench/compare.py --steps build,beyond --add  only these; what results/ has of others stays
     bench/compare.py --report                    RESULTS.md and plots anew
 
 Defaults of vectorx were chosen with queries 0 to 499 of each set; this runs
@@ -38,19 +39,22 @@ from pathlib import Path
 import numpy as np
 import psycopg
 
+import builds
 import datasets
 import inserts
+import loading
 import report
 import searches
 import server
-from clients import OPERATORS, Client, build, check, clients, load
+from clients import OPERATORS, Client, clients, load
 from exact import Judge
 from reference import reference
 from terminal import processor
 
 BENCH = Path(__file__).resolve().parent
 EF_SEARCH = "10,20,30,40,60,80,100,150,200,300,400,600,800"
-STEPS = ("build", "search", "planning", "memory", "insert", "concurrent", "small_buffers", "reference")
+STEPS = ("build", "search", "planning", "memory", "insert", "concurrent", "small_buffers", "beyond",
+         "loading", "reference")
 PLANNING_EF = 40
 
 
@@ -136,10 +140,19 @@ def compiler() -> str:
 def versions(systems: list[Client]) -> dict[str, str]:
     by_name = {c.system: c.one(f"SELECT extversion FROM pg_extension WHERE extname = '{server.SYSTEMS[c.system]}'")
                for c in systems}
-    return {"vectorx": by_name["vectorx"] + commit(), "built with": compiler(),
-            "pgvector": by_name["pgvector"] + f" (as the package {server.WHEEL} has it)",
+    if "vectorx" in by_name:
+        by_name["vectorx"] += commit()
+    if "pgvector" in by_name:
+        by_name["pgvector"] += f" (as the package {server.WHEEL} has it)"
+    return {**by_name, "built with": compiler(),
             "PostgreSQL": systems[0].one("SHOW server_version"), "Python": platform.python_version(),
             "psycopg": psycopg.__version__, "NumPy": np.__version__}
+
+
+def shown_settings(here: server.Server) -> dict[str, object]:
+    """The server's settings, but for where it listens."""
+    return {name: value for name, value in here.settings.items()
+            if name not in ("listen_addresses", "unix_socket_directories", "port")}
 
 
 def command(program: str) -> str:
@@ -180,16 +193,12 @@ def run_set(one: Set, args: argparse.Namespace) -> dict:
         with clients(here, one.metric) as systems:
             result["machine"] = machine(systems[0])
             result["versions"] = versions(systems)
-            result["settings"] = {**here.settings, "m": 16, "ef_construction": 64, "runs": args.repeat}
-            for name in ("listen_addresses", "unix_socket_directories", "port"):
-                del result["settings"][name]
+            result["settings"] = shown_settings(here) | {"m": 16, "ef_construction": 64, "runs": args.repeat}
             if "build" in steps:
                 step(one.name, "build")
-                result["build"] = {}
                 for client in systems:
                     load(client, base)
-                    result["build"][client.system] = build(here, client, one.metric, len(base))
-                    check(client)
+                result |= builds.in_turns(here, systems, judge, args.build_repeat)
             if "search" in steps:
                 step(one.name, "search")
                 result["search"] = searches.search(systems, judge, efs, list(report.SAME_EF), args.repeat)
@@ -214,6 +223,14 @@ def run_set(one: Set, args: argparse.Namespace) -> dict:
             result["small_buffers"] = searches.small_buffers(
                 here, judge, {s: round(w[0]) if w else efs[-1] for s, w in wanted.items()},
                 {s: b["index_bytes"] for s, b in result["build"].items()}, args.repeat)
+        if "beyond" in steps:
+            step(one.name, "builds with a quarter of the memory")
+            result["beyond"] = builds.beyond(here, judge, args.shared_buffers,
+                                             {s: b["index_bytes"] for s, b in result["build"].items()})
+        if "loading" in steps:
+            step(one.name, "loading")
+            result["loading"] = loading.loading(here, judge, {"shared_buffers": args.shared_buffers,
+                                                              "full_page_writes": "on"}, args.repeat)
     if "reference" in steps:
         step(one.name, "libraries in memory")
         result["reference"] = reference(judge, efs, args.repeat)
@@ -225,7 +242,7 @@ def write_report(output: Path) -> None:
     if not runs:
         raise SystemExit(f"there are no results in {output / 'results'}")
     for run in runs:
-        if "search" in run:
+        if "search" in run and run.get("kind") != report.MILLION:
             problem = report.plot(output / "plots" / f"{run['set']['name']}.png", run)
             if problem:
                 print(problem)
@@ -246,18 +263,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=500, help="queries to run (default: 500)")
     parser.add_argument("--ef", default=EF_SEARCH, help="values of ef_search, with commas")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each search (default: 3)")
+    parser.add_argument("--build-repeat", type=int, default=2, help="runs of each build (default: 2)")
     parser.add_argument("--insert-rows", type=int, default=3000, help="rows to insert (default: 3000)")
     parser.add_argument("--insert-repeat", type=int, default=2, help="runs of the inserts (default: 2)")
     parser.add_argument("--shared-buffers", default="2GB", help="of the server (default: 2GB)")
     parser.add_argument("--steps", default=",".join(STEPS), help="with commas (default: all)")
     parser.add_argument("--output", default=str(BENCH), help="folder for results (default: bench)")
+    parser.add_argument("--add", action="store_true", help="keep the last results of the steps that are not run now")
     parser.add_argument("--report", action="store_true", help="measure nothing: write RESULTS.md and plots anew")
     args = parser.parse_args()
     steps = set(args.steps.split(","))
     if steps - set(STEPS):
         parser.error(f"no such step: {', '.join(sorted(steps - set(STEPS)))}")
-    if "build" not in steps:
-        parser.error("every run begins with the step build")
+    if "build" not in steps and steps != {"loading"}:
+        parser.error("every run begins with the step build, but for one of the step loading alone")
     for needing, needed in (("small_buffers", "search"), ):
         if needing in steps and needed not in steps:
             parser.error(f"the step {needing} needs {needed}")
@@ -273,9 +292,11 @@ def main() -> None:
     if not args.report:
         try:
             for one in chosen_sets(args):
-                result = run_set(one, args)
-                print("\n" + "\n".join([*report.target_table(result), *report.set_section(result)]), flush=True)
                 path = output / "results" / f"{one.name}.json"
+                result = run_set(one, args)
+                if args.add:
+                    result = report.added(json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}, result)
+                print("\n" + "\n".join([*report.target_table(result), *report.set_section(result)]), flush=True)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         except server.Unavailable as e:

@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 from psycopg.types.numeric import Int4
 
-from terminal import Progress, processor
+from terminal import BUILD_PROGRESS, Progress, build_progress, processor
 from vxdb import connect, load_words, recall, register_vector
 
 SEED = 1
@@ -64,11 +64,9 @@ def build(conn: psycopg.Connection, rows: int) -> None:
     with connect() as watcher:
         builder.start()
         while builder.is_alive():
-            row = watcher.execute(
-                "SELECT phase, tuples_done, tuples_total FROM pg_stat_progress_create_index"
-            ).fetchone()
+            row = watcher.execute(BUILD_PROGRESS, (conn.info.backend_pid,)).fetchone()
             if row is not None:
-                progress.update(row[1], row[2] or rows, row[0].removeprefix("building index: "))
+                progress.update(*build_progress(row, rows))
             builder.join(0.05)
     if failure:
         raise failure[0]

@@ -13,7 +13,8 @@ import time
 
 import numpy as np
 
-from clients import TABLE, Client, Cost, build, check, clients, load, turns, warm
+from builds import build
+from clients import TABLE, Client, Cost, check, clients, load, turns, wal_position, warm
 from exact import Judge
 from server import SYSTEMS, Server
 from terminal import Progress
@@ -60,10 +61,6 @@ def copy_templates(server: Server) -> dict[str, str]:
             conn.execute(f"CREATE DATABASE {copy_of(system)} TEMPLATE {template(system)} STRATEGY file_copy")
         conn.execute("CHECKPOINT")
     return {system: copy_of(system) for system in SYSTEMS}
-
-
-def wal_position(client: Client) -> int:
-    return int(client.one("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
 
 
 def recall_after(client: Client, judge: Judge) -> float:

@@ -20,7 +20,8 @@ import inserts
 import searches
 import server
 import vxdb
-from clients import build, check, clients, load
+from builds import build
+from clients import Client, check, clients, load
 from compare import data_folder, known_sets
 from exact import Judge
 from report import SAME_EF, cost_ratio, ratio, table
@@ -48,6 +49,17 @@ def sets() -> list[tuple[str, np.ndarray, np.ndarray]]:
     return result
 
 
+def with_worker(here: server.Server, client: Client, judge: Judge) -> dict:
+    """vectorx's index built by the leader and a worker: recall at each of SAME_EF."""
+    result = build(here, client, judge.metric, len(judge.rows), workers=1)
+    check(client)
+    recall = {}
+    for ef in SAME_EF:
+        client.set_ef(ef)
+        recall[ef] = judge.recall(client.ask(judge.queries))
+    return result | {"recall": recall}
+
+
 def measure(base: np.ndarray, queries: np.ndarray) -> dict:
     judge = Judge("cosine", queries, base)
     run: dict = {"build": {}}
@@ -58,6 +70,7 @@ def measure(base: np.ndarray, queries: np.ndarray) -> dict:
                 run["build"][client.system] = build(here, client, judge.metric, len(base))
                 check(client)
             run["search"] = searches.search(systems, judge, sorted(EF_SEARCH), list(EF_SEARCH), REPEATS)
+            run["with_worker"] = with_worker(here, systems[0], judge)
         inserts.make_templates(here, judge, INSERTED)
         run["insert"] = inserts.one_client(here, judge, INSERTED, 1)
     return run
@@ -94,6 +107,8 @@ def main() -> None:
             for ours, theirs in zip(run["search"]["vectorx"], run["search"]["pgvector"]):
                 if ours["ef"] in SAME_EF:
                     good &= at_least(f"{name}, built, ef_search {ours['ef']}", ours["recall"], theirs["recall"])
+                    good &= at_least(f"{name}, built with {run['with_worker']['workers']} workers, ef_search {ours['ef']}",
+                                     run["with_worker"]["recall"][ours["ef"]], theirs["recall"])
             ours, theirs = run["insert"]["vectorx"], run["insert"]["pgvector"]
             good &= at_least(f"{name}, after inserts, ef_search {ours['recall_ef']}", ours["recall_after"],
                              theirs["recall_after"])

@@ -15,10 +15,15 @@ says what is compared.
 {BEGIN}
 {END}
 """
+MILLION = "million"
 ORDER = ("glove100", "minilm384", "minilm1536")
 RECALLS = (0.95, 0.99)
 SAME_EF = (40, 100, 200)
 BUILD_EF = 40
+# Kinds of load, as bench/loading.py names them.
+KINDS = {"logged": "logged", "unlogged": "unlogged", "frozen": "FREEZE", "minimal": "wal_level minimal"}
+# Steps that build: serial, and with a worker beside the leader.
+MODES = {"build": "serial", "build_parallel": "parallel"}
 # Below a tenth of a wrong neighbour in 1,000 queries, recall is as good as 1.
 LEAST_MISS = 1e-4
 
@@ -71,7 +76,64 @@ def recall_difference(run: dict, ef: int) -> tuple[float, str] | None:
     return (ours["recall"] - theirs["recall"], "") if ours and theirs else None
 
 
-Target = tuple[str, str, Callable[[dict], "tuple[float, str] | None"], str, Sequence[float]]
+def input_cpu(run: dict, system: str) -> float:
+    """CPU seconds of the type's input function: COPY of text into vectors, less COPY of it into text."""
+    of = run["loading"]["input"]
+    return of["vector"][system]["cpu_s"] - of["text"][system]["cpu_s"]
+
+
+def input_ratio(run: dict) -> tuple[float, str] | None:
+    ours, theirs = (input_cpu(run, s) for s in ("vectorx", "pgvector"))
+    return (theirs / ours, "") if ours > 0 else None
+
+
+def with_worker(run: dict) -> bool:
+    """Whether a worker took part in all of vectorx's builds that were to have one."""
+    return run["build_parallel"]["vectorx"]["workers"] > 0
+
+
+def wall_with_worker(run: dict) -> tuple[float, str] | None:
+    serial, parallel = run["build"]["vectorx"], run["build_parallel"]["vectorx"]
+    return (parallel["wall_s"] / serial["wall_s"], "") if with_worker(run) else None
+
+
+def of_index(run: dict, key: str) -> tuple[float, str] | None:
+    """The larger of the serial and the parallel build's, by the size of the index."""
+    return max(run[mode]["vectorx"][key] / run[mode]["vectorx"]["index_bytes"] for mode in MODES), ""
+
+
+def built_recall(run: dict, to: tuple[str, str]) -> tuple[float, str] | None:
+    """Recall of vectorx's index built with a worker, less that of the build named: step and system."""
+    step, system = to
+    return run["build_parallel"]["vectorx"]["recall"] - run[step][system]["recall"], ""
+
+
+def beyond_ratios(build: dict, within: dict, rows: int, key: str) -> tuple[float, float] | None:
+    """What a row costs in a build beyond memory, as a multiple of a build within: any row, and one beyond.
+
+    A row that fitted into memory counts with what one costs within.  None if all fitted.
+    """
+    fitted = build["tuples_in_memory"]
+    if fitted is None or fitted >= rows:
+        return None
+    rest = build[key] - within[key] * fitted / rows
+    return build[key] / within[key], rest / (rows - fitted) * rows / within[key]
+
+
+def beyond_row(run: dict, key: str, small: bool) -> tuple[float, str] | None:
+    """The worst of vectorx's builds with ample shared buffers, or the one with few."""
+    b = run["beyond"]
+    builds = [(b["small"]["vectorx"], "build_parallel")] if small else [(b["ample"][mode]["vectorx"], mode) for mode in MODES]
+    values = [beyond_ratios(build, run[mode]["vectorx"], run["set"]["rows"], key) for build, mode in builds]
+    return (max(v[1] for v in values if v), "") if all(values) else None
+
+
+def loading_ratio(run: dict, form: str) -> tuple[float, str] | None:
+    ours, theirs = (run["loading"]["from"]["logged"][form][s]["cpu_s"] for s in ("vectorx", "pgvector"))
+    return theirs / ours, ""
+
+
+Target = tuple[str, str, Callable[[dict], "tuple[float, str] | None"], str, Sequence[float | None]]
 # Step, name, figure, "min" or "max", and the target at 100, 384 and 1,536 dimensions.
 TARGETS: list[Target] = [
     ("search", "search CPU at recall .95, times less", lambda r: cost_ratio(r, 0.95, "cpu_us"), "min", (10, 10, 12)),
@@ -79,7 +141,22 @@ TARGETS: list[Target] = [
     ("search", "pages at recall .95, times less", lambda r: cost_ratio(r, 0.95, "pages"), "min", (10, 10, 12)),
     *[("search", f"recall at ef_search {ef}, difference", lambda r, ef=ef: recall_difference(r, ef), "min", (0, 0, 0))
       for ef in SAME_EF],
-    ("build", "build CPU, times less", lambda r: ratio(r, "build", "cpu_s", "less"), "min", (3, 5, 5)),
+    ("build", "build CPU, serial, times less", lambda r: ratio(r, "build", "cpu_s", "less"), "min", (3, 6, 6)),
+    ("build_parallel", "build CPU, with a worker, times less",
+     lambda r: ratio(r, "build_parallel", "cpu_s", "less") if with_worker(r) else None, "min", (3, 6, 6)),
+    ("build_parallel", "build time with a worker, times serial", wall_with_worker, "max", (0.58, 0.58, 0.58)),
+    ("build_parallel", "peak memory of a build, times index", lambda r: of_index(r, "memory_bytes"), "max",
+     (1.1, 1.1, 1.1)),
+    ("build_parallel", "WAL of a build, times index", lambda r: of_index(r, "wal_bytes"), "max", (1.05, 1.05, 1.05)),
+    ("build_parallel", f"recall at ef_search {BUILD_EF}, built with a worker, difference",
+     lambda r: built_recall(r, ("build_parallel", "pgvector")), "min", (0, 0, 0)),
+    ("build_parallel", f"recall at ef_search {BUILD_EF}, with a worker to serial, difference",
+     lambda r: built_recall(r, ("build", "vectorx")), "min", (-0.005, -0.005, -0.005)),
+    *[("beyond", f"{what} of a row beyond memory{', few shared buffers' if small else ''}, times within",
+       lambda r, key=key, small=small: beyond_row(r, key, small), "max", (3, 3, 3))
+      for small in (False, True) for key, what in (("cpu_s", "CPU"), ("wall_s", "time"))],
+    *[("loading", f"rows per CPU second of COPY FROM, {form}, times", lambda r, form=form: loading_ratio(r, form), "min",
+       goals) for form, goals in (("text", (None, None, 4)), ("binary", (None, None, None)))],
     ("insert", "rows inserted per CPU second, one client, times", lambda r: ratio(r, "insert", "rows_per_cpu_s", "more"),
      "min", (6, 8, 8)),
     ("insert", "rows inserted per second, one client, times", lambda r: ratio(r, "insert", "rows_per_s", "more"),
@@ -88,6 +165,7 @@ TARGETS: list[Target] = [
      lambda r: ratio(r, "concurrent", "rows_per_cpu_s", "more"), "min", (6, 8, 8)),
     ("concurrent", "rows inserted per second, 4 clients and a search, times",
      lambda r: ratio(r, "concurrent", "rows_per_s", "more"), "min", (6, 8, 8)),
+    ("loading", "vectors read from text per CPU second, without the rest of COPY, times", input_ratio, "min", (None, None, 4)),
     ("build", "index size, times pgvector's", lambda r: ratio(r, "build", "index_bytes", "size"), "max",
      (2.5, 1.4, 1.05)),
     ("insert", "WAL per inserted row, times pgvector's", lambda r: ratio(r, "insert", "wal_bytes", "size"), "max",
@@ -108,17 +186,18 @@ def target_rows(run: dict) -> Rows:
             continue
         value = figure(run)
         target = met = "-"
-        if column is not None:
-            target = (">= " if kind == "min" else "<= ") + f"{wanted[column]:g}"
+        goal = None if column is None else wanted[column]
+        if goal is not None:
+            target = (">= " if kind == "min" else "<= ") + f"{goal:g}"
         difference = name.endswith("difference")
-        shown = "not reached"
+        shown = "not reached" if step == "search" else "no figure"
         if value is not None:
             shown = f"{value[1] + ' ' if value[1] else ''}{value[0]:+.4f}" if difference \
                 else f"{value[1] + ' ' if value[1] else ''}{value[0]:.2f}"
-        if column is not None and not part:
+        if goal is not None and not part:
             met = "no"
             if value is not None:
-                good = value[0] >= wanted[column] if kind == "min" else value[0] <= wanted[column]
+                good = value[0] >= goal if kind == "min" else value[0] <= goal
                 # A bound on the wrong side proves nothing.
                 unproven = value[1] in ("~", "<=") and kind == "min"
                 met = "not shown" if good and unproven else "yes" if good else "no"
@@ -185,18 +264,58 @@ def fixed(digits: int) -> Callable[[float], str]:
     return lambda value: f"{value:,.{digits}f}"
 
 
+def part_of(value: float | None, whole: float) -> str:
+    return "-" if value is None else f"{value / whole:.2f}"
+
+
+def build_name(system: str, mode: str, build: dict) -> str:
+    """Which build it was: the number of workers is how many were seen."""
+    return f"{system}, serial" if mode == "build" else f"{system}, leader + {build['workers']}"
+
+
 def build_table(run: dict) -> list[str]:
-    head = ["", "CPU s", "s", "peak memory MB", "of it private MB", "index MB", "table MB",
-            f"recall@10 at ef_search {BUILD_EF}"]
+    head = ["", "CPU s", "s", "times serial", "peak memory MB", "times index", "temporary files MB", "WAL MB",
+            "times index", "index MB", "table MB", f"recall@10 at ef_search {BUILD_EF}", "spread"]
     rows: list[list[str]] = []
     for system in ("vectorx", "pgvector"):
-        b = run["build"][system]
-        point = point_at(run.get("search", {}).get(system, []), BUILD_EF)
-        rows.append([system, f"{b['cpu_s']:.1f}", f"{b['wall_s']:.1f}",
-                     *[megabytes(b[k]) for k in ("peak_bytes", "peak_private_bytes", "index_bytes", "table_bytes")],
-                     f"{point['recall']:.4f}" if point else "-"])
-    return ["Serial build with default options. Peak memory is the backend's largest resident size, with the shared"
-            " buffers it touched; private is without those, sampled ten times a second.", "", *table(head, rows)]
+        for mode in MODES:
+            if mode not in run:
+                continue
+            b, size = run[mode][system], run[mode][system]["index_bytes"]
+            point = point_at(run.get("search", {}).get(system, []), BUILD_EF) if "recall" not in b else b
+            # Results of before memory and WAL of a build were measured lack them.
+            memory, temporary, wal = b.get("memory_bytes"), b.get("temporary_bytes"), b.get("wal_bytes")
+            rows.append([build_name(system, mode, b), f"{b['cpu_s']:.1f}", f"{b['wall_s']:.1f}",
+                         part_of(b["wall_s"], run["build"][system]["wall_s"]),
+                         megabytes(memory) if memory is not None else "-", part_of(memory, size),
+                         megabytes(temporary) if temporary is not None else "-", megabytes(wal) if wal is not None else "-", part_of(wal, size),
+                         megabytes(size), megabytes(b["table_bytes"]), f"{point['recall']:.4f}" if point else "-",
+                         f"{b['spread']:.2f}" if "spread" in b else "-"])
+    return ["Builds with default options, serial and with workers beside the leader (as many as were seen), in turns. CPU is that"
+            " of all the server's processes. Peak memory is private memory of the leader and the workers and segments of"
+            " dynamic shared memory, without shared buffers, sampled twenty times a second.", "", *table(head, rows)]
+
+
+def beyond_table(run: dict) -> list[str]:
+    if "beyond" not in run:
+        return []
+    b, count = run["beyond"], run["set"]["rows"]
+    head = ["", "shared buffers MB", "rows in memory", "CPU us/row", "times within", "a row beyond", "us/row",
+            "times within", "a row beyond", "WAL, times index", f"recall@10 at ef_search {BUILD_EF}"]
+    rows: list[list[str]] = []
+    for system in ("vectorx", "pgvector"):
+        for build, mode, buffers in [(b["ample"][mode][system], mode, b["shared_buffers"]) for mode in MODES] \
+                + [(b["small"][system], "build_parallel", megabytes(b["small"][system]["shared_buffers"]))]:
+            cells = [build_name(system, mode, build), buffers,
+                     f"{count if build['tuples_in_memory'] is None else build['tuples_in_memory']:,}"]
+            for key in ("cpu_s", "wall_s"):
+                times = beyond_ratios(build, run[mode][system], count, key)
+                cells += [f"{build[key] / count * 1e6:,.0f}", *([f"{t:.2f}" for t in times] if times else ["-", "-"])]
+            rows.append([*cells, part_of(build["wal_bytes"], build["index_bytes"]), f"{build['recall']:.4f}"])
+    return [f"Builds with maintenance_work_mem of {megabytes(b['maintenance_work_mem'])} MB, a quarter of what"
+            " hnsw_build_memory says, beside those above, which had all in memory: cost of a row, as a multiple of what"
+            " one costs there, and of a row beyond memory when those that fitted are taken to cost the same as there. Few"
+            " shared buffers are half of the system's own index.", "", *table(head, rows)]
 
 
 def insert_tables(run: dict) -> list[str]:
@@ -220,6 +339,45 @@ def insert_tables(run: dict) -> list[str]:
             ("queries_per_s", "searches/s", fixed(0)), ("query_cpu_us", "CPU us/search", fixed(0)),
             ("recall_after", "recall@10 after", fixed(4)), ("spread", "spread", fixed(2))))
     return lines
+
+
+def loading_tables(run: dict) -> list[str]:
+    if "loading" not in run:
+        return []
+    n = run["loading"]
+
+    def row(name: str, costs: dict[str, dict], wal: bool) -> list[str]:
+        ours, theirs = costs["vectorx"], costs["pgvector"]
+        cells = [name]
+        for key in ("cpu_s", "wall_s"):
+            cells += [f"{n['rows'] / c[key]:,.0f}" for c in (ours, theirs)] + [f"{theirs[key] / ours[key]:.1f}"]
+        return cells + [f"{c['wal_bytes'] / n['rows']:,.0f}" if wal else "-" for c in (ours, theirs)] \
+            + [f"{c['spread']:.2f}" for c in (ours, theirs)]
+
+    rows = [row(f"FROM {form}, {KINDS[kind]}", costs, True) for kind, forms in n["from"].items()
+            for form, costs in forms.items()]
+    rows += [row(f"TO {form}", costs, False) for form, costs in n["to"].items()]
+    lines = [f"COPY of {n['rows']:,} rows between a table without index and files of the server (text {megabytes(n['text_bytes'])} MB,"
+             f" binary {megabytes(n['binary_bytes'])} MB); TO goes to no file. In each pair of columns vectorx stands"
+             " first, pgvector second.", ""]
+    lines += table(["COPY", "rows/CPU s", "", "ratio", "rows/s", "", "ratio", "WAL bytes/row", "", "spread", ""], rows)
+    def micros(seconds: float) -> str:
+        return f"{seconds / n['rows'] * 1e6:,.2f}"
+
+    lines += ["What COPY FROM text is made of, CPU us/row: COPY itself, which finds lines and columns (measured with a column"
+              " of type text, of which no row is kept), the type's input function, and the rest, which stores the row.", ""]
+    rows = []
+    for system in ("vectorx", "pgvector"):
+        alone, whole = n["input"]["text"][system]["cpu_s"], n["from"]["logged"]["text"][system]["cpu_s"]
+        read = input_cpu(run, system)
+        rows.append([system, micros(alone), micros(read), micros(whole - alone - read), micros(whole)])
+    lines += table(["", "COPY itself", "input function", "storing", "all"], rows)
+    lines += ["All rows by COPY (binary) and the index, in either order; CPU of all the server's processes.", ""]
+    rows = []
+    for order, costs in n["orders"].items():
+        rows += [[f"{system}: {order}", f"{c['cpu_s']:.1f}", f"{c['wall_s']:.1f}", megabytes(c["wal_bytes"]),
+                  megabytes(c["index_bytes"]), f"{c['recall']:.4f}"] for system, c in costs.items()]
+    return lines + table(["", "CPU s", "s", "WAL MB", "index MB", f"recall@10 at ef_search {BUILD_EF}"], rows)
 
 
 def other_tables(run: dict) -> list[str]:
@@ -274,6 +432,26 @@ def target_table(run: dict) -> list[str]:
     return table(["", "target", "measured", "met"], target_rows(run))
 
 
+def million_tables(run: dict) -> list[str]:
+    """Of bench/million.py, where pgvector may be missing."""
+    rows = []
+    for system, b in run["build"].items():
+        size = b["index_bytes"]
+        rows.append([build_name(system, "build_parallel", b), f"{b['wall_s']:.1f}", f"{b['cpu_s']:.1f}",
+                     megabytes(b["memory_bytes"]), part_of(b["memory_bytes"], size), megabytes(b["temporary_bytes"]), megabytes(b["wal_bytes"]),
+                     part_of(b["wal_bytes"], size), megabytes(size), megabytes(b["table_bytes"]),
+                     "all" if b["tuples_in_memory"] is None else f"{b['tuples_in_memory']:,}"])
+    lines = ["Build with default options. CPU is that of all the server's processes; peak memory is private memory and"
+             " segments of dynamic shared memory, without shared buffers.", ""]
+    lines += table(["", "s", "CPU s", "peak memory MB", "times index", "temporary files MB", "WAL MB", "times index", "index MB", "table MB",
+                    "rows in memory"], rows)
+    rows = [[f"{system}, ef_search {p['ef']}", f"{p['recall']:.4f}", f"{1e6 / p['cpu_us']:,.0f}", f"{p['cpu_us']:,.0f}",
+             f"{p['queries_per_s']:,.0f}", f"{p['pages']:,.0f}", f"{p['spread']:.2f}"]
+            for system, points in run["search"].items() for p in points]
+    lines += ["Search, one client, prepared statement, binary parameter, warm.", ""]
+    return lines + table(["", "recall@10", "searches/CPU s", "CPU us/search", "searches/s", "pages/search", "spread"], rows)
+
+
 def set_title(run: dict) -> str:
     s = run["set"]
     part = f" of {s['rows_available']:,}" if s["rows"] < s["rows_available"] else ""
@@ -282,12 +460,40 @@ def set_title(run: dict) -> str:
 
 def set_section(run: dict) -> list[str]:
     lines = [f"### {set_title(run)}", "", f"{run['set']['queries']}; {run['date']}; load average {run['load']} at the start.", ""]
+    if run.get("kind") == MILLION:
+        return lines + million_tables(run)
+    lines += older_lines(run)
     if "search" in run:
         lines += [f"![recall against speed, {run['set']['name']}](plots/{run['set']['name']}.png)", ""]
         lines += search_tables(run)
     if "build" in run:
         lines += build_table(run)
+    lines += beyond_table(run) + loading_tables(run)
     return lines + insert_tables(run) + other_tables(run) + reference_table(run)
+
+
+# What is about a run as a whole and not about a step.
+ABOUT_RUN = ("set", "date", "load", "command", "machine", "versions", "settings", "older")
+
+
+def added(before: dict, now: dict) -> dict:
+    """A run with what an earlier one of the same vectors has of steps that were not run now.
+
+    "older" says of each of those steps when, with which command and on which version it was run.
+    """
+    if any(before.get("set", {}).get(key) != now["set"][key] for key in ("name", "rows", "dim", "metric", "queries")):
+        return now
+    kept = {step: value for step, value in before.items() if step not in ABOUT_RUN and step not in now}
+    about = {"date": before["date"], "vectorx": before["versions"]["vectorx"], "command": before["command"]}
+    older = {step: before.get("older", {}).get(step, about) for step in kept}
+    return now | kept | ({"older": older} if older else {})
+
+
+def older_lines(run: dict) -> list[str]:
+    by_run: dict[str, list[str]] = {}
+    for step, about in run.get("older", {}).items():
+        by_run.setdefault(f"{about['date']}, vectorx {about['vectorx']}, `{about['command']}`", []).append(step)
+    return [f"From an earlier run ({about}): {', '.join(steps)}.\n" for about, steps in by_run.items()]
 
 
 def in_order(runs: list[dict]) -> list[dict]:
@@ -319,7 +525,8 @@ def generated(runs: list[dict]) -> list[str]:
              "## Targets", "",
              "Ratios to pgvector on the same server, data and rows.", ""]
     for run in runs:
-        lines += [f"{set_title(run)}", "", *target_table(run)]
+        if run.get("kind") != MILLION:
+            lines += [f"{set_title(run)}", "", *target_table(run)]
     lines += ["## Measurements", ""]
     for run in runs:
         lines += set_section(run)

@@ -6,6 +6,13 @@ import sys
 import time
 
 BAR = 30
+# For build_progress; the row of a parallel build's leader is about all participants.
+BUILD_PROGRESS = ("SELECT phase, tuples_done, tuples_total, blocks_done, blocks_total"
+                  " FROM pg_stat_progress_create_index WHERE pid = %s")
+# Phases that go by pages, whatever the phase before has left in the columns for tuples.
+BLOCK_PHASES = ("writing pages", "logging")
+# Phases whose total of tuples is an estimate.
+ESTIMATED_PHASES = ("initializing", "loading tuples")
 
 
 class Progress:
@@ -30,6 +37,20 @@ class Progress:
 
     def finish(self, total: int, note: str = "") -> None:
         self.show(total, total, note, end="\n")
+
+
+def build_progress(row: tuple[str, int, int, int, int], rows: int) -> tuple[int, int, str]:
+    """What a build has done of how much in its present phase, and which that is.
+
+    row is of BUILD_PROGRESS, rows how many the table has.
+    """
+    phase, tuples_done, tuples_total, blocks_done, blocks_total = row
+    phase = phase.removeprefix("building index: ")
+    if phase in BLOCK_PHASES or blocks_total and not tuples_total and not tuples_done:
+        done, total, phase = blocks_done, blocks_total, f"{phase} (blocks)"
+    else:
+        done, total = tuples_done, rows if phase in ESTIMATED_PHASES or not tuples_total else tuples_total
+    return done, max(done, total), phase
 
 
 def processor() -> str:
