@@ -226,6 +226,14 @@ typedef struct HnswWrite
 	HnswWritePage pages[HNSW_WRITE_PAGES];
 } HnswWrite;
 
+/*
+ * Records from which a search goes on from one level to the next, by the ef of
+ * level 0.  A single one is easily that of a wrong cluster, which no link leads
+ * out of where clusters have more members than a node has candidates.
+ */
+#define HNSW_MAX_DESCENT	16
+#define HnswDescentWidth(ef)	Max(1, Min((ef) / 20, HNSW_MAX_DESCENT))
+
 typedef struct HnswScratch
 {
 	HnswQuery	query;
@@ -233,7 +241,7 @@ typedef struct HnswScratch
 	int64		nheap;
 	int64		maxheap;
 	HnswResult	results;		/* of scans and of level 0 in inserts */
-	HnswResult	descent;		/* ef 1, upper levels */
+	HnswResult	descent;		/* upper levels */
 	HnswResult *upper[HNSW_MAX_LEVEL + 1];
 	float	   *est;			/* HNSW_MAX_FANOUT estimates */
 	float	   *fa;				/* dim floats each */
@@ -377,8 +385,9 @@ extern void HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int lev
 							const HnswCandidate *last_resort);
 extern bool HnswSearch(HnswGraph *g, HnswQuery *q, const HnswMetaPage *seen,
 					   HnswResult *res);
-extern bool HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
-						int stop_level, HnswCandidate *at);
+extern int	HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at);
+extern int	HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
+						int stop_level, int width, HnswCandidate *at);
 extern void HnswResultSort(HnswResult *res);
 extern void HnswKnownReset(HnswGraph *g);
 extern void HnswKnowFound(HnswGraph *g, const HnswResult *res);

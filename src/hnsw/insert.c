@@ -233,33 +233,27 @@ upper_result(HnswGraph *g, int level)
 static bool
 search_levels(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta, int top)
 {
-	HnswCandidate at;
+	const int	width = HnswDescentWidth(g->lay.ef_construction);
+	HnswCandidate at[HNSW_MAX_DESCENT];
 	HnswCandidate root;
+	int			n;
 
 	HnswTidGet(&meta->root, &root);
-	if (!HnswDescend(g, q, meta, top, &at))
-		return false;
-	for (int level = top; level > 0; level--)
+	n = HnswDescend(g, q, meta, top, width, at);
+	for (int level = top; level > 0 && n > 0; level--)
 	{
 		HnswResult *res = upper_result(g, level);
-		HnswFound  *f;
 
 		HnswResultInit(g, res, g->lay.ef_construction, true);
-		HnswSearchLevel(g, q, res, level, &at, 1, NULL);
-		if (res->nfound == 0)
-		{
-			/* no live node up here: by way of the dead ones */
-			if (!HnswDescend(g, q, meta, level - 1, &at))
-				return false;
-			continue;
-		}
-		f = &res->found[res->order[0].idx];
-		if (f->ntids < 2)
-			HnswCorrupted(g, f->blk, f->slot, "an upper record without links down");
-		HnswTidGet(&f->tids[0], &at);
+		HnswSearchLevel(g, q, res, level, at, n, NULL);
+		/* where there is no live node, by way of the dead ones */
+		n = res->nfound > 0 ? HnswStepDown(g, res, width, at) :
+			HnswDescend(g, q, meta, level - 1, width, at);
 	}
+	if (n == 0)
+		return false;
 	HnswResultInit(g, &g->scratch->results, g->lay.ef_construction, true);
-	HnswSearchLevel(g, q, &g->scratch->results, 0, &at, 1, &root);
+	HnswSearchLevel(g, q, &g->scratch->results, 0, at, n, &root);
 	return true;
 }
 

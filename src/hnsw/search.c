@@ -420,7 +420,7 @@ sort_links(HnswGraph *g, HnswQuery *q, const HnswResult *res, const char *node,
 	float	   *est = g->scratch->est;
 	float		bound = result_bound(res);
 	bool		once = queues_once(g);
-	/* a greedy descent has no spread, and may well go astray a little */
+	/* what one result is has no spread */
 	float		spread = res->ef > 1 ? bound - res->best : INFINITY;
 	float		reach = once ? OPTIMISM * sqrtf(Max(dist, 0)) : 0;
 	int			nblocks = HnswScoreLinks(g, q, node, dist, bound, est, masks);
@@ -612,31 +612,46 @@ HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 }
 
 /*
- * From the entry point greedily down to a level: *at becomes the record there
- * to start from.  False when the entry point has been freed meanwhile (the
- * caller reads the metapage again).
+ * Where the nearest records that a search of an upper level found stand one
+ * level below: at most width, for which at has room.  Returns how many.
  */
-bool
-HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
-			int stop_level, HnswCandidate *at)
+int
+HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at)
 {
-	HnswResult *res = &g->scratch->descent;
+	int			n = Min(res->nfound, width);
 
-	HnswTidGet(&meta->entry, at);
-	for (int level = meta->entry_level; level > stop_level; level--)
+	for (int i = 0; i < n; i++)
 	{
-		HnswFound  *f;
+		const HnswFound *f = &res->found[res->order[i].idx];
 
-		HnswResultInit(g, res, 1, false);
-		HnswSearchLevel(g, q, res, level, at, 1, NULL);
-		if (res->nfound == 0)
-			return false;
-		f = &res->found[res->order[0].idx];
 		if (f->ntids < 2)
 			HnswCorrupted(g, f->blk, f->slot, "an upper record without links down");
-		HnswTidGet(&f->tids[0], at);
+		HnswTidGet(&f->tids[0], &at[i]);
 	}
-	return true;
+	return n;
+}
+
+/*
+ * From the entry point down to a level, by the nearest few of each above: at,
+ * with room for width, receives the records there to start from.
+ * Returns how many; 0 when the entry point has been freed meanwhile (the
+ * caller reads the metapage again).
+ */
+int
+HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
+			int stop_level, int width, HnswCandidate *at)
+{
+	HnswResult *res = &g->scratch->descent;
+	int			n = 1;
+
+	HnswTidGet(&meta->entry, &at[0]);
+	for (int level = meta->entry_level; level > stop_level && n > 0; level--)
+	{
+		HnswResultInit(g, res, width, false);
+		HnswSearchLevel(g, q, res, level, at, n, NULL);
+		n = HnswStepDown(g, res, width, at);
+	}
+	return n;
 }
 
 /*
@@ -648,24 +663,28 @@ bool
 HnswSearch(HnswGraph *g, HnswQuery *q, const HnswMetaPage *seen, HnswResult *res)
 {
 	HnswMetaPage meta = *seen;
-	HnswCandidate at;
+	const int	width = HnswDescentWidth(res->ef);
+	HnswCandidate at[HNSW_MAX_DESCENT];
 	HnswCandidate root;
+	int			n;
 
 	for (int attempt = 0;; attempt++)
 	{
 		if (!HnswTidIsSet(&meta.entry) || !HnswTidIsSet(&meta.root))
 			return false;
 		HnswTidGet(&meta.root, &root);
-		if (HnswDescend(g, q, &meta, 0, &at))
+		n = HnswDescend(g, q, &meta, 0, width, at);
+		if (n > 0)
 			break;
 		/* repeatedly out of luck: the root is always a way in */
 		if (attempt == 10)
 		{
-			at = root;
+			at[0] = root;
+			n = 1;
 			break;
 		}
 		HnswReadMeta(g, &meta);
 	}
-	HnswSearchLevel(g, q, res, 0, &at, 1, &root);
+	HnswSearchLevel(g, q, res, 0, at, n, &root);
 	return true;
 }
