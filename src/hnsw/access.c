@@ -257,9 +257,9 @@ HnswExtend(HnswGraph *g, int n, HnswPin *pins)
 void
 HnswExtendTo(HnswGraph *g, BlockNumber nblocks)
 {
-	BlockNumber n;
+	BlockNumber n = RelationGetNumberOfBlocks(g->rel);
 
-	do
+	while (n < nblocks)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (g->shared)
@@ -269,7 +269,7 @@ HnswExtendTo(HnswGraph *g, BlockNumber nblocks)
 			CompatExtendRelation(g->rel, Min(nblocks - n, 64));
 		if (g->shared)
 			UnlockRelationForExtension(g->rel, ExclusiveLock);
-	} while (n < nblocks);
+	}
 }
 
 /* Start a change.  "w" is the graph's scratch->write. */

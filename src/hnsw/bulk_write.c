@@ -47,7 +47,7 @@ overflow_pages(const Bulk *b, uint32 node)
 	return left <= 0 ? 0 : (BlockNumber) ((left + HNSW_OVERFLOW_TIDS - 1) / HNSW_OVERFLOW_TIDS);
 }
 
-/* Write a page that exists, with nothing on it that counts. */
+/* Write a page that exists, with nothing on it. */
 static void
 write_page(Writer *w, BlockNumber blk, Page page)
 {
@@ -277,6 +277,7 @@ write_overflow(Writer *w, uint32 node)
 		left -= n;
 		o->next = left > 0 ? at + 1 : InvalidBlockNumber;
 		((PageHeader) page)->pd_lower = HNSW_PAGE_DATA + sizeof(HnswOverflow) + n * sizeof(ItemPointerData);
+		HnswExtendTo(b->g, at + 1);
 		write_page(w, at++, page);
 	}
 }
@@ -362,7 +363,15 @@ write_pages(Writer *w)
 		bool		upper = task >= tasks0;
 		uint64		nrecords = upper ? nupper : sh->n;
 		uint64		from = (upper ? task - tasks0 : task) * step;
+		BlockNumber last;
+		uint16		slot;
 
+		/*
+		 * Whoever comes first adds the pages up to the end of its own.  While
+		 * it does, the others form records.
+		 */
+		locate(b, upper ? sh->first_upper : sh->first0, Min(from + step, nrecords) - 1, &last, &slot);
+		HnswExtendTo(b->g, last + 1 + b->g->lay.side_pages);
 		for (uint64 i = from; i < Min(from + step, nrecords); i += b->g->lay.per_page)
 			write_records(w, upper, i, nrecords);
 		if (HnswTeamLeader(b->team))
@@ -419,10 +428,8 @@ HnswBulkWrite(Bulk *b)
 
 	w->b = b;
 	if (HnswTeamLeader(team))
-		plan_pages(b);
-	(void) HnswTeamSync(team);
-	if (HnswTeamLeader(team))
 	{
+		plan_pages(b);
 		sh->entry = sh->top == 0 ? 0 : b->levels[sh->top].node[0];
 		HnswBulkTree(b, sh->entry);
 		place_nodes(b);
@@ -431,8 +438,6 @@ HnswBulkWrite(Bulk *b)
 		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, sh->end);
 		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, 0);
 	}
-	/* the workers meanwhile; the leader then does what is left of it */
-	HnswExtendTo(b->g, sh->end);
 	HNSW_WAIT_POINT("build-write");
 	(void) HnswTeamSync(team);
 	write_pages(w);
