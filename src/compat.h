@@ -95,7 +95,12 @@ CompatExtendRelation(Relation rel, uint32 n)
 		ReleaseBuffer(buffers[i]);
 #else
 	for (uint32 i = 0; i < n; i++)
-		ReleaseBuffer(ReadBufferExtended(rel, MAIN_FORKNUM, P_NEW, RBM_NORMAL, NULL));
+	{
+		/* ReleaseBuffer may be a macro that takes it twice (src/sanitize) */
+		Buffer		buf = ReadBufferExtended(rel, MAIN_FORKNUM, P_NEW, RBM_NORMAL, NULL);
+
+		ReleaseBuffer(buf);
+	}
 #endif
 }
 

@@ -3,6 +3,10 @@
 # killed there with SIGKILL, while other sessions have written and searched.
 # Each time the index must be sound and agree with its table, and so after the
 # next VACUUM and further inserts.
+# CREATE INDEX is stopped in the same way with two workers, at all processes' points:
+# its leader is cancelled or terminated, or a worker, and then one process is
+# killed, whereupon the server starts itself again.  No file, temporary file or
+# shared memory is left, and the next CREATE INDEX succeeds.
 # VX_WAIT_POINTS_LIBRARY: the folder of a library built with WAIT_POINTS=1.
 # VX_WAIT_POINTS_PASSES: how often (default 1).
 use strict;
@@ -28,6 +32,7 @@ my $one = 'INSERT INTO items SELECT 2000, clustered(DIM)';
 my $many = 'INSERT INTO items SELECT 2000 + i, clustered(DIM) FROM generate_series(1, 1000) i';
 my $vacuum = 'VACUUM (INDEX_CLEANUP on, TRUNCATE off) items';
 my $create = 'CREATE INDEX items_new ON items USING hnsw (v vector_l2_ops)';
+my $settings = "SET application_name = 'builder'";
 my %statements = (
 	'insert-root' => { sql => $one, rows => 0 },
 	'insert-equal' => { sql => 'INSERT INTO items SELECT 2000, v FROM items WHERE id = 1', rows => 300 },
@@ -43,8 +48,22 @@ my %statements = (
 	(map { $_ => { sql => $vacuum, rows => 900, skip => 20 } }
 		  qw(vacuum-strip vacuum-repair-read vacuum-repair-write vacuum-repair-offers vacuum-free-node)),
 	(map { $_ => { sql => $create, rows => 1, more => 2000 } }
-		  qw(build-centre build-link build-write build-meta build-load build-log build-end)),
+		  qw(build-centre build-link build-write build-meta build-load build-insert build-log build-end)),
 	'build-page' => { sql => $create, rows => 1, more => 2000, skip => 30 },
+);
+
+# What the progress view says at a point, and who surely waits there: all processes,
+# one of them, or the leader, which is alone or has workers.
+my %of_build = (
+	'build-centre' => [ 'initializing', 'alone' ],
+	'build-load' => [ 'loading tuples', 'all' ],
+	'build-link' => [ 'linking nodes', 'all' ],
+	'build-write' => [ 'writing pages', 'all' ],
+	'build-page' => [ 'writing pages', 'one' ],
+	'build-meta' => [ 'writing pages', 'leader' ],
+	'build-insert' => [ 'inserting tuples', 'one' ],
+	'build-log' => [ 'logging', 'all' ],
+	'build-end' => [ 'logging', 'alone' ],
 );
 
 my $node = PostgreSQL::Test::Cluster->new('wait_points');
@@ -55,6 +74,7 @@ shared_buffers = '16MB'
 maintenance_work_mem = '1MB'
 log_statement = none
 max_wal_size = '256MB'
+dynamic_shared_memory_type = mmap
 restart_after_crash = off
 dynamic_library_path = '$library:\$libdir'
 ));
@@ -65,6 +85,7 @@ CREATE EXTENSION vectorx;
 UPDATE pg_proc SET probin = 'vectorx' WHERE probin = '$libdir/vectorx';
 ));
 create_tables($node, []);
+is(leftovers($node), '', 'nothing is left of nothing');
 
 my @points = grep { $_ ne 'none' } split(/\n/, $node->safe_psql('postgres', q(
 SELECT vector_dims('[1]') > 1;
@@ -151,7 +172,7 @@ foreach my $pass (1 .. $passes)
 		# VACUUM: most rows die, the root's too, and some with overflow pages
 		$node->safe_psql('postgres', qq(
 			DROP TABLE IF EXISTS items;
-			CREATE TABLE items (id int, v vector($dim)) WITH (vacuum_truncate = off);
+			CREATE TABLE items (id int, v vector($dim)) WITH (vacuum_truncate = off, parallel_workers = 0);
 			CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops);
 			INSERT INTO items SELECT i, clustered($dim) FROM generate_series(1, $rows) i;
 		) . ($in_vacuum ? qq(
@@ -210,10 +231,110 @@ foreach my $pass (1 .. $passes)
 	}
 }
 
+# ---- CREATE INDEX by several
+
+# The processes of the build, the leader first, once so many of them wait.
+sub team_at
+{
+	my ($point, $least, $s) = @_;
+
+	for (my $i = 0; ; $i++)
+	{
+		my @team = split /\n/, $node->safe_psql('postgres', q(
+SELECT a.pid || '|' || (l.pid IS NOT NULL) FROM pg_stat_activity a
+	LEFT JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'advisory' AND NOT l.granted AND l.classid = 77
+WHERE a.application_name = 'builder' ORDER BY a.leader_pid NULLS FIRST, l.pid NULLS LAST));
+
+		return map { s/\|.*//r } @team if grep({ /true$/ } @team) >= $least;
+		last unless $s->{h}->pumpable;
+		BAIL_OUT("$point: it neither waits there nor ends") if $i == $PostgreSQL::Test::Utils::timeout_default * 20;
+		usleep(5_000);
+	}
+	diag(end_of($s));
+	return;
+}
+
+# The server starts itself again when a process is killed; then the holder is gone.
+sub restarted
+{
+	my ($when, $pid) = @_;
+
+	kill('KILL', $pid) or BAIL_OUT("$when: process $pid is gone");
+	end_holder();
+	wait_for_server($node);
+	hold_locks();
+}
+
+sub built_again
+{
+	my ($when, $killed) = @_;
+
+	is($node->safe_psql('postgres', "SELECT to_regclass('items_new')"), '', "$when: no index");
+	is(leftovers($node, $killed), '', "$when: nothing is left");
+	$node->safe_psql('postgres', "SET max_parallel_maintenance_workers = 2; $create");
+	is($node->safe_psql('postgres', q(SELECT * FROM hnsw_check('items_new') LIMIT 10)), '', "$when, again: hnsw_check");
+	is($node->safe_psql('postgres', q(SELECT heap_tids FROM hnsw_info('items_new'))), '2001', "$when, again: all rows");
+	is($node->safe_psql('postgres', q(SELECT not_once('items', '<->'))), '0', "$when, again: it returns each row once and no other");
+	$node->safe_psql('postgres', 'DROP INDEX items_new');
+}
+
+kill_server($node);
+end_holder();
+$node->append_conf('postgresql.conf', "restart_after_crash = on\n");
+$node->start;
+leftovers($node, 'killed');
+hold_locks();
+my $expected = 0;
+foreach my $pass (1 .. $passes)
+{
+	foreach my $point (grep { /^build/ } @points)
+	{
+		my ($phase, $who) = @{ $of_build{$point} };
+		my $dim = $dims[ ($n++ + $pass) % @dims ];
+		# with memory for all rows, except where rows beyond are the point
+		my $memory = $point eq 'build-insert' || $n % 3 == 0 ? '1MB' : '16MB';
+		my $when = "$point, 2 workers, $dim dimensions, $memory";
+
+		$node->safe_psql('postgres', qq(
+			DROP TABLE IF EXISTS items;
+			CREATE TABLE items (id int, v vector($dim)) WITH (parallel_workers = 2, fillfactor = 50);
+			INSERT INTO items SELECT i, clustered($dim) FROM generate_series(1, 2001) i;
+			ANALYZE items));
+		foreach my $how ($n % 2 ? 'cancel leader' : 'terminate leader', 'terminate worker', 'kill')
+		{
+			next if $how =~ /worker/ && $who eq 'alone';
+			my $s = run_psql($node, "$settings;\nSET maintenance_work_mem = '$memory';\nSET vectorx.wait_point = '$point';\n$create;\n");
+			my @team = team_at($point, $who eq 'all' ? 3 : 1, $s);
+
+			ok(@team > 0, "$when, $how: is reached") or next;
+			is(scalar(@team), $who eq 'alone' ? 1 : 3, "$when, $how: processes");
+			is($node->safe_psql('postgres', 'SELECT phase FROM pg_stat_progress_create_index'), "building index: $phase", "$when, $how: phase");
+			if ($how eq 'kill')
+			{
+				# the leader where it is alone, else it or a worker
+				my $pid = $team[ @team > 1 && rand() < 0.6 ? 1 : 0 ];
+
+				$expected++;
+				restarted($when, $pid);
+				end_of($s);
+			}
+			else
+			{
+				my $pid = $how =~ /worker/ ? $team[1] : $team[0];
+
+				$node->safe_psql('postgres', ($how =~ /cancel/ ? 'SELECT pg_cancel_backend' : 'SELECT pg_terminate_backend') . "($pid)");
+				like(end_of($s), qr/canceling statement|terminating/, "$when, $how: says so");
+			}
+			built_again("$when, $how", $how eq 'kill');
+		}
+	}
+}
+
 kill_server($node);
 end_holder();
 $node->start;
 $node->stop;
 my $log = slurp_file($node->logfile);
 unlike($log, qr/PANIC|TRAP|XX002|invalid page|Segmentation|signal 11|signal 6/, 'the server log is clean');
+is(scalar(() = $log =~ /was terminated by signal 9/g), $expected, 'processes that were killed');
 done_testing();

@@ -10,6 +10,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use File::Path qw(rmtree);
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -67,32 +68,6 @@ sub rows_of
 	my ($in, $name, $db) = @_;
 	return $in->safe_psql($db // 'postgres',
 		"SELECT count(*) || ' ' || coalesce(sum(hashtext(id || ' ' || v)::bigint), 0) FROM $name");
-}
-
-# Run statements that may fail; returns the SQLSTATEs of those that did.
-sub states_of
-{
-	my ($in, $sql) = @_;
-	my (undef, undef, $err) = $in->psql('postgres', "\\set VERBOSITY sqlstate\n$sql", on_error_stop => 0);
-
-	return join(' ', $err =~ /(?:ERROR|FATAL|PANIC): +(\w{5})\b/g);
-}
-
-# A session that runs in the background.
-sub session
-{
-	my ($in, @sql) = @_;
-	my ($out, $err) = ('', '');
-	my $h = IPC::Run::start([ 'psql', '-Xq', '-h', $in->host, '-p', $in->port, (map { ('-c', $_) } @sql), 'postgres' ],
-		'<', \undef, '>', \$out, '2>', \$err);
-	return { h => $h, err => \$err };
-}
-
-sub end_session
-{
-	my ($s) = @_;
-	eval { $s->{h}->finish; };
-	return ${ $s->{err} };
 }
 
 # ---- names and tablespaces
@@ -389,24 +364,6 @@ $node->safe_psql('postgres', 'DROP DATABASE many');
 
 # ---- a full disk
 
-sub fill_disk
-{
-	my ($leave) = @_;
-	my $zeros = "\0" x 16384;
-
-	open(my $fh, '>', "$disk/filler") or die "$disk/filler: $!";
-	1 while (syswrite($fh, $zeros) // 0) > 0;
-	my $size = -s $fh;
-	die 'the disk has no room to leave' if $size < $leave;
-	truncate($fh, $size - $leave) or die "truncate: $!";
-	close($fh);
-}
-
-sub free_disk
-{
-	unlink("$disk/filler") or die "$disk/filler: $!";
-}
-
 SKIP:
 {
 	skip('full disks: there is no VX_SMALL_DISK', 1) unless defined $disk && -d $disk && -w $disk;
@@ -421,12 +378,12 @@ SKIP:
 	{
 		foreach my $leave (65_536, 500_000, 2_000_000)
 		{
-			fill_disk($leave);
+			fill_disk($disk, $leave);
 			is(states_of($node, "SET maintenance_work_mem = '$memory'; $v100"), '53100', "CREATE INDEX with $memory, $leave bytes left on the disk");
 			is($node->safe_psql('postgres', q(SELECT to_regclass('v100_idx') IS NULL)), 't', 'no index is left');
 			$node->safe_psql('postgres', 'CHECKPOINT');    # files go at the next checkpoint
 			is(join(' ', grep { -f && -s } glob("$disk/small/*/*/*")), '', 'no file is left');
-			free_disk();
+			free_disk($disk);
 		}
 		$node->safe_psql('postgres', "SET maintenance_work_mem = '$memory'; $v100");
 		index_is_sound($node, 'v100', "made when the disk had room again, $memory", 50);
@@ -436,7 +393,7 @@ SKIP:
 	# rows one by one, and several at a time, until there is no room
 	$node->safe_psql('postgres', "$v100; ALTER INDEX dup_idx SET TABLESPACE small; ALTER INDEX side_idx SET TABLESPACE small; CHECKPOINT");
 	my @here = qw(v100 dup side);
-	fill_disk(400_000);
+	fill_disk($disk, 400_000);
 	foreach my $name (@here)
 	{
 		my ($kept, $state) = ($node->safe_psql('postgres', "SELECT count(*) FROM $name"), '');
@@ -457,7 +414,7 @@ SKIP:
 		is(states_of($node, "VACUUM (INDEX_CLEANUP on) $name") =~ s/^53100$//r, '', "$name: VACUUM on a full disk");
 		index_is_sound($node, $name, 'on a full disk, after VACUUM', 40);
 	}
-	free_disk();
+	free_disk($disk);
 	crash();
 	fill_tables($node, { map { $_ => 40 } @here });
 	index_is_sound($node, $_, 'when the disk has room again', 40) foreach @here;
@@ -487,7 +444,7 @@ SKIP:
 			$kept -= $full->safe_psql('postgres', 'WITH d AS (DELETE FROM v100 WHERE id % 2 = 0 RETURNING 1) SELECT count(*) FROM d');
 			$full->safe_psql('postgres', 'CHECKPOINT');
 		}
-		fill_disk(0);
+		fill_disk($disk, 0);
 		# until the server is gone; what is not acknowledged may or may not be there
 		my $unsure = 0;
 		for (my $i = 0; $i < 200; $i++)
@@ -512,7 +469,7 @@ SKIP:
 		ok(!-e $file, "$what: the server stops when WAL finds no room");
 		like(slurp_file($full->logfile), qr/PANIC:.*No space left on device/, "$what: and says why");
 		$full->{_pid} = undef;
-		free_disk();
+		free_disk($disk);
 		rename($full->logfile, $full->logfile . ".$what") or die "rename: $!";
 		$full->start;
 		my $count = $full->safe_psql('postgres', 'SELECT count(*) FROM v100');
@@ -530,6 +487,7 @@ END $$));
 		index_is_sound($full, $_, "$what without room for WAL, then changed", 60) foreach ('v100', 'side');
 	}
 	$full->stop;
+	rmtree([ "$disk/small", "$disk/wal" ]);
 	unlike(slurp_file($full->logfile), qr/PANIC|TRAP|XX00|invalid page|signal \d|is damaged/, 'the log is clean again');
 }
 

@@ -13,9 +13,12 @@ use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(%kinds create_tables fill_tables write_scripts start_pgbench
-  finish_pgbench index_is_sound recall_of files_of_nothing
+  finish_pgbench index_is_sound built_is_sound recall_of files_of_nothing leftovers
+  states_of session end_session wait_for_server create_gates close_gates open_gates wait_for_build
+  progress_is_right fill_disk free_disk
   sets_that_are_here python_command run_python_command run_python);
 
 # One table and index for each way a node can be laid out.  "distinct" bounds
@@ -220,7 +223,8 @@ sub finish_pgbench
 }
 
 # hnsw_check is silent, and the index finds every row of its table and nothing
-# else.
+# else.  most: how many vectors are searched for, 0 for none: what finds each of
+# them in an index that was built at once is recall, which built_is_sound looks at.
 sub index_is_sound
 {
 	my ($node, $name, $when, $most) = @_;
@@ -234,10 +238,18 @@ sub index_is_sound
 	is($node->safe_psql('postgres',
 			"SELECT should, does FROM not_found('$name', '$op', " . ($most // 500) . ") LIMIT 5"),
 		'', "$name $when: each row is found by its own vector")
-	  unless $op eq '<#>';
+	  unless $op eq '<#>' || ($most // 500) == 0;
 	is($node->safe_psql('postgres', "SELECT not_once('$name', '$op')"),
 		'0', "$name $when: the index returns each row once and no other");
 	note("$name $when: " . $node->safe_psql('postgres', "SELECT count(*) FROM $name") . " rows");
+}
+
+sub built_is_sound
+{
+	my ($node, $name, $when) = @_;
+
+	index_is_sound($node, $name, $when, 0);
+	recall_of($node, $name, 0.9, $when);
 }
 
 sub recall_of
@@ -260,6 +272,186 @@ SELECT f FROM pg_database d, pg_ls_dir('base/' || d.oid) f
 WHERE datname = current_database() AND f ~ '^[0-9]' AND substring(f from '^[0-9]+')::oid NOT IN
 	(SELECT pg_relation_filenode(oid) FROM pg_class WHERE pg_relation_filenode(oid) IS NOT NULL)
 ORDER BY f));
+}
+
+# What a build that has ended may not leave, in words: files of no relation,
+# temporary files, dynamic shared memory, workers.  Shared memory is looked for
+# in the data folder, where it is with dynamic_shared_memory_type = mmap; the
+# server itself has some, which is what is there when this is first called.
+# Files of relations whose transaction was under way when the server was killed
+# remain: "killed" lets pass, for good, those that are there now.
+sub leftovers
+{
+	my ($node, $killed) = @_;
+	my @left;
+
+	$node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM pg_stat_activity
+		WHERE application_name = 'builder' OR backend_type = 'parallel worker'))
+	  or push @left, 'a process of the build does not end';
+	my @files = split /\n/, files_of_nothing($node);
+	$node->{vx_files} = { map { $_ => 1 } @files } if $killed;
+	push @left, map { "file $_" } grep { !$node->{vx_files}{$_} } @files;
+	push @left, map { "temporary file $_" } glob($node->data_dir . '/base/pgsql_tmp/*'),
+	  glob($node->data_dir . '/pg_tblspc/*/PG_*/pgsql_tmp/*');
+	my @segments = glob($node->data_dir . '/pg_dynshmem/*');
+	$node->{vx_segments} //= @segments;
+	push @left, "segments @segments" if @segments > $node->{vx_segments};
+	return join("\n", @left);
+}
+
+# ---- statements that may fail, sessions in the background
+
+# Run statements that may fail; returns the SQLSTATEs of those that did.
+sub states_of
+{
+	my ($node, $sql) = @_;
+	my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY sqlstate\n$sql", on_error_stop => 0);
+
+	return join(' ', $err =~ /(?:ERROR|FATAL|PANIC): +(\w{5})\b/g);
+}
+
+# A session that runs in the background.
+sub session
+{
+	my ($node, @sql) = @_;
+	my ($out, $err) = ('', '');
+	my $h = IPC::Run::start(
+		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-h', $node->host, '-p', $node->port, (map { ('-c', $_) } @sql), 'postgres' ],
+		'<', \undef, '>', \$out, '2>', \$err);
+	return { h => $h, out => \$out, err => \$err };
+}
+
+# Wait for its end; returns its messages, and in a list also what it printed.
+sub end_session
+{
+	my ($s) = @_;
+	eval { $s->{h}->finish; };
+	return wantarray ? (${ $s->{err} }, ${ $s->{out} }) : ${ $s->{err} };
+}
+
+# Wait until a server that starts itself again after a crash lets clients in.
+sub wait_for_server
+{
+	my ($node) = @_;
+
+	for (my $i = 0; system('pg_isready', '-q', '-h', $node->host, '-p', $node->port) != 0; $i++)
+	{
+		BAIL_OUT('the server does not come back') if $i == 20 * $PostgreSQL::Test::Utils::timeout_default;
+		usleep(50_000);
+	}
+}
+
+# ---- full disks
+
+# Leave so many bytes of the small file system that a folder is on.
+sub fill_disk
+{
+	my ($disk, $leave) = @_;
+	my $zeros = "\0" x 16384;
+
+	open(my $fh, '>', "$disk/filler") or die "$disk/filler: $!";
+	1 while (syswrite($fh, $zeros) // 0) > 0;
+	my $size = -s $fh;
+	die 'the disk has no room to leave' if $size < $leave;
+	truncate($fh, $size - $leave) or die "truncate: $!";
+	close($fh);
+}
+
+sub free_disk
+{
+	my ($disk) = @_;
+
+	unlink("$disk/filler") or die "$disk/filler: $!";
+}
+
+# ---- gates: builds that are held while they read the table
+
+# Functions gated(v vector), which returns v.  A process that builds an index on
+# gated(v) sleeps there, at the first row it comes to, while the gate of its kind,
+# leader or worker, is closed.  The leader is held only once it loads tuples: what
+# it reads before, it reads alone.
+sub create_gates
+{
+	my ($node, $name, $properties) = @_;
+
+	$node->safe_psql('postgres', qq(
+CREATE OR REPLACE FUNCTION @{[$name // 'gated']}(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE @{[$properties // 'PARALLEL SAFE']} AS \$\$
+DECLARE
+	gate text;
+BEGIN
+	-- a look at one file, when all are open
+	WHILE (pg_stat_file('gates', true)).size IS NOT NULL LOOP
+		PERFORM pg_stat_clear_snapshot();
+		SELECT CASE WHEN backend_type = 'parallel worker' THEN 'gate.worker' ELSE 'gate.leader' END INTO gate
+		FROM pg_stat_activity WHERE pid = pg_backend_pid();
+		EXIT WHEN (pg_stat_file(gate, true)).size IS NULL OR gate = 'gate.leader' AND NOT EXISTS
+			(SELECT FROM pg_stat_progress_create_index WHERE pid = pg_backend_pid() AND phase LIKE '%loading tuples');
+		PERFORM pg_sleep(0.005);
+	END LOOP;
+	RETURN v;
+END \$\$));
+}
+
+sub close_gates
+{
+	my ($node, @kinds) = @_;
+
+	append_to_file($node->data_dir . '/' . $_, 'closed') foreach (map { "gate.$_" } @kinds), 'gates';
+}
+
+sub open_gates
+{
+	my ($node) = @_;
+
+	unlink(map { $node->data_dir . "/$_" } qw(gates gate.leader gate.worker));
+}
+
+# Wait until the build of a session whose application_name is "builder" is held at
+# closed gates, by the leader if wanted and so many workers.  False when it ended
+# instead.
+sub wait_for_build
+{
+	my ($node, $s, $leader, $workers) = @_;
+
+	for (my $i = 0; $i < 20 * $PostgreSQL::Test::Utils::timeout_default; $i++)
+	{
+		return 1 if $node->safe_psql('postgres', qq(
+SELECT count(*) FILTER (WHERE backend_type = 'client backend') >= $leader
+	AND count(*) FILTER (WHERE backend_type = 'parallel worker') >= $workers
+FROM pg_stat_activity WHERE application_name = 'builder' AND wait_event = 'PgSleep')) eq 't';
+		$s->{h}->pump_nb;
+		return 0 unless $s->{h}->pumpable;
+		usleep(20_000);
+	}
+	BAIL_OUT('a build neither comes to the gates nor ends');
+}
+
+my @phases = ('initializing', 'loading tuples', 'linking nodes', 'writing pages', 'inserting tuples', 'logging');
+
+# What a session saw of the progress of builds, a line each:
+# phase|blocks total|blocks done|tuples total|tuples done.
+sub progress_is_right
+{
+	my ($seen, $rows, $when) = @_;
+	my ($at, @wrong, %phases) = (-1);
+
+	foreach my $line (split /\n/, $seen)
+	{
+		my ($phase, $blocks, $blocks_done, $tuples, $tuples_done) = split /\|/, $line;
+		my ($place) = grep { $phase eq "building index: $phases[$_]" } 0 .. $#phases;
+
+		next if $phase eq 'initializing' || $phase eq 'building index';	# the server's own, before and after
+		push @wrong, "unknown phase: $line" unless defined $place;
+		next unless defined $place;
+		$phases{ $phases[$place] } = 1;
+		push @wrong, "goes back: $line" if $place < $at;
+		push @wrong, "more than all: $line" if $blocks_done > $blocks || $tuples_done > $tuples;
+		# in each phase that counts rows, no more than there are
+		push @wrong, "too many rows: $line" if $tuples > $rows;
+		$at = $place;
+	}
+	is(join("\n", @wrong), '', "$when: progress is told rightly");
+	return join(', ', grep { $phases{$_} } @phases);
 }
 
 my $root = abs_path(dirname(__FILE__) . '/..');

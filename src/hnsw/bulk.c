@@ -73,12 +73,15 @@ double
 HnswBulkBytes(const HnswLayout *lay, double rows, int participants)
 {
 	double		bytes = rows * row_bytes(lay, participants);
-	double		columns = (double) participants * HnswColumnsBytes(lay, BULK_LEAF_MAX);
+	double		fixed = (double) participants * HnswColumnsBytes(lay, 0);
+	double		most = (double) participants * HnswColumnsBytes(lay, BULK_LEAF_MAX);
+	double		least = (double) participants * HnswColumnsBytes(lay, BULK_LEAF_MIN);
+	double		each = (most - fixed) / participants / BULK_LEAF_MAX;
+	/* vectors in columns get a quarter of all (HnswColumnsMax); with each go four floats */
+	double		rest = 1 - 0.25 * each / (each - 4 * sizeof(float));
+	double		all = rest > 0 ? (bytes + fixed) / rest : bytes + most;
 
-	/* columns get a quarter of it at most, but some in any case */
-	columns = Min(columns, bytes / 3);
-	columns = Max(columns, (double) participants * HnswColumnsBytes(lay, BULK_LEAF_MIN));
-	return bytes + columns;
+	return Max(bytes + least, Min(bytes + most, all));
 }
 
 /* How many nodes "limit" bytes hold, at least one. */

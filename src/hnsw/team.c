@@ -60,7 +60,10 @@ delete_owner(ResourceOwner owner, bool success)
 
 /*
  * After an error while shared memory was asked for: is it a shortage, which a
- * build survives?  Then the error is forgotten and its message returned.
+ * build survives?  Then the error is forgotten and its message returned.  Its
+ * code does not tell: a file on a full disk that could be written in part (of
+ * dynamic_shared_memory_type = mmap) is reported with whatever errno was there
+ * before.  So it is one unless somebody wants the statement to end.
  */
 static char *
 shortage(MemoryContext cxt)
@@ -70,16 +73,10 @@ shortage(MemoryContext cxt)
 
 	MemoryContextSwitchTo(cxt);
 	error = CopyErrorData();
-	switch (error->sqlerrcode)
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 	{
-		case ERRCODE_DISK_FULL:
-		case ERRCODE_OUT_OF_MEMORY:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
-			break;
-		default:
-			FreeErrorData(error);
-			return NULL;
+		FreeErrorData(error);
+		return NULL;
 	}
 	FlushErrorState();
 	message = pstrdup(error->message);
