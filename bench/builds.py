@@ -183,7 +183,7 @@ def build_memory(server: Server, rows: int, dim: int) -> int:
         return row[0]
 
 
-def beyond(server: Server, judge: Judge, shared_buffers: str, index_bytes: dict[str, int]) -> dict:
+def beyond(server: Server, judge: Judge, shared_buffers: str, index_bytes: dict[str, int], systems: list[str]) -> dict:
     """Builds with a quarter of the memory that vectorx's whole graph takes; restarts the server.
 
     Once with shared buffers that hold the index, once with half of what the
@@ -191,10 +191,10 @@ def beyond(server: Server, judge: Judge, shared_buffers: str, index_bytes: dict[
     """
     memory = max(1 << 20, build_memory(server, len(judge.rows), judge.rows.shape[1]) // BEYOND_PART)
     server.restart({"shared_buffers": shared_buffers, "full_page_writes": "on"})
-    ample = {mode: {system: build_and_ask(server, system, judge, workers, memory) for system in SYSTEMS}
+    ample = {mode: {system: build_and_ask(server, system, judge, workers, memory) for system in systems}
              for mode, workers in MODES.items()}
     small = {}
-    for system in SYSTEMS:
+    for system in systems:
         size = max(1024, index_bytes[system] // 2 // 1024)
         server.restart({"shared_buffers": f"{size}kB"})
         small[system] = build_and_ask(server, system, judge, MODES["build_parallel"], memory) \

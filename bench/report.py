@@ -303,7 +303,7 @@ def beyond_table(run: dict) -> list[str]:
     head = ["", "shared buffers MB", "rows in memory", "CPU us/row", "times within", "a row beyond", "us/row",
             "times within", "a row beyond", "WAL, times index", f"recall@10 at ef_search {BUILD_EF}"]
     rows: list[list[str]] = []
-    for system in ("vectorx", "pgvector"):
+    for system in b["small"]:
         for build, mode, buffers in [(b["ample"][mode][system], mode, b["shared_buffers"]) for mode in MODES] \
                 + [(b["small"][system], "build_parallel", megabytes(b["small"][system]["shared_buffers"]))]:
             cells = [build_name(system, mode, build), buffers,
