@@ -59,10 +59,11 @@ row_bytes(const HnswLayout *lay, int participants)
 {
 	/* levels above: each has 1 / fanout of the members of the one below */
 	double		upper = (member_bytes(lay) + sizeof(uint32)) / (lay->fanout - 1.0);
+	Size		offers = lay->fanout / 2 * sizeof(BulkLink) + sizeof(uint64);
+	Size		leaves = BULK_COPIES(lay) * sizeof(uint32);
 
-	return node_bytes(lay) + member_bytes(lay) + upper +
-		BULK_COPIES(lay) * sizeof(uint32) + sizeof(uint64) +
-		lay->fanout / 2 * sizeof(BulkLink) + participants * sizeof(uint32);
+	return node_bytes(lay) + member_bytes(lay) + upper + leaves + offers +
+		participants * sizeof(uint32);
 }
 
 /*

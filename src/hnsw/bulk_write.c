@@ -314,18 +314,18 @@ write_records(Writer *w, bool upper, uint64 number, uint64 nrecords)
 		HnswPageGetHeader(w->side[i].data)->nslots = i + 1;
 		((PageHeader) w->side[i].data)->pd_lower = BLCKSZ;
 	}
-	for (slot = 0; slot < n; slot++)
+	for (int i = 0; i < n; i++)
 	{
 		char	   *own = b->g->scratch->side;
-		Size		first = (Size) slot * lay->own_bytes;
+		Size		first = (Size) i * lay->own_bytes;
 		uint32		member;
 		int			l = 0;
 
 		if (upper)
-			l = upper_member(b, number + slot, &member);
+			l = upper_member(b, number + i, &member);
 		else
-			member = b->order[number + slot];
-		form_record(b, l, member, (char *) page + HnswSlotOffset(lay, slot), own);
+			member = b->order[number + i];
+		form_record(b, l, member, (char *) page + HnswSlotOffset(lay, i), own);
 		for (Size done = 0; lay->own_side && done < (Size) lay->own_bytes;)
 		{
 			Size		pos = first + done;
@@ -342,9 +342,9 @@ write_records(Writer *w, bool upper, uint64 number, uint64 nrecords)
 	for (int i = 0; i < lay->side_pages; i++)
 		write_page(w, blk + 1 + i, (Page) w->side[i].data);
 	if (!upper && b->shared->nextra > 0)
-		for (slot = 0; slot < n; slot++)
-			if (overflow_pages(b, b->order[number + slot]) > 0)
-				write_overflow(w, b->order[number + slot]);
+		for (int i = 0; i < n; i++)
+			if (overflow_pages(b, b->order[number + i]) > 0)
+				write_overflow(w, b->order[number + i]);
 }
 
 /* Every participant: write pages until there are none left. */

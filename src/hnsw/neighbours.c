@@ -427,7 +427,6 @@ collect_offers(Linking *l)
 		(void) HnswTeamSync(team);
 		make_offers(l);
 		(void) HnswTeamSync(team);
-		done = true;
 		if (HnswTeamLeader(team))
 		{
 			uint64		noffers = sum_offers(l);
