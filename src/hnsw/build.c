@@ -292,8 +292,6 @@ fill_batch(BuildState *st, Bulk *b)
 				 errhint("A maintenance_work_mem of %.0f MB would hold the whole graph.",
 						 ceil(bytes / (1024 * 1024)))));
 	}
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) taken);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
 }
 
 /* Count a row inserted, and show how many there are. */

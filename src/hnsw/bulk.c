@@ -390,7 +390,11 @@ HnswBulkBuild(Bulk *b)
 		(void) carve(b, HnswTeamAttach(team, TEAM_LINKS));
 	}
 	else
+	{
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LINK);
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, sh->n);
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
+	}
 	HNSW_WAIT_POINT("build-link");
 	HnswColumnsInit(b);
 	b->seen = MemoryContextAllocHuge(b->cxt, (Size) sh->n * sizeof(uint32));
@@ -410,6 +414,8 @@ HnswBulkBuild(Bulk *b)
 		}
 		if (!HnswBulkLink(b, level))
 			return false;
+		if (l == 0 && HnswTeamLeader(team))
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, sh->n);
 	}
 	pfree(b->seen);
 	HnswBulkWrite(b);
