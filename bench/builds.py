@@ -15,7 +15,7 @@ from typing import Callable
 from clients import INDEX, TABLE, Client, Cost, check, turns, wal_position
 from exact import Judge
 from processes import Memory, server_cpu
-from server import SYSTEMS, Server
+from server import Server
 from terminal import BUILD_PROGRESS, Progress, build_progress
 
 SAMPLE_SECONDS = 0.05
