@@ -357,7 +357,7 @@ take_part(BuildState *st)
 	if (leader)
 		HnswTeamStart(team);
 	else
-		HnswTeamJoin(team, &sh->team, team->number);
+		HnswTeamJoin(team);
 
 	b = HnswBulkCreate(st->g, team, &sh->bulk, (Size) maintenance_work_mem * 1024);
 	if (leader)
@@ -529,8 +529,6 @@ HnswBuildWorker(dsm_segment *seg, shm_toc *toc)
 	void	   *scan;
 	LOCKMODE	heap_lock;
 	LOCKMODE	index_lock;
-	Buffer		buf;
-	PGAlignedBlock page;
 	HnswMetaPage meta;
 
 	HnswTeamWorkerBegin(toc, &shared, &scan);
@@ -546,12 +544,7 @@ HnswBuildWorker(dsm_segment *seg, shm_toc *toc)
 	st.info->ii_Concurrent = st.shared->concurrent;
 	SharedFileSetAttach(&st.shared->team.files, seg);
 
-	buf = ReadBuffer(st.index, HNSW_META_BLOCK);
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	memcpy(page.data, BufferGetPage(buf), BLCKSZ);
-	UnlockReleaseBuffer(buf);
-	HnswCheckMeta(st.index, (Page) page.data);
-	st.g = HnswGraphCreate(st.index, CurrentMemoryContext, HnswPageGetMeta(page.data));
+	st.g = HnswGraphRead(st.index, CurrentMemoryContext);
 	st.g->nolog = true;
 	st.g->shared = true;
 	HnswReadMeta(st.g, &meta);

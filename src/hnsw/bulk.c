@@ -112,7 +112,7 @@ HnswBulkCreate(HnswGraph *g, Team *team, BulkShared *shared, Size limit)
 	b->shared = shared;
 	b->cxt = cxt;
 	b->limit = limit;
-	b->integer = g->lay.own == HNSW_OWN_INT8 && g->lay.metric != HNSW_L1;
+	b->integer = HnswBulkInteger(&g->lay);
 	return b;
 }
 
@@ -133,6 +133,18 @@ add_tid(Bulk *b, uint32 *maxextra, uint32 node, ItemPointer tid)
 	b->extra[at].next = b->nodes[node].more;
 	b->nodes[node].more = at;
 	b->shared->nextra++;
+}
+
+/* Make a node of a row. */
+static void
+set_row(BulkNode *x, const SpoolRow *row)
+{
+	x->norm2 = row->norm2;
+	x->scale = row->scale;
+	x->offset = row->offset;
+	x->codesum = row->codesum;
+	x->hash = row->hash;
+	x->tid = row->tid;
 }
 
 /* Add the row whose own vector stands behind those of all nodes. */
@@ -160,14 +172,9 @@ add_row(Bulk *b, struct equals_hash *equals, uint32 *maxextra, SpoolRow *row)
 		}
 	}
 	x = &b->nodes[sh->n];
-	x->norm2 = row->norm2;
-	x->scale = row->scale;
-	x->offset = row->offset;
-	x->codesum = row->codesum;
-	x->hash = row->hash;
+	set_row(x, row);
 	x->same_hash = entry->first;
 	x->more = BULK_NONE;
-	x->tid = row->tid;
 	x->level = HnswRandomLevel(b->g->lay.fanout);
 	entry->first = sh->n++;
 }
@@ -264,6 +271,7 @@ HnswBulkFill(Bulk *b, Spool **spools, double rows)
 	uint32		most = HnswBulkCapacity(lay, b->limit, team->nparticipants);
 	Size		nodes_size;
 	char	   *base;
+	const double rest = row_bytes(lay, team->nparticipants) - node_bytes(lay);
 	double		used;
 	double		taken = 0;
 	bool		full = false;
@@ -288,7 +296,7 @@ HnswBulkFill(Bulk *b, Spool **spools, double rows)
 				SpoolRow	row;
 
 				full = sh->n == sh->cap || sh->nextra >= BULK_MAX_NODES ||
-					used + sh->n * (row_bytes(lay, team->nparticipants) - node_bytes(lay)) +
+					used + sh->n * rest +
 					3.0 * sh->nextra * sizeof(BulkTid) >= b->limit;
 				/* one row there is always room for */
 				if ((full && sh->n > 0) ||
@@ -452,15 +460,8 @@ HnswBulkInsert(Bulk *b, Spool *spool, void (*tell) (void *arg), void *arg)
 
 		for (; n < most && HnswSpoolNext(spool, &r, b->own + (Size) n * lay->own_bytes); n++)
 		{
-			BulkNode   *x = &b->nodes[n];
-
 			CHECK_FOR_INTERRUPTS();
-			x->norm2 = r.norm2;
-			x->scale = r.scale;
-			x->offset = r.offset;
-			x->codesum = r.codesum;
-			x->hash = r.hash;
-			x->tid = r.tid;
+			set_row(&b->nodes[n], &r);
 		}
 		if (n == 0)
 			break;

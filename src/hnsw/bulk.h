@@ -229,6 +229,8 @@ extern float HnswBulkDistance(Bulk *b, uint32 x, uint32 y);
 
 /* Groups that a node is in: more find more of its neighbours. */
 #define BULK_COPIES(lay)	Max(4, Min(16, (lay)->ef_construction / 8))
+/* Distances are computed from int8 inner products. */
+#define HnswBulkInteger(lay)	((lay)->own == HNSW_OWN_INT8 && (lay)->metric != HNSW_L1)
 #define BULK_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
 
 /* ---- partition.c ---- */

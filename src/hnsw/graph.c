@@ -191,6 +191,27 @@ HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 }
 
 /*
+ * The same from an index's metapage.  Errors: index_corrupted when it is not
+ * one of a sound index.
+ */
+HnswGraph *
+HnswGraphRead(Relation index, MemoryContext parent)
+{
+	Buffer		buf;
+	PGAlignedBlock page;
+
+	if (RelationGetNumberOfBlocks(index) == 0)
+		report_damaged_meta(index);
+	/* a copy: the check may read catalogs, better not with a lock held */
+	buf = ReadBuffer(index, HNSW_META_BLOCK);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	memcpy(page.data, BufferGetPage(buf), BLCKSZ);
+	UnlockReleaseBuffer(buf);
+	HnswCheckMeta(index, (Page) page.data);
+	return HnswGraphCreate(index, parent, HnswPageGetMeta(page.data));
+}
+
+/*
  * Handle of an index that exists, for reading or inserting.  The caller holds
  * a lock on the index, keeps it until HnswClose, and makes sure that
  * HnswClose is called also after an error.
@@ -218,19 +239,9 @@ HnswOpen(Relation index)
 	if (entry == NULL)
 	{
 		HnswGraph  *g;
-		Buffer		buf;
-		PGAlignedBlock page;
 
 		limit_handles();
-		if (RelationGetNumberOfBlocks(index) == 0)
-			report_damaged_meta(index);
-		/* a copy: the check may read catalogs, better not with a lock held */
-		buf = ReadBuffer(index, HNSW_META_BLOCK);
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		memcpy(page.data, BufferGetPage(buf), BLCKSZ);
-		UnlockReleaseBuffer(buf);
-		HnswCheckMeta(index, (Page) page.data);
-		g = HnswGraphCreate(index, TopMemoryContext, HnswPageGetMeta(page.data));
+		g = HnswGraphRead(index, TopMemoryContext);
 		g->cached = true;
 		entry = hash_search(handles, &relid, HASH_ENTER, &found);
 		entry->g = g;

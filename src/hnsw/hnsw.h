@@ -261,6 +261,7 @@ extern HnswGraph *HnswOpen(Relation index);
 extern void HnswClose(HnswGraph *g);
 extern HnswGraph *HnswGraphCreate(Relation index, MemoryContext parent,
 								  const HnswMetaPage *meta);
+extern HnswGraph *HnswGraphRead(Relation index, MemoryContext parent);
 extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
 extern void HnswMetaFor(Relation index, HnswMetaPage *meta);
 extern void HnswCheckMeta(Relation index, Page page);

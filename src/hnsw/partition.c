@@ -25,17 +25,11 @@
 /* Members that are one task. */
 #define TASK_MEMBERS	(64 * BULK_ROWS)
 
-static bool
-is_integer(const HnswLayout *lay)
-{
-	return lay->own == HNSW_OWN_INT8 && lay->metric != HNSW_L1;
-}
-
 /* How many columns each participant has: a quarter of the memory is for them. */
 int
 HnswColumnsMax(const HnswLayout *lay, Size limit, int participants)
 {
-	Size		width = lay->dim * (is_integer(lay) ? sizeof(int8) : sizeof(float));
+	Size		width = lay->dim * (HnswBulkInteger(lay) ? sizeof(int8) : sizeof(float));
 	int			max = (int) Min(BULK_LEAF_MAX, limit / 4 / participants / width);
 
 	return Max(BULK_LEAF_MIN, max / VX_PANEL * VX_PANEL);
@@ -45,7 +39,7 @@ HnswColumnsMax(const HnswLayout *lay, Size limit, int participants)
 Size
 HnswColumnsBytes(const HnswLayout *lay, int max)
 {
-	Size		vectors = is_integer(lay) ? max / VX_PANEL * VX_PANEL_BYTES(lay->dim) :
+	Size		vectors = HnswBulkInteger(lay) ? max / VX_PANEL * VX_PANEL_BYTES(lay->dim) :
 		(Size) max * lay->dim * sizeof(float);
 
 	return vectors + 4 * max * sizeof(float) +

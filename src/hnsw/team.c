@@ -39,16 +39,6 @@ HnswTeamCreate(Relation index)
 	return t;
 }
 
-/* An owner of its own for what an error may leave half made. */
-static ResourceOwner
-own_resources(void)
-{
-	ResourceOwner owner = ResourceOwnerCreate(CurrentResourceOwner, "hnsw build");
-
-	CurrentResourceOwner = owner;
-	return owner;
-}
-
 static void
 delete_owner(ResourceOwner owner, bool success)
 {
@@ -98,6 +88,67 @@ tell_shortage(Team *t, const char *why)
 }
 
 /*
+ * Call "get", which asks for shared memory and says whether it got any, with a
+ * resource owner of its own for what an error may leave half made.  False, and
+ * the user is told, when there is a shortage: then the owner has gone.
+ */
+static bool
+get_shared(Team *t, ResourceOwner *owner, bool (*get) (void *arg), void *arg)
+{
+	ResourceOwner outer = CurrentResourceOwner;
+	MemoryContext cxt = CurrentMemoryContext;
+	char	   *volatile why = NULL;
+	volatile bool got = false;
+
+	*owner = ResourceOwnerCreate(outer, "hnsw build");
+	CurrentResourceOwner = *owner;
+	PG_TRY();
+	{
+		got = get(arg);
+		CurrentResourceOwner = outer;
+	}
+	PG_CATCH();
+	{
+		CurrentResourceOwner = outer;
+		why = shortage(cxt);
+		if (why == NULL)
+			PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (got)
+		return true;
+	delete_owner(*owner, false);
+	*owner = NULL;
+	CHECK_FOR_INTERRUPTS();
+	tell_shortage(t, why);
+	return false;
+}
+
+static bool
+get_context(void *arg)
+{
+	ParallelContext *pcxt = (ParallelContext *) arg;
+
+	InitializeParallelDSM(pcxt);
+	return pcxt->seg != NULL;
+}
+
+typedef struct SegmentRequest
+{
+	Size		size;
+	dsm_segment *seg;
+} SegmentRequest;
+
+static bool
+get_segment(void *arg)
+{
+	SegmentRequest *request = (SegmentRequest *) arg;
+
+	request->seg = dsm_create(request->size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	return request->seg != NULL;
+}
+
+/*
  * Ask for workers, at most nworkers.  size, scan_size: bytes of what the
  * caller shares with them, which begins with a TeamShared, and of the state of
  * the table's scan.  Returns the former, zeroed; NULL when there is none to be
@@ -106,11 +157,8 @@ tell_shortage(Team *t, const char *why)
 void *
 HnswTeamPrepare(Team *t, int nworkers, Size size, Size scan_size, void **scan)
 {
-	ResourceOwner outer = CurrentResourceOwner;
-	MemoryContext cxt = CurrentMemoryContext;
 	ParallelContext *pcxt;
 	Size		query_size = debug_query_string ? strlen(debug_query_string) + 1 : 0;
-	char	   *volatile why = NULL;
 	void	   *shared;
 
 	EnterParallelMode();
@@ -126,26 +174,10 @@ HnswTeamPrepare(Team *t, int nworkers, Size size, Size scan_size, void **scan)
 		shm_toc_estimate_keys(&pcxt->estimator, 1);
 	}
 
-	t->pcxt_owner = own_resources();
-	PG_TRY();
-	{
-		InitializeParallelDSM(pcxt);
-		CurrentResourceOwner = outer;
-	}
-	PG_CATCH();
-	{
-		CurrentResourceOwner = outer;
-		why = shortage(cxt);
-		if (why == NULL)
-			PG_RE_THROW();
-	}
-	PG_END_TRY();
-	if (why || pcxt->seg == NULL)
+	if (!get_shared(t, &t->pcxt_owner, get_context, pcxt))
 	{
 		DestroyParallelContext(pcxt);
-		delete_owner(t->pcxt_owner, false);
 		ExitParallelMode();
-		tell_shortage(t, why);
 		return NULL;
 	}
 
@@ -205,10 +237,10 @@ HnswTeamStart(Team *t)
 
 /* The same for a worker. */
 void
-HnswTeamJoin(Team *t, TeamShared *shared, int number)
+HnswTeamJoin(Team *t)
 {
-	t->shared = shared;
-	t->number = number;
+	TeamShared *shared = t->shared;
+
 	t->alone = false;
 	ConditionVariablePrepareToSleep(&shared->started);
 	for (;;)
@@ -277,42 +309,16 @@ HnswTeamTask(Team *t)
 void *
 HnswTeamAlloc(Team *t, TeamSegment which, Size size)
 {
-	ResourceOwner outer = CurrentResourceOwner;
-	MemoryContext cxt = CurrentMemoryContext;
-	dsm_segment *volatile seg = NULL;
-	char	   *volatile why = NULL;
+	SegmentRequest request = {size, NULL};
 
 	Assert(HnswTeamLeader(t) && t->address[which] == NULL);
 	if (!t->alone && !t->parting)
+		t->parting = !get_shared(t, &t->owner[which], get_segment, &request);
+	t->dsm[which] = request.seg;
+	if (request.seg)
 	{
-		t->owner[which] = own_resources();
-		PG_TRY();
-		{
-			seg = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-			CurrentResourceOwner = outer;
-		}
-		PG_CATCH();
-		{
-			CurrentResourceOwner = outer;
-			why = shortage(cxt);
-			if (why == NULL)
-				PG_RE_THROW();
-		}
-		PG_END_TRY();
-		if (seg == NULL)
-		{
-			delete_owner(t->owner[which], false);
-			t->owner[which] = NULL;
-			CHECK_FOR_INTERRUPTS();
-			tell_shortage(t, why);
-			t->parting = true;
-		}
-	}
-	t->dsm[which] = seg;
-	if (seg)
-	{
-		t->shared->segments[which] = dsm_segment_handle(seg);
-		t->address[which] = dsm_segment_address(seg);
+		t->shared->segments[which] = dsm_segment_handle(request.seg);
+		t->address[which] = dsm_segment_address(request.seg);
 	}
 	else
 		t->address[which] = MemoryContextAllocHuge(t->cxt, Max(size, 1));

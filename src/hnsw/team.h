@@ -71,7 +71,7 @@ extern Team *HnswTeamCreate(Relation index);
 extern void *HnswTeamPrepare(Team *t, int nworkers, Size size, Size scan_size, void **scan);
 extern void HnswTeamLaunch(Team *t);
 extern void HnswTeamStart(Team *t);
-extern void HnswTeamJoin(Team *t, TeamShared *shared, int number);
+extern void HnswTeamJoin(Team *t);
 extern bool HnswTeamSync(Team *t);
 extern void HnswTeamReunite(Team *t);
 extern uint64 HnswTeamTask(Team *t);
