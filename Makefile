@@ -26,7 +26,8 @@ PGFILEDESC = "vectorx - vector types and an HNSW index"
 
 SRCS = $(filter-out src/types/test_%.c \
 		$(if $(WAIT_POINTS),,src/hnsw/waitpoint.c), \
-		$(sort $(wildcard src/*.c src/types/*.c src/quant/*.c src/hnsw/*.c)))
+		$(sort $(wildcard src/*.c src/types/*.c src/quant/*.c src/hnsw/*.c \
+		src/planner/*.c)))
 # Instruction sets are chosen at run time, so every file is always compiled;
 # those for another architecture are empty then.
 SRCS += $(wildcard simd/generic.c simd/avx2.c simd/avx512.c simd/neon.c \

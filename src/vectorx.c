@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "hnsw/hnsw.h"
 #include "hnsw/waitpoint.h"
+#include "planner/planner.h"
 #include "simd/vx_simd.h"
 #include "utils/guc.h"
 

@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "hnsw/hnsw.h"
 #include "nodes/nodes.h"
+#include "planner/planner.h"
 
 PG_FUNCTION_INFO_V1(vectorx_hnswhandler);
 

@@ -452,14 +452,7 @@ extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info,
 extern IndexBulkDeleteResult *hnswvacuumcleanup(IndexVacuumInfo *info,
 												IndexBulkDeleteResult *stats);
 
-/* ---- cost.c, validate.c ---- */
-extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
-							 Cost *startup, Cost *total, Selectivity *selectivity,
-							 double *correlation, double *pages);
-extern uint64 hnsw_paths_costed;	/* how often a scan was considered */
+/* ---- validate.c ---- */
 extern bool hnswvalidate(Oid opclass);
-
-/* ---- plan.c ---- */
-extern void HnswPlanInit(void);
 
 #endif							/* HNSW_H */

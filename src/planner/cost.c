@@ -13,6 +13,7 @@
 #include "hnsw/hnsw.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "planner/planner.h"
 #include "utils/selfuncs.h"
 #include "utils/spccache.h"
 

@@ -1,5 +1,5 @@
 /*
- * plan.c
+ * unread.c
  *		Plans without distances that nobody reads.
  *
  * ORDER BY v <=> q without the distance in the select list makes it a column
@@ -21,6 +21,7 @@
 #include "nodes/plannodes.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
+#include "planner/planner.h"
 
 static planner_hook_type next_planner = NULL;
 

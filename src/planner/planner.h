@@ -1,0 +1,22 @@
+/*
+ * planner.h
+ *		What the planner is told of the access method, and what is done to its
+ *		plans.
+ */
+#ifndef VECTORX_PLANNER_H
+#define VECTORX_PLANNER_H
+
+#include "postgres.h"
+
+#include "nodes/pathnodes.h"
+
+/* ---- cost.c ---- */
+extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
+							 Cost *startup, Cost *total, Selectivity *selectivity,
+							 double *correlation, double *pages);
+extern uint64 hnsw_paths_costed;	/* how often a scan was considered */
+
+/* ---- unread.c ---- */
+extern void HnswPlanInit(void);
+
+#endif							/* VECTORX_PLANNER_H */
