@@ -50,12 +50,14 @@ my %statements = (
 	(map { $_ => { sql => $create, rows => 1, more => 2000 } }
 		  qw(build-centre build-link build-write build-meta build-load build-insert build-log build-end)),
 	'build-page' => { sql => $create, rows => 1, more => 2000, skip => 30 },
+	'build-context' => { sql => "ALTER TABLE items SET (parallel_workers = 2); $create", rows => 1, more => 2000 },
 );
 
 # What the progress view says at a point, and who surely waits there: all processes,
 # one of them, or the leader, which is alone or has workers.
 my %of_build = (
 	'build-centre' => [ 'initializing', 'alone' ],
+	'build-context' => [ 'loading tuples', 'alone' ],
 	'build-load' => [ 'loading tuples', 'all' ],
 	'build-link' => [ 'linking nodes', 'all' ],
 	'build-write' => [ 'writing pages', 'all' ],
@@ -328,6 +330,18 @@ foreach my $pass (1 .. $passes)
 			built_again("$when, $how", $how eq 'kill');
 		}
 	}
+}
+
+# A shortage in the middle of asking for workers: none are had, and what had been
+# got is let go of, once.
+{
+	my ($status, undef, $err) = $node->psql('postgres', "$settings; SET lock_timeout = 10; SET vectorx.wait_point = 'build-context'; $create");
+
+	is($status, 0, 'a shortage at build-context: CREATE INDEX succeeds') or diag($err);
+	like($err, qr/^psql:<stdin>:\d+: NOTICE: +could not get shared memory for a parallel build.*\n.*DETAIL: +canceling statement due to lock timeout/, 'a shortage at build-context: a notice');
+	is($node->safe_psql('postgres', q(SELECT * FROM hnsw_check('items_new') LIMIT 10)), '', 'a shortage at build-context: hnsw_check');
+	$node->safe_psql('postgres', 'DROP INDEX items_new');
+	built_again('a shortage at build-context');
 }
 
 kill_server($node);

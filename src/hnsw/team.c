@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "executor/instrument.h"
 #include "hnsw/team.h"
+#include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/spin.h"
@@ -124,13 +125,31 @@ get_shared(Team *t, ResourceOwner *owner, bool (*get) (void *arg), void *arg)
 	return false;
 }
 
+/*
+ * Destroys the context when it gets no segment, also one that an error has left
+ * half made: its segment belongs to the context and to the resource owner, and
+ * only the context knows how to let go of it for both.
+ */
 static bool
 get_context(void *arg)
 {
 	ParallelContext *pcxt = (ParallelContext *) arg;
 
-	InitializeParallelDSM(pcxt);
-	return pcxt->seg != NULL;
+	PG_TRY();
+	{
+		InitializeParallelDSM(pcxt);
+		HNSW_WAIT_POINT("build-context");
+	}
+	PG_CATCH();
+	{
+		DestroyParallelContext(pcxt);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (pcxt->seg != NULL)
+		return true;
+	DestroyParallelContext(pcxt);
+	return false;
 }
 
 typedef struct SegmentRequest
@@ -176,7 +195,6 @@ HnswTeamPrepare(Team *t, int nworkers, Size size, Size scan_size, void **scan)
 
 	if (!get_shared(t, &t->pcxt_owner, get_context, pcxt))
 	{
-		DestroyParallelContext(pcxt);
 		ExitParallelMode();
 		return NULL;
 	}

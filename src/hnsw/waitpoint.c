@@ -49,14 +49,15 @@ static const struct config_enum_entry points[] = {
 	{"vacuum-upper-target", 22, false},
 	/* CREATE INDEX */
 	{"build-centre", 23, false},
-	{"build-load", 24, false},
-	{"build-link", 25, false},
-	{"build-write", 26, false},
-	{"build-page", 27, false},
-	{"build-meta", 28, false},
-	{"build-insert", 29, false},
-	{"build-log", 30, false},
-	{"build-end", 31, false},
+	{"build-context", 24, false},
+	{"build-load", 25, false},
+	{"build-link", 26, false},
+	{"build-write", 27, false},
+	{"build-page", 28, false},
+	{"build-meta", 29, false},
+	{"build-insert", 30, false},
+	{"build-log", 31, false},
+	{"build-end", 32, false},
 	{NULL, 0, false}
 };
 
