@@ -145,6 +145,15 @@ SELECT phase, blocks_total = pg_relation_size('v100') / current_setting('block_s
 }
 is(leftovers($node), '', 'nothing is left');
 
+# the log says how many
+foreach my $workers (0, 2)
+{
+	my (undef, undef, $err) = $node->psql('postgres', "ALTER TABLE v100 SET (parallel_workers = $workers);
+		SET client_min_messages = debug1; CREATE INDEX v100_idx ON v100 USING hnsw (v vector_l2_ops); DROP INDEX v100_idx");
+
+	is(join(' ', $err =~ /DEBUG: +using (\d+) parallel workers/g), $workers ? $workers : '', "parallel_workers = $workers: the log says so");
+}
+
 # without the option large tables have workers, and small ones none
 $node->safe_psql('postgres', q(
 ALTER TABLE v100 RESET (parallel_workers);

@@ -226,11 +226,13 @@ HnswTeamPrepare(Team *t, int nworkers, Size size, Size scan_size, void **scan)
 	return shared;
 }
 
-/* Start the workers. */
+/* Start the workers, or as many of them as there can be now. */
 void
 HnswTeamLaunch(Team *t)
 {
 	LaunchParallelWorkers(t->pcxt);
+	ereport(DEBUG1,
+			(errmsg_internal("using %d parallel workers", t->pcxt->nworkers_launched)));
 }
 
 /*
