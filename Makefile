@@ -58,7 +58,9 @@ endif
 # warning about declarations after statements.  Comparisons of
 # signed with unsigned numbers clang looks for; gcc finds them in the server's
 # macros for arrays.
-PG_CFLAGS = -fno-math-errno \
+# Hidden: exported is only what the server looks up by name.  PostgreSQL 15 lets
+# a library's names serve those loaded after it, and pgvector's has some of ours.
+PG_CFLAGS = -fno-math-errno -fvisibility=hidden \
 		-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers \
 		-Wno-declaration-after-statement \
 		$(if $(findstring clang,$(CC)),,-Wno-sign-compare)
@@ -83,8 +85,7 @@ endif
 
 SHLIB_LINK = -lm $(SANITIZERS)
 ifeq ($(shell uname -s),Linux)
-# The library may be loaded beside pgvector's, which defines some of the same
-# names: each has to bind its own.
+# The same the other way round: each binds its own.
 SHLIB_LINK += -Wl,-Bsymbolic
 endif
 

@@ -9,8 +9,31 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "storage/bufmgr.h"
+#include "utils/guc_tables.h"
 #include "utils/rel.h"
+
+/*
+ * The library is built with -fvisibility=hidden: what the server looks up by
+ * name is marked PGDLLEXPORT, which does nothing before 16, nor does
+ * PG_FUNCTION_INFO_V1 mark the function then.
+ */
+#if PG_VERSION_NUM < 160000 && defined(__GNUC__)
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(name) \
+	PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, name)(void); \
+	const Pg_finfo_record * \
+	CppConcat(pg_finfo_, name)(void) \
+	{ \
+		static const Pg_finfo_record info = {.api_version = 1}; \
+		return &info; \
+	} \
+	extern int	no_such_variable
+#endif
 
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -112,5 +135,21 @@ CompatExtendRelation(Relation rel, uint32 n)
 #define CompatOwnsRelation(relid, role) \
 	pg_class_ownercheck((relid), (role))
 #endif
+
+/* What the server knows of a setting; NULL if there is none of the name. */
+static inline struct config_generic *
+CompatFindSetting(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return find_option(name, false, true, ERROR);
+#else
+	struct config_generic **settings = get_guc_variables();
+
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i];
+	return NULL;
+#endif
+}
 
 #endif							/* VECTORX_COMPAT_H */

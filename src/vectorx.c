@@ -1,6 +1,9 @@
 /*
  * vectorx.c
  *		Loading of the library: kernels, GUCs, storage parameters, hooks.
+ *
+ * Nothing here may fail because of what other libraries have done before, nor
+ * make them fail afterwards: hnsw/settings.c.
  */
 #include "postgres.h"
 
@@ -47,6 +50,7 @@ void
 _PG_init(void)
 {
 	(void) VxSimdSelect(VX_SIMD_AUTO);
+	HnswOptionsInit();
 	DefineCustomEnumVariable("vectorx.simd",
 							 "Instruction set of the distance kernels.",
 							 "For tests; \"auto\" takes the best this processor has.",
@@ -54,6 +58,5 @@ _PG_init(void)
 							 PGC_SUSET, 0, check_simd, assign_simd, NULL);
 	HnswWaitPointInit();
 	MarkGUCPrefixReserved("vectorx");
-	HnswOptionsInit();
 	HnswPlanInit();
 }

@@ -280,7 +280,10 @@ extern bool HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay);
 /* ---- options.c ---- */
 extern void HnswOptionsInit(void);
 extern bytea *HnswOptionsParse(Datum reloptions, bool validate);
-extern int	hnsw_ef_search;
+
+/* ---- settings.c ---- */
+extern void HnswSettingsDefine(void);
+extern int	HnswEfSearch(void);
 
 /* ---- access.c: the page accessor ---- */
 extern void HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);

@@ -1,14 +1,11 @@
 /*
  * options.c
- *		Storage parameters of an hnsw index and the GUCs of the access method.
+ *		Storage parameters of an hnsw index.
  */
 #include "postgres.h"
 
 #include "access/reloptions.h"
 #include "hnsw/hnsw.h"
-#include "utils/guc.h"
-
-int			hnsw_ef_search = HNSW_DEFAULT_EF_SEARCH;
 
 static relopt_kind hnsw_relopt_kind;
 
@@ -30,7 +27,7 @@ static relopt_enum_elt_def own_values[] = {
 	{NULL, 0}
 };
 
-/* Register storage parameters and GUCs; called once, when the library loads. */
+/* Register storage parameters; called once, when the library loads. */
 void
 HnswOptionsInit(void)
 {
@@ -53,17 +50,9 @@ HnswOptionsInit(void)
 					   own_values, HNSW_OWN_OPT_AUTO,
 					   "Valid values are \"auto\", \"fp32\", \"fp16\" and \"int8\".",
 					   AccessExclusiveLock);
-
-	DefineCustomIntVariable("hnsw.ef_search",
-							"Size of the list of nearest nodes kept during a search.",
-							"More finds more of the true neighbours and takes longer.",
-							&hnsw_ef_search, HNSW_DEFAULT_EF_SEARCH,
-							HNSW_MIN_EF_SEARCH, HNSW_MAX_EF_SEARCH,
-							PGC_USERSET, 0, NULL, NULL, NULL);
-	MarkGUCPrefixReserved("hnsw");
 }
 
-/* amoptions */
+/* amoptions; for whoever creates an index, the first use of the access method. */
 bytea *
 HnswOptionsParse(Datum reloptions, bool validate)
 {
@@ -74,6 +63,7 @@ HnswOptionsParse(Datum reloptions, bool validate)
 		{"own_vector", RELOPT_TYPE_ENUM, offsetof(HnswOptions, own_vector)}
 	};
 
+	HnswSettingsDefine();
 	return (bytea *) build_reloptions(reloptions, validate, hnsw_relopt_kind,
 									  sizeof(HnswOptions), tab, lengthof(tab));
 }

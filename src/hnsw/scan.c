@@ -530,7 +530,7 @@ search_more(IndexScanDesc scan, HnswScan *so)
 					so->farthest = Max(so->farthest, dist);
 			}
 		}
-		if (visible >= hnsw_ef_search)
+		if (visible >= HnswEfSearch())
 			return false;
 
 		so->done = MemoryContextAllocHuge(so->cxt, so->nemitted * sizeof(NodeId));
@@ -666,7 +666,7 @@ start(IndexScanDesc scan, HnswScan *so)
 		so->query = DatumGetVector(key->sk_argument);
 		MemoryContextSwitchTo(old);
 	}
-	so->ef = hnsw_ef_search;
+	so->ef = HnswEfSearch();
 	search(so);
 	so->started = true;
 }

@@ -47,7 +47,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	hnsw_paths_costed++;
 	nodes = Min(tuples, Max((double) path->indexinfo->pages, 1) * 8);
 	/* descent, then ef_search nodes and those that turn out no results */
-	visits = Min(nodes, 1.5 * hnsw_ef_search + 2 * log(nodes + 1));
+	visits = Min(nodes, 1.5 * HnswEfSearch() + 2 * log(nodes + 1));
 	get_tablespace_page_costs(path->indexinfo->reltablespace, &spc_random_page_cost, NULL);
 
 	/*

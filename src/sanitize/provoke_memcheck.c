@@ -10,6 +10,8 @@
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
+#include "compat.h"
+
 PG_FUNCTION_INFO_V1(vectorx_provoke);
 
 /* A chunk that held something before. */
