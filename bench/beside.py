@@ -119,11 +119,24 @@ def migration(tests: Tests, here: server.Server) -> None:
         tests.statements("and works in a new session", conn, "CREATE EXTENSION vector", FORM, NEAREST)
 
 
+def searches_told(tests: Tests, here: server.Server) -> None:
+    """EXPLAIN ANALYZE, from PostgreSQL 18 on: an index scan and its rescans are a search each."""
+    with here.connect("vectorx") as conn:
+        conn.execute(FORM)
+        for query, count in ((NEAREST, 1),
+                             ("SELECT (SELECT id FROM items i WHERE o.id > 0 ORDER BY i.v <-> o.v LIMIT 1) FROM items o "
+                              "WHERE o.id <= 7", 7)):
+            plan = "\n".join(row[0] for row in conn.execute(f"EXPLAIN (ANALYZE, COSTS off, TIMING off) {query}"))
+            tests.check(f"Index Searches: {count}\n" in plan, f"EXPLAIN ANALYZE counts {count} searches", plan)
+        conn.execute("DROP TABLE items")
+
+
 def main() -> None:
     server.stop_on_signal()
     tests = Tests()
     try:
         with server.start() as here:
+            searches_told(tests, here)
             preloaded(tests, here)
             migration(tests, here)
     except server.Unavailable as e:

@@ -47,5 +47,12 @@ SELECT e, outcome('SELECT ' || e) FROM (VALUES
 	($$vector_combine('{1,1.5e308}', '{1,1.5e308}')$$),
 	($$vector_avg('{0}')$$), ($$vector_avg('{2,3,4}')$$), ($$vector_avg('{}')$$), ($$vector_avg('{1}')$$), ($$vector_avg('{1,4e38}')$$), ($$vector_avg('{1,NaN}')$$),
 	($$vector_avg('{0,1}')$$), ($$vector_avg(NULL)$$)) AS t (e);
+-- a state has the dimensions of a vector, unless it is of no rows
+SELECT e, outcome('SELECT array_length(' || e || ', 1)') FROM (VALUES
+	($$vector_combine('{1}', '{2}')$$), ($$vector_combine('{0}', '{2}')$$), ($$vector_combine('{2}', '{0}')$$),
+	($$vector_combine('{0}', array_fill(1::float8, ARRAY[16001]))$$), ($$vector_combine('{0}', array_fill(1::float8, ARRAY[16002]))$$),
+	($$vector_combine(array_fill(1::float8, ARRAY[16002]), '{0}')$$), ($$vector_combine('{0}', array_fill(0::float8, ARRAY[16002]))$$),
+	($$vector_combine(array_fill(1::float8, ARRAY[16002]), array_fill(1::float8, ARRAY[16002]))$$),
+	($$vector_accum(array_fill(1::float8, ARRAY[16002]), array_fill(1, ARRAY[16000])::vector)$$)) AS t (e);
 -- by hand, a state is not changed in place
 SELECT vector_accum(s, '[1,2]'), vector_combine(s, '{1,5,5}'), s FROM (SELECT '{1,10,20}'::float8[] AS s OFFSET 0) AS t;

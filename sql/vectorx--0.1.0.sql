@@ -292,6 +292,7 @@ CREATE OPERATOR CLASS vector_l1_ops
 
 -- inspection of hnsw indexes
 
+-- (Restricted: a worker cannot read the leader's temporary indexes.)
 CREATE FUNCTION hnsw_info(
 	index regclass,
 	OUT dimensions int,
@@ -316,7 +317,7 @@ CREATE FUNCTION hnsw_info(
 	OUT sketch text,
 	OUT own_vector text,
 	OUT entry_point tid)
-	AS 'MODULE_PATHNAME', 'vectorx_hnsw_info' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_info' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION hnsw_info(regclass) IS
 	'form, contents and pages of an hnsw index';
@@ -327,7 +328,7 @@ CREATE FUNCTION hnsw_check(
 	OUT slot int,
 	OUT problem text)
 	RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'vectorx_hnsw_check' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_check' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION hnsw_check(regclass) IS
 	'violated invariants of an hnsw index; no rows if it is sound';

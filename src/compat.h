@@ -127,6 +127,19 @@ CompatExtendRelation(Relation rel, uint32 n)
 #endif
 }
 
+/* EXPLAIN ANALYZE tells the number of an index scan's searches, from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#include "access/relscan.h"
+#define CompatCountSearch(scan) \
+	do \
+	{ \
+		if ((scan)->instrument) \
+			(scan)->instrument->nsearches++; \
+	} while (0)
+#else
+#define CompatCountSearch(scan)	((void) 0)
+#endif
+
 /* May the role do to the relation what only its owner may? */
 #if PG_VERSION_NUM >= 160000
 #define CompatOwnsRelation(relid, role) \

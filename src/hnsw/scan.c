@@ -648,6 +648,7 @@ start(IndexScanDesc scan, HnswScan *so)
 						RelationGetRelationName(scan->indexRelation))));
 
 	pgstat_count_index_scan(scan->indexRelation);
+	CompatCountSearch(scan);
 	so->g->rel = scan->indexRelation;
 	so->exact = true;
 	if (key->sk_flags & SK_ISNULL)

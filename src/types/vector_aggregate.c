@@ -103,6 +103,18 @@ vectorx_vector_accum(PG_FUNCTION_ARGS)
 }
 
 /*
+ * A combined state, which someone may have made by hand, has a vector's number
+ * of dimensions; that of no rows may have none.
+ */
+static ArrayType *
+check_combined(ArrayType *state)
+{
+	if (STATE_DIM(state) != 0 || STATE_ROWS(state) != 0)
+		VectorCheckDim(STATE_DIM(state));
+	return state;
+}
+
+/*
  * vector_combine(double precision[], double precision[]): the state of both
  * sets of rows.
  */
@@ -121,12 +133,13 @@ vectorx_vector_combine(PG_FUNCTION_ARGS)
 	 * returned as it is: the executor copies what is not the first argument.
 	 */
 	if (STATE_ROWS(a) == 0)
-		PG_RETURN_ARRAYTYPE_P(b);
+		PG_RETURN_ARRAYTYPE_P(check_combined(b));
 	if (STATE_ROWS(b) == 0)
-		PG_RETURN_ARRAYTYPE_P(a);
+		PG_RETURN_ARRAYTYPE_P(check_combined(a));
 
 	dim = STATE_DIM(a);
 	check_state_dim(dim, STATE_DIM(b));
+	(void) check_combined(a);
 	result = AggCheckCallContext(fcinfo, NULL) ? a : make_state(dim);
 	STATE_ROWS(result) = STATE_ROWS(a) + STATE_ROWS(b);
 	for (int i = 1; i <= dim; i++)
