@@ -31,82 +31,110 @@ CREATE TYPE vector (
 	STORAGE   = external
 );
 
+-- what a call costs, for the planner
+
+CREATE FUNCTION vector_function_cost(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'vectorx_function_cost' LANGUAGE C STRICT;
+
 -- distances
 
 CREATE FUNCTION l2_distance(vector, vector) RETURNS float8
-	AS 'MODULE_PATHNAME', 'vectorx_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION inner_product(vector, vector) RETURNS float8
-	AS 'MODULE_PATHNAME', 'vectorx_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION cosine_distance(vector, vector) RETURNS float8
-	AS 'MODULE_PATHNAME', 'vectorx_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION l1_distance(vector, vector) RETURNS float8
-	AS 'MODULE_PATHNAME', 'vectorx_l1_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_l1_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_l2_squared_distance(vector, vector) RETURNS float8
-	AS 'MODULE_PATHNAME', 'vectorx_vector_l2_squared_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_l2_squared_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_negative_inner_product(vector, vector) RETURNS float8
-	AS 'MODULE_PATHNAME', 'vectorx_vector_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_spherical_distance(vector, vector) RETURNS float8
-	AS 'MODULE_PATHNAME', 'vectorx_vector_spherical_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_spherical_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 -- other functions
 
 CREATE FUNCTION vector_dims(vector) RETURNS integer
-	AS 'MODULE_PATHNAME', 'vectorx_vector_dims' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_dims' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_norm(vector) RETURNS float8
-	AS 'MODULE_PATHNAME', 'vectorx_vector_norm' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_norm' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION l2_normalize(vector) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_l2_normalize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_l2_normalize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION binary_quantize(vector) RETURNS bit
-	AS 'MODULE_PATHNAME', 'vectorx_binary_quantize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_binary_quantize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION subvector(vector, int, int) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_subvector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_subvector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 -- arithmetic
 
 CREATE FUNCTION vector_add(vector, vector) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_vector_add' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_add' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_sub(vector, vector) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_vector_sub' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_sub' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_mul(vector, vector) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_vector_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_concat(vector, vector) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_vector_concat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_concat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 -- comparison
 
 CREATE FUNCTION vector_lt(vector, vector) RETURNS bool
-	AS 'MODULE_PATHNAME', 'vectorx_vector_lt' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_lt' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_le(vector, vector) RETURNS bool
-	AS 'MODULE_PATHNAME', 'vectorx_vector_le' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_le' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_eq(vector, vector) RETURNS bool
-	AS 'MODULE_PATHNAME', 'vectorx_vector_eq' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_eq' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_ne(vector, vector) RETURNS bool
-	AS 'MODULE_PATHNAME', 'vectorx_vector_ne' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_ne' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_ge(vector, vector) RETURNS bool
-	AS 'MODULE_PATHNAME', 'vectorx_vector_ge' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_ge' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_gt(vector, vector) RETURNS bool
-	AS 'MODULE_PATHNAME', 'vectorx_vector_gt' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_gt' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_cmp(vector, vector) RETURNS int4
-	AS 'MODULE_PATHNAME', 'vectorx_vector_cmp' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_cmp' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 -- aggregates
 
@@ -138,22 +166,28 @@ CREATE AGGREGATE sum(vector) (
 -- casts
 
 CREATE FUNCTION vector(vector, integer, boolean) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION array_to_vector(integer[], integer, boolean) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION array_to_vector(real[], integer, boolean) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION array_to_vector(double precision[], integer, boolean) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION array_to_vector(numeric[], integer, boolean) RETURNS vector
-	AS 'MODULE_PATHNAME', 'vectorx_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE FUNCTION vector_to_float4(vector, integer, boolean) RETURNS real[]
-	AS 'MODULE_PATHNAME', 'vectorx_vector_to_float4' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'vectorx_vector_to_float4' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_function_cost;
 
 CREATE CAST (vector AS vector)
 	WITH FUNCTION vector(vector, integer, boolean) AS IMPLICIT;
