@@ -121,3 +121,27 @@ RESET min_parallel_table_scan_size;
 RESET parallel_tuple_cost;
 RESET parallel_setup_cost;
 DROP TABLE hmain_rows, hmain_temporary;
+-- a column that loses its length leaves an index its dimensions
+CREATE TABLE hmain (id serial PRIMARY KEY, v vector(24));
+INSERT INTO hmain (v) VALUES (NULL);
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 100);
+CREATE INDEX hmain_v ON hmain USING hnsw (v vector_l2_ops);
+ALTER TABLE hmain ALTER v TYPE vector;
+SELECT dimensions FROM hnsw_info('hmain_v');
+SELECT * FROM hnsw_check('hmain_v');
+SELECT outcome('INSERT INTO hmain (v) VALUES (random_vector(23))');
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 20);
+REINDEX INDEX hmain_v;
+SELECT dimensions, heap_tids FROM hnsw_info('hmain_v');
+SELECT * FROM hnsw_check('hmain_v');
+ALTER TABLE hmain SET UNLOGGED;
+VACUUM FULL hmain;
+SELECT dimensions, heap_tids FROM hnsw_info('hmain_v');
+SELECT index_agrees(format('SELECT v <-> %L::vector FROM hmain WHERE v IS NOT NULL ORDER BY 1 LIMIT 20', random_vector(24)));
+-- where there is no row to tell them, and for a new index, it has to have one
+SELECT outcome('TRUNCATE hmain');
+SELECT outcome('CREATE INDEX ON hmain USING hnsw (v vector_l2_ops)');
+ALTER TABLE hmain ALTER v TYPE vector(24);
+TRUNCATE hmain;
+SELECT dimensions FROM hnsw_info('hmain_v');
+DROP TABLE hmain;

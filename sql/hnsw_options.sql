@@ -16,15 +16,27 @@ SET hnsw.no_such_setting = 1;
 \set VERBOSITY default
 SHOW hnsw.ef_search;
 CREATE INDEX hopt_v ON hopt USING hnsw (v vector_l2_ops) WITH (m = 2, ef_construction = 4);
-SELECT m, ef_construction FROM hnsw_info('hopt_v');
--- takes effect when the index is built again
+SELECT m, ef_construction, after_reindex FROM hnsw_info('hopt_v');
+-- takes effect when the index is built again, and says so, in a new session, too
+\c
 ALTER INDEX hopt_v SET (m = 100, ef_construction = 1000);
-SELECT m, ef_construction FROM hnsw_info('hopt_v');
+SELECT m, ef_construction, after_reindex FROM hnsw_info('hopt_v');
+ALTER INDEX hopt_v RENAME TO hopt_renamed;
+ALTER INDEX hopt_renamed RENAME TO hopt_v;
+ALTER INDEX hopt_v SET (m = 2, ef_construction = 4);
+SELECT m, ef_construction, after_reindex FROM hnsw_info('hopt_v');
+ALTER INDEX hopt_v SET (m = 100, ef_construction = 1000, sketch_bits = 2, own_vector = int8);
 REINDEX INDEX hopt_v;
-SELECT m, ef_construction, fanout FROM hnsw_info('hopt_v');
-ALTER INDEX hopt_v RESET (m, ef_construction);
+SELECT m, ef_construction, fanout, sketch, own_vector, after_reindex FROM hnsw_info('hopt_v');
+ALTER INDEX hopt_v RESET (m, ef_construction, sketch_bits, own_vector);
 REINDEX INDEX hopt_v;
-SELECT m, ef_construction, fanout FROM hnsw_info('hopt_v');
+SELECT m, ef_construction, fanout, sketch, own_vector, after_reindex FROM hnsw_info('hopt_v');
+DROP TABLE hopt;
+-- what REINDEX would refuse
+CREATE TABLE hopt (v vector(5000));
+CREATE INDEX hopt_v ON hopt USING hnsw (v vector_l2_ops);
+ALTER INDEX hopt_v SET (sketch_bits = exact);
+SELECT after_reindex FROM hnsw_info('hopt_v');
 DROP TABLE hopt;
 
 -- Every form of record: random rows, half of them there before CREATE INDEX,

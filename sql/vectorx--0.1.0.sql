@@ -350,7 +350,8 @@ CREATE FUNCTION hnsw_info(
 	OUT mean_fanout float8,
 	OUT sketch text,
 	OUT own_vector text,
-	OUT entry_point tid)
+	OUT entry_point tid,
+	OUT after_reindex text)
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_info' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION hnsw_info(regclass) IS

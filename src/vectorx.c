@@ -59,4 +59,5 @@ _PG_init(void)
 	HnswWaitPointInit();
 	MarkGUCPrefixReserved("vectorx");
 	HnswPlanInit();
+	HnswAlterInit();
 }

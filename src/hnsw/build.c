@@ -471,6 +471,40 @@ start_team(BuildState *st, int nworkers, Snapshot *registered)
 		HnswTeamLaunch(st->team);
 }
 
+/* table_index_build_range_scan callback: the dimensions of the first vector. */
+static void
+first_dim(Relation index, ItemPointer tid, Datum *values, bool *isnull,
+		  bool alive, void *arg)
+{
+	int		   *dim = (int *) arg;
+
+	if (!isnull[0] && *dim < 1)
+		*dim = DatumGetVector(values[0])->dim;
+}
+
+/*
+ * The dimensions to build for.  A column that has lost its length since the index
+ * was created (ALTER COLUMN ... TYPE vector, which leaves indexes as they are)
+ * still holds vectors of the index's length only: an index that is built again
+ * takes it from them.  A new index wants the column's.
+ */
+static int
+choose_dim(Relation heap, Relation index, IndexInfo *info)
+{
+	int			dim = HnswColumnDim(index);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
+
+	if (dim >= 1 || !ReindexIsProcessingIndex(RelationGetRelid(index)))
+		return dim;
+	for (BlockNumber blk = 0; blk < nblocks && dim < 1; blk++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) table_index_build_range_scan(heap, index, info, false, false, false,
+											blk, 1, first_dim, &dim, NULL);
+	}
+	return dim;
+}
+
 /* ambuild */
 IndexBuildResult *
 hnswbuild(Relation heap, Relation index, IndexInfo *info)
@@ -488,7 +522,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" already contains data", RelationGetRelationName(index))));
 
-	HnswMetaFor(index, &meta);
+	HnswMetaFor(index, choose_dim(heap, index, info), &meta);
 	memset(&st, 0, sizeof(st));
 	st.heap = heap;
 	st.index = index;
@@ -564,8 +598,17 @@ void
 hnswbuildempty(Relation index)
 {
 	HnswMetaPage meta;
+	int			dim = HnswColumnDim(index);
 
-	HnswMetaFor(index, &meta);
+	if (dim < 1 && RelationGetNumberOfBlocks(index) > 0)
+	{
+		/* built again: see choose_dim */
+		HnswGraph  *g = HnswGraphRead(index, CurrentMemoryContext);
+
+		dim = g->lay.dim;
+		MemoryContextDelete(g->cxt);
+	}
+	HnswMetaFor(index, dim, &meta);
 	for (int i = 0; i <= meta.ncentre; i++)
 	{
 		Buffer		buf = ReadBufferExtended(index, INIT_FORKNUM, P_NEW, RBM_NORMAL, NULL);

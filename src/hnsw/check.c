@@ -185,9 +185,10 @@ check_meta(Check *c)
 		problem(c, HNSW_META_BLOCK, NO_POS, "the metapage describes no possible layout");
 		return false;
 	}
-	if (meta->dim != TupleDescAttr(RelationGetDescr(c->x.index), 0)->atttypmod)
+	/* a column that has lost its length leaves the index its own */
+	if (HnswColumnDim(c->x.index) >= 1 && meta->dim != HnswColumnDim(c->x.index))
 		problem(c, HNSW_META_BLOCK, NO_POS, "%u dimensions, but the column has %d",
-				meta->dim, TupleDescAttr(RelationGetDescr(c->x.index), 0)->atttypmod);
+				meta->dim, HnswColumnDim(c->x.index));
 	if (meta->metric != HnswIndexMetric(c->x.index))
 		problem(c, HNSW_META_BLOCK, NO_POS, "metric %u, but that of the operator class is %d",
 				meta->metric, HnswIndexMetric(c->x.index));

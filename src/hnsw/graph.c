@@ -320,8 +320,7 @@ HnswCheckMeta(Relation index, Page page)
 	/* with another metric or length distances would be wrong, or none at all */
 	if (!HnswLayoutFromMeta(meta, &lay) ||
 		lay.metric != HnswIndexMetric(index) ||
-		(TupleDescAttr(RelationGetDescr(index), 0)->atttypmod >= 1 &&
-		 TupleDescAttr(RelationGetDescr(index), 0)->atttypmod != lay.dim) ||
+		(HnswColumnDim(index) >= 1 && HnswColumnDim(index) != lay.dim) ||
 		meta->ncentre != HnswCentrePages(meta) ||
 		meta->entry_level > HNSW_MAX_LEVEL)
 		report_damaged_meta(index);
@@ -400,15 +399,21 @@ HnswStoreCentre(HnswGraph *g, const float *centre)
 		memcpy(g->centre, centre, g->lay.dim * sizeof(float));
 }
 
+/* Dimensions of the column, or expression, that is indexed; -1: any number. */
+int
+HnswColumnDim(Relation index)
+{
+	return TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
+}
+
 /*
- * Contents of the metapage of a new, empty index, from its definition.
- * Errors when the column has no dimensions or too many.
+ * Contents of the metapage of a new, empty index, from its definition and a
+ * number of dimensions.  Errors when there are none, or too many.
  */
 void
-HnswMetaFor(Relation index, HnswMetaPage *meta)
+HnswMetaFor(Relation index, int dim, HnswMetaPage *meta)
 {
 	HnswOptions *opts = (HnswOptions *) index->rd_options;
-	int			dim = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
 	uint64		seed;
 
 	if (dim < 1)

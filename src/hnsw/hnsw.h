@@ -263,7 +263,8 @@ extern HnswGraph *HnswGraphCreate(Relation index, MemoryContext parent,
 								  const HnswMetaPage *meta);
 extern HnswGraph *HnswGraphRead(Relation index, MemoryContext parent);
 extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
-extern void HnswMetaFor(Relation index, HnswMetaPage *meta);
+extern int	HnswColumnDim(Relation index);
+extern void HnswMetaFor(Relation index, int dim, HnswMetaPage *meta);
 extern void HnswCheckMeta(Relation index, Page page);
 extern HnswMetric HnswIndexMetric(Relation index);
 extern int	HnswCentrePages(const HnswMetaPage *meta);
@@ -273,6 +274,7 @@ extern void HnswFormMetaPage(Page page, const HnswMetaPage *meta, int centre_pag
 extern void HnswCreatePages(HnswGraph *g, const HnswMetaPage *meta);
 
 /* ---- layout.c ---- */
+extern bool HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt);
 extern void HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
 							 const char *relname);
 extern bool HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay);
@@ -280,6 +282,10 @@ extern bool HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay);
 /* ---- options.c ---- */
 extern void HnswOptionsInit(void);
 extern bytea *HnswOptionsParse(Datum reloptions, bool validate);
+
+/* ---- alter.c ---- */
+extern void HnswAlterInit(void);
+extern char *HnswPendingOptions(const HnswOptions *opts, const HnswMetaPage *built);
 
 /* ---- settings.c ---- */
 extern void HnswSettingsDefine(void);

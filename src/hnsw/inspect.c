@@ -200,10 +200,11 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	Info info;
 	HnswLayout *lay = &x.lay;
 	TupleDesc desc;
-	Datum values[22];
-	bool nulls[22] = { false };
+	Datum values[23];
+	bool nulls[23] = { false };
 	int n = 0;
 	ItemPointerData entry;
+	char *pending;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
 		desc->natts != lengthof(values))
@@ -256,6 +257,11 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	else
 		nulls[n] = true;
 	values[n++] = PointerGetDatum(&entry);
+	pending = HnswPendingOptions((HnswOptions *) x.index->rd_options, &x.meta);
+	if (pending != NULL)
+		values[n++] = CStringGetTextDatum(pending);
+	else
+		nulls[n++] = true;
 	Assert(n == lengthof(values));
 
 	HnswInspectClose(&x);

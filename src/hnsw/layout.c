@@ -195,25 +195,19 @@ layout_spend_rest(HnswLayout *lay)
 }
 
 /*
- * Choose the layout of a new index.  In: meta's dim, metric, m; the two
- * reloptions.  Out: meta's sketch, bits, code_dims, own, own_side, max_tids,
- * rec_size.  Errors: invalid_parameter_value when an explicit choice cannot
- * be had.
+ * The layout that the two reloptions lead to.  In: meta's dim, metric, m.  Out:
+ * meta's sketch, bits, code_dims, own, own_side, max_tids, rec_size.  False, and
+ * nothing, when an explicit choice cannot be had.
  */
-void
-HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
-				 const char *relname)
+bool
+HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt)
 {
 	HnswLayout	lay;
 	bool		fits = false;
 
 	if (sketch_opt > 0 && sketch_opt != HNSW_SKETCH_OPT_EXACT &&
 		meta->metric == HNSW_L1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("index \"%s\" cannot have sketches of bits", relname),
-				 errdetail("There is no bit sketch for the L1 distance."),
-				 errhint("Leave out the option \"sketch_bits\".")));
+		return false;
 
 	memset(&lay, 0, sizeof(lay));
 	lay.dim = meta->dim;
@@ -270,11 +264,7 @@ HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
 		fits = layout_fit(&lay, lay.bits == 1);
 	}
 	if (!fits || lay.side_pages > HNSW_MAX_SIDE_PAGES)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a node of index \"%s\" does not fit a page", relname),
-				 errdetail("%d dimensions, m = %d.", meta->dim, meta->m),
-				 errhint("Use a smaller \"m\", or leave the options \"sketch_bits\" and \"own_vector\" at auto.")));
+		return false;
 	if (lay.sketch != HNSW_SKETCH_BITS)
 		lay.code_dims = 0;
 	layout_spend_rest(&lay);
@@ -286,6 +276,28 @@ HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
 	meta->own_side = lay.own_side;
 	meta->max_tids = lay.max_tids;
 	meta->rec_size = lay.rec_size;
+	return true;
+}
+
+/* The same for a new index.  Errors: invalid_parameter_value instead of false. */
+void
+HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
+				 const char *relname)
+{
+	if (HnswLayoutTry(meta, sketch_opt, own_opt))
+		return;
+	if (sketch_opt > 0 && sketch_opt != HNSW_SKETCH_OPT_EXACT &&
+		meta->metric == HNSW_L1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("index \"%s\" cannot have sketches of bits", relname),
+				 errdetail("There is no bit sketch for the L1 distance."),
+				 errhint("Leave out the option \"sketch_bits\".")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("a node of index \"%s\" does not fit a page", relname),
+			 errdetail("%d dimensions, m = %d.", meta->dim, meta->m),
+			 errhint("Use a smaller \"m\", or leave the options \"sketch_bits\" and \"own_vector\" at auto.")));
 }
 
 /*
