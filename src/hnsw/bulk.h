@@ -14,7 +14,7 @@
 #include "hnsw/hnsw.h"
 #include "hnsw/spool.h"
 #include "hnsw/team.h"
-#include "storage/spin.h"
+#include "storage/lwlock.h"
 
 /* A row of the batch; further rows with an equal vector hang on "more". */
 typedef struct BulkNode
@@ -84,7 +84,6 @@ typedef struct BulkLevel
 	int			width;			/* links and candidates there is room for */
 	BulkLink   *links;			/* n * width */
 	uint16	   *nlinks;
-	slock_t    *locks;			/* of a member's candidates */
 	uint32	   *parent;			/* tree parent, BULK_NONE: not reached yet */
 	uint8	   *nchildren;		/* tree links given */
 	uint32	   *order;			/* members in the order they were reached */
@@ -119,6 +118,13 @@ typedef struct BulkColumns
 /* There are so many at least, be memory as scarce as it may. */
 #define BULK_LEAF_MIN	64
 
+/*
+ * Locks of members' candidates: a member's is number member % BULK_LOCKS.  With
+ * so many, of 1,000 times that one of eight participants takes a lock it has to
+ * wait once or twice.
+ */
+#define BULK_LOCKS	1024
+
 /* What the participants of a batch share besides its arrays. */
 typedef struct BulkShared
 {
@@ -136,6 +142,10 @@ typedef struct BulkShared
 	int64		start[BULK_LEAF_MAX + 1];	/* of each leader's group */
 	bool		leaf[BULK_LEAF_MAX];	/* that group is divided already */
 	int64		nmembers;		/* in all leaves */
+
+	/* candidates */
+	int			lock_tranche;
+	LWLock		locks[BULK_LOCKS];
 
 	/* offers */
 	int			most_offers;	/* of a member */
@@ -244,6 +254,7 @@ extern void HnswPartition(Bulk *b, const BulkLevel *level);
 extern void HnswNearOrder(Bulk *b, uint32 n, uint32 *order);
 
 /* ---- neighbours.c ---- */
+extern void HnswBulkInitLocks(BulkShared *shared);
 extern bool HnswBulkLink(Bulk *b, BulkLevel *level);
 
 /* ---- bulk_tree.c ---- */

@@ -12,6 +12,7 @@
 #include "commands/progress.h"
 #include "hnsw/bulk.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
@@ -42,6 +43,7 @@ typedef struct Linking
 	BulkLevel  *level;
 	BulkLink   *list;			/* candidates of one member being merged */
 	int			max;
+	bool		locking;		/* other participants merge, too */
 	uint32	   *seen;			/* per member: who has it in its list */
 	int		   *chosen;
 	uint16		near[BULK_LEAF_MAX];
@@ -151,6 +153,26 @@ merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, in
 }
 
 /*
+ * The leader: make the locks of candidates.  Their tranche is the server's, not
+ * the build's: numbers of tranches are never given back.
+ */
+void
+HnswBulkInitLocks(BulkShared *shared)
+{
+	int		   *tranche;
+	bool		found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	tranche = ShmemInitStruct("vectorx build lock tranche", sizeof(int), &found);
+	if (!found)
+		*tranche = LWLockNewTrancheId();
+	LWLockRelease(AddinShmemInitLock);
+	shared->lock_tranche = *tranche;
+	for (int i = 0; i < BULK_LOCKS; i++)
+		LWLockInitialize(&shared->locks[i], shared->lock_tranche);
+}
+
+/*
  * Merge the members of a leaf at these distances into a member's candidates,
  * which other participants may be about to do for another leaf.
  */
@@ -160,9 +182,11 @@ merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dist
 	BulkLevel  *level = l->level;
 	const int	width = level->width;
 	BulkLink   *kept = level->links + (Size) member * width;
+	LWLock	   *lock = &l->b->shared->locks[member % BULK_LOCKS];
 	int			nlist;
 
-	SpinLockAcquire(&level->locks[member]);
+	if (l->locking)
+		LWLockAcquire(lock, LW_EXCLUSIVE);
 	nlist = level->nlinks[member];
 	memcpy(l->list, kept, nlist * sizeof(BulkLink));
 	for (int i = 0; i < nlist; i++)
@@ -186,7 +210,8 @@ merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dist
 	}
 	memcpy(kept, l->list, nlist * sizeof(BulkLink));
 	level->nlinks[member] = nlist;
-	SpinLockRelease(&level->locks[member]);
+	if (l->locking)
+		LWLockRelease(lock);
 }
 
 /* The candidates that the members of one leaf are to each other. */
@@ -511,6 +536,9 @@ HnswBulkLink(Bulk *b, BulkLevel *level)
 	l.chosen = MemoryContextAlloc(b->cxt, b->g->lay.fanout * sizeof(int));
 	l.seen = b->seen;
 	l.start = b->offered;
+	l.locking = !b->team->alone;
+	if (l.locking)
+		LWLockRegisterTranche(b->shared->lock_tranche, "VectorxBuild");
 	if (HnswTeamLeader(b->team))
 		b->shared->most_offers = 0;
 	collect_candidates(&l);
