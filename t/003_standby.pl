@@ -228,7 +228,7 @@ foreach my $kill (1 .. $kills)
 	catch_up();
 	$standby->safe_psql('postgres', 'CHECKPOINT');
 
-	my @runs = map { start_pgbench($primary, 1, 30, @{ $scripts{$_} }) } @names;
+	my @runs = map { start_pgbench($primary, 1, 600, @{ $scripts{$_} }) } @names;
 	my $before = $standby->safe_psql('postgres', 'SELECT pg_last_wal_replay_lsn()');
 
 	# Replay is halted somewhere, and more arrives meanwhile: there it dies.
@@ -240,7 +240,7 @@ foreach my $kill (1 .. $kills)
 	my @processes = split /\n/, $standby->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
 	$standby->kill9;
 	# the others see that it is gone, and go
-	for (my $i = 0; $i < 1800 && grep { kill(0, $_) } @processes; $i++)
+	for (my $i = 0; $i < 10 * $PostgreSQL::Test::Utils::timeout_default && grep { kill(0, $_) } @processes; $i++)
 	{
 		usleep(100_000);
 	}
@@ -301,10 +301,13 @@ same_on_both('made logged', 'unl');
 
 $kinds{v3b} = $kinds{v3};
 create_tables($primary, ['v3b'], 'UNLOGGED');
+# an unlogged sequence may be a page of zeros after promotion: its init fork need not
+# have been written when it is copied
+$primary->safe_psql('postgres', 'ALTER SEQUENCE v3b_id_seq SET LOGGED');
 fill_tables($primary, { v3b => 100 });
 catch_up();
 {
-	my @runs = map { start_pgbench($primary, 2, 30, @{ $scripts{$_} }) } @names;
+	my @runs = map { start_pgbench($primary, 2, 600, @{ $scripts{$_} }) } @names;
 	my $before = $standby->safe_psql('postgres', 'SELECT pg_last_wal_replay_lsn()');
 
 	$standby->poll_query_until('postgres', "SELECT pg_last_wal_replay_lsn() > '$before'::pg_lsn + 500000")
@@ -328,7 +331,7 @@ index_is_sound($standby, $_, 'after promotion, writes and VACUUM', 1000) foreach
 my $searches = searcher('stop');
 $searcher->finish;
 is(join('; ', @{ $searches->{faults} }), '', 'searches on the standby returned the right rows');
-cmp_ok($searches->{searches}, '>', 10 * $cycles, 'there were searches on the standby');
+cmp_ok($searches->{searches}, '>=', 10 * $cycles, 'there were searches on the standby');
 cmp_ok($searches->{away}, '>', 0, 'they met the kill');
 cmp_ok($searches->{recall}, '>=', 0.95, "their recall\@10 at ef_search 200 ($searches->{recall})");
 note("$searches->{searches} searches on the standby, $searches->{cancelled} cancelled by replay, $searches->{away} met no server");

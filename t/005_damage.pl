@@ -26,7 +26,7 @@ my $trials = $ENV{VX_DAMAGE_TRIALS} || 150;
 my $seed = $ENV{VX_DAMAGE_SEED} || ($ENV{VX_DAMAGE_TRIALS} ? int(rand(1_000_000)) + 1 : 31000);
 my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side);
 my %rows = (v100 => 250, v3 => 300, l1 => 150, dup => 200, cos => 120, side => 50);
-my $seconds = $ENV{VX_DAMAGE_SECONDS} || 10;    # that a statement may take
+my $seconds = $ENV{VX_DAMAGE_SECONDS} || 60;    # that a statement may take
 
 note("VX_DAMAGE_SEED=$seed VX_DAMAGE_TRIALS=$trials");
 

@@ -20,6 +20,7 @@ log_statement = none
 jit = off
 shared_buffers = '64MB'
 max_wal_size = '2GB'
+checkpoint_timeout = '1h'
 max_parallel_workers_per_gather = 0
 max_parallel_maintenance_workers = 3
 dynamic_shared_memory_type = mmap

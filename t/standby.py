@@ -10,7 +10,7 @@ variables say.
 "search" has a thread that searches all the time, and obeys one command a line:
 
     open     begin scans in each table, and return after their first rows
-    finish   read them to their end
+    finish   read them to their end, and wait until there were ten searches since
     stop     end
 
 and answers each with a line of JSON.  All reading is in transactions that keep
@@ -214,16 +214,20 @@ def search(tables: list[Table]) -> None:
     searcher = Searcher(tables)
     searcher.start()
     scans: list[Scan] = []
+    before = 0
     try:
         for line in sys.stdin:
             command = line.strip()
             answer: dict = {"did": command}
             if command == "open":
+                before = searcher.searches
                 scans = [Scan(table, ef, deep) for table in tables
                          for ef, deep in ((MOST_EF, False), (20, False), (MOST_EF, True))]
             elif command == "finish":
                 for scan in scans:
                     scan.finish()
+                while searcher.is_alive() and searcher.searches < before + 10:
+                    time.sleep(0.005)
                 answer["whole"] = sum(not s.cancelled and not s.faults for s in scans if not s.deep)
                 answer["of"] = sum(not s.deep for s in scans)
                 answer["deep"] = sum(not s.cancelled and not s.faults for s in scans if s.deep)
