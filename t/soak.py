@@ -31,8 +31,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from recall import K, OPERATORS, TOLERANCE, Tap, load_set, run_cases  # noqa: E402
 from vxdb import connect, copy_rows, distances, register_vector  # noqa: E402
 
-# The bounds of the comparison with a fresh index.
-RECALL_SLACK = 0.01
+# The bounds of the comparison with fresh indexes.  Building is random: of ten over
+# the same rows one finds .004 more than another at ef_search 20, .003 at 40 and
+# .001 at 100 (GloVe x 100, L2, 4,000 queries; other sets less).  So the least that
+# several of them find is taken, and of that what repairs may cost: half as much
+# again as was measured where they cost most, with the same vectors.
+RECALL_SLACK = {20: 0.015, 40: 0.01, 100: 0.005}
 MOST_SIZE = 1.2
 # Of the rows; a fresh index misses a few, too, whatever is the nearest of nobody.
 MOST_LOST = 0.001
@@ -41,7 +45,7 @@ MOST_LOST = 0.001
 # search, until autovacuum has been there.
 BETWEEN_VACUUMS = 0.08
 # Seconds for autovacuum to come, which looks every second; it fails the test.
-PATIENCE = 120
+PATIENCE = 600
 
 
 class History:
@@ -312,6 +316,11 @@ class Soak:
     def compare(self, live: dict[int, int]) -> None:
         ids = np.array(sorted(live), dtype=np.int64)
         vectors = self.pool[[live[i] for i in ids]]
+        # One build finds less than another by chance, the more so the fewer queries
+        # there are: with these, vectors that no row has now, half as much.
+        unused = np.setdiff1d(np.arange(len(self.pool)), np.array(list(live.values())))
+        more = np.random.default_rng(17).permutation(unused)[:self.spec["queries_more"]]
+        self.queries = np.concatenate([self.queries, self.pool[more]])
         # ours from here on: autovacuum would change what is compared
         self.conn.execute("ALTER TABLE items SET (autovacuum_enabled = off)")
         self.conn.execute("VACUUM items")
@@ -336,9 +345,10 @@ class Soak:
             fresh = sum(b[at] for b in builds) / len(builds)
             self.tap.remark(f"{self.name}, ef_search {ef}: recall@{K} {soaked[at]:.4f}, fresh {fresh:.4f}"
                             f" ({' '.join(f'{b[at]:.4f}' for b in builds)}), difference {soaked[at] - fresh:+.4f}")
-            self.tap.ok(soaked[at] >= fresh - RECALL_SLACK,
-                        f"{self.name}, ef_search {ef}: recall@{K} is at most {RECALL_SLACK} below a fresh index's",
-                        f"{soaked[at]:.4f}, {fresh:.4f}")
+            least, slack = min(b[at] for b in builds), RECALL_SLACK[ef]
+            self.tap.ok(soaked[at] >= least - slack,
+                        f"{self.name}, ef_search {ef}: recall@{K} is at most {slack} below the least of fresh indexes",
+                        f"{soaked[at]:.4f}, {least:.4f}")
         self.tap.remark(f"{self.name}: {ratio:.3f} times the size of a fresh index")
         self.tap.ok(ratio <= MOST_SIZE, f"{self.name}: the index is at most {MOST_SIZE} times as large as a fresh one",
                     f"{ratio:.3f}")
