@@ -144,7 +144,7 @@ TEST_OUTPUT ?= .
 installcheck: REGRESS_OPTS += --outputdir=$(TEST_OUTPUT)
 
 .PHONY: check-isolation check-waitpoints check-tap check-simd check-sanitize-simd \
-	check-sanitize check-valgrind bench-simd format lint
+	check-sanitize check-assert check-valgrind bench-simd format lint
 
 check-isolation:
 ifeq ($(ISOLATION_SPECS),)
@@ -199,6 +199,10 @@ check-sanitize-simd:
 # TAP tests to run besides, or "all".
 check-sanitize:
 	PG_CONFIG='$(PG_CONFIG)' bash scripts/sanitize $(SANITIZE_TESTS)
+
+# What wants a server on one with assertions, which is built for it.
+check-assert:
+	PG_CONFIG='$(PG_CONFIG)' bash scripts/assert
 
 # A short run under Valgrind; VALGRIND_TESTS are the SQL regression and TAP tests
 # to run instead of those that scripts/valgrind names.
