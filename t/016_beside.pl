@@ -65,6 +65,9 @@ BEGIN
 	EXECUTE 'EXPLAIN (FORMAT json) SELECT id FROM items ORDER BY v <-> ''[3,4,5]'' LIMIT 1' INTO plan;
 	RETURN plan->0->'Plan'->'Plans'->0->>'Startup Cost';
 END $$;
+-- The same with a setting of its own, under which the search is the first.
+CREATE FUNCTION nearest_of_90() RETURNS float8 LANGUAGE plpgsql SET hnsw.ef_search = 90 AS
+	'BEGIN PERFORM nearest(); RETURN startup_cost(); END';
 ));
 
 # Statements in one session: what they print, and the warnings and errors.
@@ -138,7 +141,7 @@ foreach my $preload ('', 'vectorx')
 		  . "SELECT min_val, max_val, boot_val, vartype FROM pg_settings WHERE name = 'hnsw.ef_search'",
 		"1\n1\n10000\n10000\n1|10000|40|integer", $out_of_range, "$when, postgresql.conf");
 	$node->append_conf('postgresql.conf', 'hnsw.ef_search = 40');
-	$node->reload;
+	$node->restart;
 	$node->safe_psql('postgres', 'ALTER ROLE app SET hnsw.ef_search = -3');
 	is_session('SELECT nearest(); SHOW hnsw.ef_search', "1\n1",
 		qr/^WARNING:  -3 is outside the valid range for parameter "hnsw.ef_search" \(1 .. 10000\)$/,
@@ -153,6 +156,9 @@ foreach my $preload ('', 'vectorx')
 	is_session('SET hnsw.iterative_scan = strict_order; SELECT nearest(); SELECT nearest(); SET hnsw.iterative_scan = off',
 		"1\n1", qr/^WARNING: .*"hnsw.iterative_scan".*\nERROR: .*"hnsw.iterative_scan"[^\n]*$/,
 		"$when, an unknown setting");
+	is_session('SELECT nearest_of_90(); SHOW hnsw.ef_search; BEGIN; SET LOCAL hnsw.ef_search = 7; '
+		  . 'SELECT nearest_of_90(); SHOW hnsw.ef_search; ROLLBACK; SHOW hnsw.ef_search',
+		"$cost_of_90\n40\n$cost_of_90\n7\n40", qr/^$/, "$when, a function's own");
 	# the whole search in a worker, which cannot define it
 	is_session('SET debug_parallel_query = on; SET force_parallel_mode = on; SET hnsw.ef_search = 90; SET enable_seqscan = off; '
 		  . "SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> '[3,4,5]' LIMIT 1) s; SHOW hnsw.ef_search",
