@@ -80,7 +80,14 @@ CREATE TEMPORARY TABLE hlong (v vector(3));
 INSERT INTO hlong SELECT random_vector(3) FROM generate_series(1, 10);
 INSERT INTO hlong VALUES ('[3e38,3e38,3e38]');
 CREATE INDEX ON hlong USING hnsw (v vector_l2_ops);
+CREATE INDEX ON hlong USING hnsw (v vector_ip_ops);
+CREATE INDEX ON hlong USING hnsw (v vector_cosine_ops);
 CREATE INDEX ON hlong USING hnsw (v vector_l1_ops);
+-- the longest there can be
+UPDATE hlong SET v = '[1e38,1e38,1e38]' WHERE v <+> '[0,0,0]' > 1e30;
+INSERT INTO hlong VALUES ('[-3e38,0,0]');
+CREATE INDEX hlong_l1 ON hlong USING hnsw (v vector_l1_ops);
+SELECT * FROM hnsw_check('hlong_l1');
 
 -- how much memory a build wants
 SELECT hnsw_build_memory(1000000, 384, workers => 0) BETWEEN 1.0e9 AND 1.3e9 AS million;

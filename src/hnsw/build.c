@@ -209,18 +209,18 @@ build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	HnswScratch *s = g->scratch;
 	MemoryContext old;
 	HnswRecord	rec;
+	uint32		hash;
 
 	if (++st->untold == TELL_ROWS)
 		tell_rows(st);
 	if (isnull[0])
 		return;
 	old = MemoryContextSwitchTo(st->row_cxt);
-	if (HnswPrepareVector(g, DatumGetVector(values[0]), s->fa))
+	if (HnswPrepareVector(g, DatumGetVector(values[0]), s->fa, &hash))
 	{
 		SpoolRow	row;
 
-		HnswCheckNorm(g, vx_simd->sumsq(s->fa, g->lay.dim));
-		HnswOwnEncode(g, s->fa, (char *) s->own, &rec);
+		HnswOwnEncode(g, s->fa, hash, (char *) s->own, &rec);
 		memset(&row, 0, sizeof(row));
 		row.norm2 = rec.norm2;
 		row.scale = rec.scale;

@@ -17,7 +17,6 @@
 #include <math.h>
 
 #include "access/xlog.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "hnsw/inspect.h"
@@ -598,9 +597,6 @@ check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 	norm2 = vx_simd->sumsq(c->decoded, dim);
 	if (norm2 != rec->norm2 && !(fabsf(norm2 - rec->norm2) <= 1e-5f * norm2))
 		problem(c, blk, slot, "the vector's squared norm is %g, not %g", norm2, rec->norm2);
-	else if (c->x.lay.own == HNSW_OWN_FP32 &&
-			 DatumGetUInt32(hash_any((const unsigned char *) own, dim * sizeof(float))) != rec->hash)
-		problem(c, blk, slot, "the vector is not the one that was stored");
 	else if (c->x.lay.own == HNSW_OWN_INT8)
 	{
 		int32 sum = 0;

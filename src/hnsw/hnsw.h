@@ -80,6 +80,7 @@ typedef struct HnswLayout
 	int			side_pages;		/* behind each node page */
 	int			factor_width;	/* bytes of a factor: 0, 2 (bf16) or 4 */
 	int			max_tids;
+	float		unit;			/* own vectors are this times the prepared ones: 2^-shift */
 	/* offsets in a record */
 	int			off_tids;
 	int			off_own;
@@ -140,10 +141,13 @@ typedef struct HnswGraph
 	struct HnswScratch *scratch;
 } HnswGraph;
 
-/* A query or new vector, prepared: normalised, rotated, centred. */
+/* A query or new vector, prepared: normalised, centred, scaled, rotated. */
 typedef struct HnswQuery
 {
 	float	   *vec;			/* dim floats */
+	double		unit;			/* of a scan: the operator's distance, or its square, is
+								 * this times the one in index units */
+	bool		far;			/* of a scan: distances tell nothing, vec is not the query */
 	float		norm2;
 	float		sum;
 	int16	   *q16;
@@ -315,21 +319,21 @@ pg_noreturn extern void HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot,
 
 /* ---- vec.c: vectors as the index sees them ---- */
 extern bool HnswNormaliseVector(HnswGraph *g, const Vector *v, float *out);
-extern bool HnswPrepareVector(HnswGraph *g, const Vector *v, float *out);
+extern bool HnswPrepareVector(HnswGraph *g, const Vector *v, float *out, uint32 *hash);
 extern void HnswQueryInit(HnswGraph *g, HnswQuery *q, MemoryContext cxt);
 extern void HnswQueryBuild(HnswGraph *g, HnswQuery *q);
-extern void HnswOwnEncode(HnswGraph *g, const float *vec, char *own,
-						  HnswRecord *rec);
+extern bool HnswPrepareQuery(HnswGraph *g, const Vector *v, HnswQuery *q);
+extern void HnswOwnEncode(HnswGraph *g, const float *vec, uint32 hash,
+						  char *own, HnswRecord *rec);
 extern void HnswOwnDecode(HnswGraph *g, const char *own, float scale,
 						  float offset, float *out);
 extern float HnswOwnDistance(HnswGraph *g, const HnswQuery *q, const char *own,
 							 float scale, float offset, float norm2);
 extern float HnswPairDistance(HnswGraph *g, const float *a, const float *b);
-extern void HnswCheckNorm(HnswGraph *g, float norm2);
 extern float HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswStored *b);
 extern float HnswFoundDistance(HnswGraph *g, HnswResult *res, int a, int b);
-extern float HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist,
-							   float norm2, float scale);
+extern double HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist,
+								float norm2, float scale);
 
 /* ---- node.c: records in pages ---- */
 extern char *HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot);

@@ -338,6 +338,7 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 	HnswQuery  *q = &s->query;
 	HnswMetaPage meta;
 	HnswRecord	own_rec;
+	uint32		hash;
 
 	memset(&own_rec, 0, sizeof(own_rec));
 	HnswReadMeta(g, &meta);
@@ -347,14 +348,14 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 		if (HnswNormaliseVector(g, v, g->centre))
 			g->centre_set = true;
 	}
-	*indexed = HnswPrepareVector(g, v, q->vec);
+	*indexed = HnswPrepareVector(g, v, q->vec, &hash);
 	/* that centre holds only if HnswConnectRoot is the first to store one */
 	if (!meta.centre_set)
 		g->centre_set = false;
 	if (!*indexed)
 		return true;
 	HnswQueryBuild(g, q);
-	HnswOwnEncode(g, q->vec, (char *) s->own, &own_rec);
+	HnswOwnEncode(g, q->vec, hash, (char *) s->own, &own_rec);
 	return insert_prepared(g, &meta, &own_rec, heap_tid);
 }
 

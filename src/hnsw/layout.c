@@ -195,6 +195,25 @@ layout_spend_rest(HnswLayout *lay)
 }
 
 /*
+ * By which power of two elements are made smaller, so that no distance of two
+ * vectors whose own length is finite overflows, nor what estimates are made of
+ * (README, "Range").
+ */
+static int
+element_shift(HnswMetric metric)
+{
+	switch (metric)
+	{
+		case HNSW_COSINE:
+			return 0;
+		case HNSW_L1:
+			return 2;
+		default:
+			return 5;
+	}
+}
+
+/*
  * The layout that the two reloptions lead to.  In: meta's dim, metric, m.  Out:
  * meta's sketch, bits, code_dims, own, own_side, max_tids, rec_size.  False, and
  * nothing, when an explicit choice cannot be had.
@@ -276,6 +295,7 @@ HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt)
 	meta->own_side = lay.own_side;
 	meta->max_tids = lay.max_tids;
 	meta->rec_size = lay.rec_size;
+	meta->shift = element_shift(lay.metric);
 	return true;
 }
 
@@ -315,7 +335,8 @@ HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay)
 		meta->sketch < HNSW_SKETCH_NONE || meta->sketch > HNSW_SKETCH_EXACT ||
 		meta->own < HNSW_OWN_FP32 || meta->own > HNSW_OWN_INT8 ||
 		meta->own_side > 1 ||
-		meta->max_tids < HNSW_MIN_TIDS || meta->max_tids > HNSW_MAX_TIDS)
+		meta->max_tids < HNSW_MIN_TIDS || meta->max_tids > HNSW_MAX_TIDS ||
+		(meta->shift != 0 && meta->shift != element_shift((HnswMetric) meta->metric)))
 		return false;
 	if (meta->sketch == HNSW_SKETCH_BITS &&
 		((meta->bits != 1 && meta->bits != 2 && meta->bits != 4) ||
@@ -333,6 +354,7 @@ HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay)
 	lay->own = (HnswOwn) meta->own;
 	lay->own_side = meta->own_side != 0;
 	lay->max_tids = meta->max_tids;
+	lay->unit = ldexpf(1, -meta->shift);
 	return layout_compute(lay) && lay->rec_size == meta->rec_size &&
 		lay->side_pages <= HNSW_MAX_SIDE_PAGES;
 }

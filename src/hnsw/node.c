@@ -115,6 +115,17 @@ HnswCheckOverflow(HnswGraph *g, Buffer buf, BlockNumber blk, uint16 slot)
 }
 
 /*
+ * The greatest factor of a code's sum with which no estimate overflows: the
+ * sum is at most that of the query's elements, whose norm is below 2^61, times
+ * the greatest element of a code.
+ */
+static inline float
+most_slope(const HnswLayout *lay)
+{
+	return 0x1p64f / (sqrtf(lay->code_dims) * ((1 << lay->bits) - 1));
+}
+
+/*
  * Form a link from a node with vector "base" (as stored) to a neighbour with
  * vector "other": code (VX_CODE_BYTES, or dim floats for an exact sketch) and
  * the factors such that, with S the sum the code scan gives for a query q,
@@ -152,7 +163,7 @@ HnswLinkForm(HnswGraph *g, const float *base, const float *other,
 		*a = r2 + (rs > 0 ? 2 * r2 * (ys / rs) : 0);
 		*b = rs > 0 ? -2 * r2 / rs : 0;
 	}
-	if (!isfinite(*a) || !isfinite(*b))
+	if (!(fabsf(*a) < 0x1p125f) || !(fabsf(*b) < most_slope(lay)))
 	{
 		*a = edge;
 		*b = 0;

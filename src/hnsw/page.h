@@ -101,6 +101,9 @@ typedef struct HnswMetaPage
 	ItemPointerData root;		/* level 0 record all tree links start from */
 	uint16		centre_set;
 	BlockNumber upper_target;	/* first upper page that may have a free slot */
+	/* fixed at creation, too; what was no field before reads as zero */
+	uint16		shift;			/* own vectors are 2^-shift of the prepared ones */
+	uint16		unused;
 	uint64		changes;		/* reserved for caches of results; always 0 */
 } HnswMetaPage;
 

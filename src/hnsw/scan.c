@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "access/relscan.h"
@@ -34,6 +35,7 @@
 
 typedef struct ScanItem
 {
+	/* of the operator's distance, for L2 its square, for cosine twice it */
 	double		key;			/* lower bound of the distance, or the distance */
 	double		high;			/* upper bound; the distance itself when exact */
 	int32		idx;			/* in found[] */
@@ -179,7 +181,37 @@ check_heap_tid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const ItemP
 }
 
 /*
- * Is a row visible, and if so at what distance (index units) from the query?
+ * The distance of a row's vector as the operator has it, in its order: infinity
+ * behind all numbers, then NaN.
+ */
+static double
+exact_distance(const HnswScan *so, const Vector *v)
+{
+	const Vector *q = so->query;
+	double		dist;
+
+	switch (so->g->lay.metric)
+	{
+		case HNSW_L2:
+			dist = vx_simd->l2sq(q->x, v->x, v->dim);
+			break;
+		case HNSW_IP:
+			dist = -vx_simd->dot(q->x, v->x, v->dim);
+			break;
+		case HNSW_L1:
+			dist = vx_simd->l1(q->x, v->x, v->dim);
+			break;
+		default:
+			dist = 2 * VectorCosineDistance(q, v);
+			break;
+	}
+	if (isnan(dist))
+		return INFINITY;
+	return Min(dist, DBL_MAX);
+}
+
+/*
+ * Is a row visible, and if so at what distance (as ScanItem's) from the query?
  * dist may be NULL.
  */
 static bool
@@ -200,7 +232,6 @@ fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist)
 		bool		isnull[INDEX_MAX_KEYS];
 		MemoryContext old = MemoryContextSwitchTo(so->cxt);
 		Vector	   *v;
-		int			dim;
 
 		if (so->info)
 		{
@@ -215,24 +246,10 @@ fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist)
 		else
 		{
 			v = DatumGetVector(values[0]);
-			dim = v->dim;
-			if (dim != so->query->dim)
+			if (v->dim != so->query->dim)
 				visible = false;
-			else if (so->g->lay.metric == HNSW_L2)
-				*dist = vx_simd->l2sq(so->query->x, v->x, dim);
-			else if (so->g->lay.metric == HNSW_IP)
-				*dist = -vx_simd->dot(so->query->x, v->x, dim);
-			else if (so->g->lay.metric == HNSW_L1)
-				*dist = vx_simd->l1(so->query->x, v->x, dim);
 			else
-			{
-				float		ab;
-				float		aa;
-				float		bb;
-
-				vx_simd->dot_norms(so->query->x, v->x, dim, &ab, &aa, &bb);
-				*dist = 2 - 2 * ((double) ab / sqrt((double) aa * (double) bb));
-			}
+				*dist = exact_distance(so, v);
 			if ((Pointer) v != DatumGetPointer(values[0]))
 				pfree(v);
 		}
@@ -470,13 +487,8 @@ search(HnswScan *so)
 	so->nitems = 0;
 	so->full = false;
 	HnswReadMeta(g, &meta);		/* also loads the centre */
-	if (!HnswPrepareVector(g, so->query, q->vec))
-	{
-		/* cosine with a zero vector: no row is nearer than another */
-		memset(q->vec, 0, g->lay.dim * sizeof(float));
+	if (!HnswPrepareQuery(g, so->query, q))
 		so->exact = false;
-	}
-	HnswQueryBuild(g, q);
 	HnswResultInit(g, res, so->ef, false);
 	if (!HnswSearch(g, q, &meta, res))
 		return;
@@ -488,16 +500,19 @@ search(HnswScan *so)
 	{
 		const HnswFound *f = &res->found[res->order[i].idx];
 		NodeId		id = {f->blk, f->slot};
-		float		slack = 0;
+		double		dist = f->dist * q->unit;
+		double		slack = 0;
 
 		if (so->ndone > 0 &&
 			bsearch(&id, so->done, so->ndone, sizeof(NodeId), cmp_node) != NULL)
 			continue;
 		if (so->exact)
-			slack = HnswDistanceSlack(g, q, f->dist, f->norm2, f->scale);
+			slack = q->far ? INFINITY :
+				HnswDistanceSlack(g, q, f->dist, f->norm2, f->scale) * q->unit;
 		so->found[so->nitems] = *f;
-		so->items[so->nitems].key = (double) f->dist - slack;
-		so->items[so->nitems].high = (double) f->dist + slack;
+		so->found[so->nitems].dist = (float) Max(-FLT_MAX, Min(FLT_MAX, dist));
+		so->items[so->nitems].key = dist - slack;
+		so->items[so->nitems].high = dist + slack;
 		so->items[so->nitems].idx = so->nitems;
 		so->nitems++;
 	}

@@ -90,6 +90,7 @@ extern PGDLLEXPORT Datum vectorx_vector_norm(PG_FUNCTION_ARGS);
 
 /* The Euclidean norm of a vector, summed in double precision. */
 extern double VectorNorm(const Vector *v);
+extern double VectorCosineDistance(const Vector *a, const Vector *b);
 
 /* vector_compare.c: element by element, then by length; <0, 0 or >0. */
 extern int VectorCompare(const Vector *a, const Vector *b);

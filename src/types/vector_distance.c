@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include "utils/float.h"
+
 #include "simd/vx_simd.h"
 
 #include "types/vector.h"
@@ -72,8 +74,62 @@ vectorx_vector_negative_inner_product(PG_FUNCTION_ARGS)
 }
 
 /*
- * cosine_distance(vector, vector), <=>: 1 minus the cosine of the angle, in
- * [0, 2]; NaN if one of the vectors is zero.
+ * Sums of products below this have lost too much to underflow: elements whose
+ * squares are no more than some bits of a float.
+ */
+#define LEAST_SQUARED_NORM 1e-30f
+
+/* Inner product and squared norms of two vectors, whatever their elements. */
+static void
+dot_norms_double(const Vector *a, const Vector *b, double *ab, double *aa, double *bb)
+{
+	*ab = *aa = *bb = 0;
+	for (int i = 0; i < a->dim; i++)
+	{
+		*ab += (double) a->x[i] * b->x[i];
+		*aa += (double) a->x[i] * a->x[i];
+		*bb += (double) b->x[i] * b->x[i];
+	}
+}
+
+/*
+ * 1 minus the cosine of the angle between two vectors of the same dimensions,
+ * in [0, 2].  NaN for a vector whose squared norm is zero as a float, or
+ * infinite.  This is what an index ranks rows by, too.
+ */
+double
+VectorCosineDistance(const Vector *a, const Vector *b)
+{
+	float ab;
+	float aa;
+	float bb;
+	double cosine;
+
+	vx_simd->dot_norms(a->x, b->x, a->dim, &ab, &aa, &bb);
+	if (aa == 0 || bb == 0 || isinf(aa) || isinf(bb))
+		return get_float8_nan();
+	if (aa < LEAST_SQUARED_NORM || bb < LEAST_SQUARED_NORM)
+	{
+		double dot;
+		double norm_a;
+		double norm_b;
+
+		dot_norms_double(a, b, &dot, &norm_a, &norm_b);
+		cosine = dot / (sqrt(norm_a) * sqrt(norm_b));
+	}
+	else
+		cosine = (double) ab / sqrt((double) aa * (double) bb);
+
+	/* the comparisons let NaN through */
+	if (cosine > 1)
+		cosine = 1;
+	else if (cosine < -1)
+		cosine = -1;
+	return 1 - cosine;
+}
+
+/*
+ * cosine_distance(vector, vector), <=>
  */
 PG_FUNCTION_INFO_V1(vectorx_cosine_distance);
 Datum
@@ -81,21 +137,9 @@ vectorx_cosine_distance(PG_FUNCTION_ARGS)
 {
 	Vector *a = PG_GETARG_VECTOR_P(0);
 	Vector *b = PG_GETARG_VECTOR_P(1);
-	float ab;
-	float aa;
-	float bb;
-	double cosine;
 
 	VectorCheckSameDim(a, b);
-	vx_simd->dot_norms(a->x, b->x, a->dim, &ab, &aa, &bb);
-
-	/* the comparisons let NaN through */
-	cosine = (double) ab / sqrt((double) aa * (double) bb);
-	if (cosine > 1)
-		cosine = 1;
-	else if (cosine < -1)
-		cosine = -1;
-	PG_RETURN_FLOAT8(1 - cosine);
+	PG_RETURN_FLOAT8(VectorCosineDistance(a, b));
 }
 
 /*
