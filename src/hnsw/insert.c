@@ -173,7 +173,6 @@ add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer
 	}
 
 	get_overflow_page(g, &over);
-	HnswInitPage(&over, HNSW_PAGE_OVERFLOW);
 	memset(&head, 0, sizeof(head));
 	ItemPointerSet(&head.owner, f->blk, f->slot);
 	head.ntids = 1;
@@ -182,6 +181,8 @@ add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer
 	HnswWriteAdd(w, &pin, false);
 	HnswWriteAdd(w, &over, true);
 	HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, overflow), &over.blk, sizeof(over.blk));
+	/* the page may be one that is in the file: no error can come from here on */
+	HnswInitPage(&over, HNSW_PAGE_OVERFLOW);
 	HnswWriteBytes(w, 1, HNSW_PAGE_DATA, &head, sizeof(head));
 	HnswWriteBytes(w, 1, HNSW_PAGE_DATA + sizeof(head), tid, sizeof(ItemPointerData));
 	((PageHeader) over.page)->pd_lower = HNSW_PAGE_DATA + sizeof(head) + sizeof(ItemPointerData);
