@@ -48,7 +48,7 @@ grow_array(HnswGraph *g, void *array, Size n, Size more, Size width)
 }
 
 /*
- * Make the per-block arrays cover block "blk"; an error when the index has no
+ * Make the per-block array cover block "blk"; an error when the index has no
  * such block, since only a damaged link could name it.
  */
 void
@@ -56,8 +56,6 @@ HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
 {
 	BlockNumber n;
 	BlockNumber size;
-	Size		words;
-	Size		oldwords;
 
 	n = RelationGetNumberOfBlocks(g->rel);
 	if (blk >= n)
@@ -67,10 +65,7 @@ HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
 	{
 		/* room to grow, so that this is rare while the index grows */
 		size = (BlockNumber) Min((uint64) n + n / 8 + 64, InvalidBlockNumber);
-		oldwords = ((Size) g->mapsize * g->lay.per_page + 63) / 64;
-		words = ((Size) size * g->lay.per_page + 63) / 64;
 		g->map = grow_array(g, g->map, g->mapsize, size, sizeof(Buffer));
-		g->visited = grow_array(g, g->visited, oldwords, words, sizeof(uint64));
 		g->mapsize = size;
 	}
 	/* the handle outlives errors: not before there is room for them */
@@ -128,6 +123,28 @@ HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
 	LockBuffer(pin->buf, mode);
 	if (unlikely(PageIsNew(pin->page) || HnswPageGetHeader(pin->page)->magic != HNSW_MAGIC))
 		HnswCorrupted(g, blk, 0, "the page is not initialised");
+}
+
+/*
+ * The same for pages read one after the other, with a strategy (NULL for none).
+ * False, and nothing in hand, for a page that has never been written.
+ */
+bool
+HnswAcquireInOrder(HnswGraph *g, BlockNumber blk, int mode, BufferAccessStrategy strategy,
+				   HnswPin *pin)
+{
+	pin->blk = blk;
+	pin->buf = ReadBufferExtended(g->rel, MAIN_FORKNUM, blk, RBM_NORMAL, strategy);
+	LockBuffer(pin->buf, mode);
+	pin->page = BufferGetPage(pin->buf);
+	if (PageIsNew(pin->page))
+	{
+		HnswRelease(g, pin);
+		return false;
+	}
+	if (HnswPageGetHeader(pin->page)->magic != HNSW_MAGIC)
+		HnswCorrupted(g, blk, 0, "not a page of this index");
+	return true;
 }
 
 /*

@@ -546,6 +546,7 @@ write_record(HnswGraph *g, HnswWrite *w, int page, Place *place)
 	HnswRecord *rec = (HnswRecord *) g->scratch->record;
 	Size		recoff = HnswSlotOffset(lay, place->slot);
 
+	HnswSetKilled(lay, place->pins[0].page, place->slot, false);
 	if (place->slot < header->nslots)
 	{
 		const HnswRecord *old = (const HnswRecord *) ((char *) place->pins[0].page + recoff);
@@ -784,34 +785,68 @@ place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
 	announce_page(g, level, at->blk);
 }
 
+/* Which of the found a new node links to. */
+typedef struct Links
+{
+	int			chosen[HNSW_MAX_FANOUT];	/* in the pool of the result */
+	int			n;
+	int			nselected;		/* of these, by the heuristic */
+	int			max_back;		/* so many are offered a link back */
+} Links;
+
+/* Choose them, and form the new record in scratch->record. */
+static void
+choose_links(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
+			 const char *own, const ItemPointerData *tids, int ntids, Links *links)
+{
+	int			max_links;
+
+	HnswKnowFound(g, res);
+	link_counts(&g->lay, level, &max_links, &links->max_back);
+	links->n = choose_neighbours(g, res, max_links, links->chosen, &links->nselected);
+	form_record(g, res, level, own_rec, own, tids, ntids, links->chosen, links->n,
+				links->nselected);
+}
+
+/* Offer those a link back that come first, but for the one that has it. */
+static void
+link_back(HnswGraph *g, const HnswQuery *q, HnswResult *res, int level, const Links *links,
+		  const HnswCandidate *has, const HnswCandidate *at)
+{
+	HnswCandidate back[HNSW_MAX_FANOUT];
+	int			n = 0;
+
+	for (int i = 0; i < links->n && i < links->max_back; i++)
+	{
+		const HnswFound *f = &res->found[links->chosen[i]];
+
+		if (f->blk == has->blk && f->slot == has->slot)
+			continue;
+		back[n].blk = f->blk;
+		back[n++].slot = f->slot;
+	}
+	HnswAddBackLinks(g, q, level, back, n, at);
+}
+
 /*
  * Make a new node of a level with the vector q (complete; own_rec and own: its
  * stored form) and TIDs, linked to its neighbours among the found (res, with
  * own vectors, sorted).  *at: where it is.  With nothing found, an upper
  * record is placed alone; at level 0 that is HnswConnectRoot's case.  False
- * when none of the found can be linked from any more (they died meanwhile):
- * the caller starts over.
+ * when none of the found, or what they lead to by tree links, can take a tree
+ * link (they died meanwhile, or all is given away).
  */
 bool
 HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 			const HnswRecord *own_rec, const char *own,
 			const ItemPointerData *tids, int ntids, HnswCandidate *at)
 {
-	int			chosen[HNSW_MAX_FANOUT];
-	HnswCandidate back[HNSW_MAX_FANOUT];
-	int			nselected;
-	int			nchosen;
-	int			nback = 0;
-	int			max_links;
-	int			max_back;
+	Links		links;
 	ParentQueue queue;
 	HnswCandidate used;
 	bool		placed;
 
-	HnswKnowFound(g, res);
-	link_counts(&g->lay, level, &max_links, &max_back);
-	nchosen = choose_neighbours(g, res, max_links, chosen, &nselected);
-	form_record(g, res, level, own_rec, own, tids, ntids, chosen, nchosen, nselected);
+	choose_links(g, res, level, own_rec, own, tids, ntids, &links);
 	if (res->nfound == 0)
 	{
 		Assert(level > 0);
@@ -822,8 +857,8 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	memset(&queue, 0, sizeof(queue));
 	queue.queued = nodeset_create(CurrentMemoryContext, 2 * res->nfound, NULL);
 	/* the nearest selected ones first, then whatever else was found */
-	for (int i = 0; i < nselected; i++)
-		queue_parent(&queue, res->found[chosen[i]].blk, res->found[chosen[i]].slot);
+	for (int i = 0; i < links.nselected; i++)
+		queue_parent(&queue, res->found[links.chosen[i]].blk, res->found[links.chosen[i]].slot);
 	for (int i = 0; i < res->nfound; i++)
 	{
 		const HnswFound *f = &res->found[res->order[i].idx];
@@ -835,40 +870,77 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	pfree(queue.list.items);
 	if (!placed)
 		return false;
-
 	if (level == 0)
 		HNSW_WAIT_POINT("insert-node");
-	for (int i = 0; i < nchosen && i < max_back; i++)
-	{
-		HnswFound  *f = &res->found[chosen[i]];
-
-		if (f->blk == used.blk && f->slot == used.slot)
-			continue;
-		back[nback].blk = f->blk;
-		back[nback++].slot = f->slot;
-	}
-	HnswAddBackLinks(g, q, level, back, nback, at);
+	link_back(g, q, res, level, &links, &used, at);
 	return true;
 }
 
+/* Put a TREE link from scratch->record to the root there is, which need not be live. */
+static void
+link_to_root(HnswGraph *g, const HnswQuery *q, const HnswMetaPage *meta)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswScratch *s = g->scratch;
+	HnswRecord *rec = (HnswRecord *) s->record;
+	HnswCandidate root;
+	HnswPin		pin;
+	char	   *node;
+	float		dist;
+	int			pos;
+
+	HnswTidGet(&meta->root, &root);
+	HnswAcquire(g, root.blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, root.slot);
+	/* VACUUM frees it only after another has become the root */
+	if (((HnswRecord *) node)->state == HNSW_FREE || ((HnswRecord *) node)->level != 0)
+		HnswCorrupted(g, root.blk, root.slot, "the root is no node of level 0");
+	pos = HnswFindLink(lay, s->record, &root);
+	if (pos < 0)
+	{
+		const HnswRecord *other = (const HnswRecord *) node;
+		float		a;
+		float		b;
+
+		/* the last link is the one that is needed least */
+		pos = Min(rec->nlinks, lay->fanout - 1);
+		dist = node_distance(g, q, &pin, root.slot, node);
+		if (lay->sketch != HNSW_SKETCH_NONE)
+			HnswOwnDecode(g, HnswNodeOwn(g, &pin, root.slot, node), other->scale, other->offset, s->fb);
+		HnswLinkForm(g, s->fa, s->fb, dist, &a, &b, s->code);
+		HnswLinkPut(g, s->record, pos, root.blk, root.slot, dist, a, b, s->code);
+		rec->nlinks = pos + 1;
+	}
+	ItemPointerSet(&HnswNodeLinks(lay, s->record)[pos], root.blk, root.slot | HNSW_LINK_TREE);
+	HnswRelease(g, &pin);
+}
+
 /*
- * Make the first node, or the first live one: it becomes root and entry
- * point.  "seen" is the metapage as the caller saw it; false when another
- * backend was first, and the caller starts over.  Holds the metapage's lock
- * exclusively while it makes the node.  The caller has set the centre.
+ * Make a node that becomes the root: the first of all, or one for which there is
+ * no tree parent.  The root before it, if any, dead or live, gets a TREE link from
+ * it in the same change, so that whatever could be reached still can be.  The
+ * found are its neighbours, as in HnswConnect; when there are none it is the entry
+ * point as well.
+ *
+ * "seen" is the metapage as the caller saw it; false when root or centre have
+ * changed since, and the caller starts over.  Holds the metapage's lock
+ * exclusively while it makes the node, and within it the old root's page.  The
+ * caller has set the centre.
  */
 bool
-HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const HnswRecord *own_rec,
-				const char *own, const ItemPointerData *tid)
+HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult *res,
+				const HnswRecord *own_rec, const char *own,
+				const ItemPointerData *tid, HnswCandidate *at)
 {
 	HnswPin		pmeta;
 	HnswMetaPage *meta;
 	HnswMetaPage changed;
 	HnswWrite  *w = &g->scratch->write;
 	Place		place;
-	ItemPointerData at;
+	Links		links;
+	HnswCandidate none = {0, InvalidBlockNumber, 0, 0};
 
-	form_record(g, NULL, 0, own_rec, own, tid, 1, NULL, 0, 0);
+	choose_links(g, res, 0, own_rec, own, tid, 1, &links);
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pmeta);
 	meta = HnswPageGetMeta(pmeta.page);
 	if (!HnswTidEqual(&meta->root, &seen->root) ||
@@ -879,14 +951,20 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const HnswRecord *own_re
 	}
 	if (!meta->centre_set)
 		HnswStoreCentre(g, g->centre);
+	changed = *meta;
+	if (HnswTidIsSet(&meta->root))
+		link_to_root(g, q, meta);
 	fresh_page(g, &place);
 	write_side(g, &place, own);
 	blank_page(g, &place.pins[0]);
-	ItemPointerSet(&at, place.pins[0].blk, place.slot);
-	changed = *meta;
-	changed.root = at;
-	changed.entry = at;
-	changed.entry_level = 0;
+	at->blk = place.pins[0].blk;
+	at->slot = place.slot;
+	ItemPointerSet(&changed.root, at->blk, at->slot);
+	if (res->nfound == 0)
+	{
+		changed.entry = changed.root;
+		changed.entry_level = 0;
+	}
 	changed.centre_set = 1;
 	HnswWriteBegin(g, w);
 	HnswWriteAdd(w, &pmeta, false);
@@ -897,6 +975,7 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const HnswRecord *own_re
 	g->centre_set = true;
 	release_fresh(g, &place, true);
 	HnswRelease(g, &pmeta);
-	announce_page(g, 0, ItemPointerGetBlockNumberNoCheck(&at));
+	announce_page(g, 0, at->blk);
+	link_back(g, q, res, 0, &links, &none, at);
 	return true;
 }

@@ -134,9 +134,7 @@ init_scratch(HnswGraph *g)
 	Size		floats = (Size) lay->dim * sizeof(float);
 
 	s = MemoryContextAllocZero(g->cxt, sizeof(HnswScratch));
-	HnswQueryInit(g, &s->query, g->cxt);
-	s->maxheap = 1024;
-	s->heap = MemoryContextAlloc(g->cxt, s->maxheap * sizeof(HnswCandidate));
+	s->search = HnswSearchCreate(g, g->cxt);
 	s->est = MemoryContextAlloc(g->cxt, HNSW_MAX_FANOUT * sizeof(float));
 	s->fa = MemoryContextAlloc(g->cxt, floats);
 	s->fb = MemoryContextAlloc(g->cxt, floats);

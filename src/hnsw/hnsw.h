@@ -14,6 +14,7 @@
 #include "access/amapi.h"
 #include "access/genam.h"
 #include "access/reloptions.h"
+#include "hnsw/marks.h"
 #include "hnsw/page.h"
 #include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
@@ -91,6 +92,7 @@ typedef struct HnswLayout
 	int			off_codes;
 	int			rec_size;
 	int			per_page;
+	int			off_hints;		/* in a page: a bit a slot (HnswIsKilled); 0: no room */
 } HnswLayout;
 
 /* A page in hand: pinned and locked. */
@@ -130,14 +132,9 @@ typedef struct HnswGraph
 	BlockNumber upper_target;	/* the same for upper pages, build only */
 	Buffer	   *map;			/* recent buffer of each block, a hint */
 	BlockNumber nblocks;		/* blocks known to exist */
-	BlockNumber mapsize;		/* blocks that map and visited have room for */
+	BlockNumber mapsize;		/* blocks that map has room for */
 
-	/* marked slots of the search under way: a bitmap and what to clear */
-	uint64	   *visited;
-	uint64	   *touched;
-	int64		ntouched;
-	int64		maxtouched;
-
+	struct HnswSearch *idle;	/* memory of a scan that has ended, for the next one */
 	struct HnswScratch *scratch;
 } HnswGraph;
 
@@ -180,17 +177,26 @@ typedef struct HnswFound
 	BlockNumber blk;
 	uint16		slot;
 	uint16		generation;
+	uint8		strips;
 	uint8		level;
 	uint8		ntids;
+	bool		killed;			/* its rows were known to be dead to all */
 	BlockNumber overflow;
 	ItemPointerData tids[HNSW_MAX_TIDS];
 } HnswFound;
+
+/* What a search has yet to do with a queued record. */
+#define HNSW_TODO_RESULT	1	/* it may be a result */
+#define HNSW_TODO_LINKS		2	/* its links have not been looked at */
+#define HNSW_TODO_MARK		4	/* queued by every estimate: visited once, as marked then */
+#define HNSW_TODO_ALL		(HNSW_TODO_RESULT | HNSW_TODO_LINKS)
 
 typedef struct HnswCandidate
 {
 	float		key;
 	BlockNumber blk;
 	uint16		slot;
+	uint16		todo;			/* of a queued one */
 } HnswCandidate;
 
 typedef struct HnswHeapItem
@@ -212,6 +218,33 @@ typedef struct HnswResult
 	char	   *own;			/* own vectors of the pool, if kept */
 	int			maxown;			/* so many there is room for */
 } HnswResult;
+
+/*
+ * A search of one level, apart from the handle: several of an index may be under
+ * way at the same time.  One that was begun as resumable can be asked for more
+ * (search.c).
+ */
+typedef struct HnswSearch
+{
+	MemoryContext cxt;			/* holds this and everything below */
+	HnswQuery	query;
+	HnswResult	results;		/* of scans and of level 0 in inserts */
+	HnswResult	descent;		/* upper levels */
+	HnswMarks	marks;			/* records that are not to be queued (again) */
+	HnswMarks	taken;			/* records of level 0 that the scan has got */
+	HnswCandidate *heap;		/* candidates */
+	int64		nheap;
+	int64		maxheap;
+
+	bool		resumable;		/* note what is needed to go on */
+	bool		unbounded;		/* candidates beyond the bound are queued, too */
+	bool		dry;			/* there are no candidates left */
+	int64		nvisits;		/* nodes visited */
+	int64		max_visits;		/* beyond, a sweep is cheaper */
+	HnswCandidate *visited;		/* records whose links were cut off at a bound */
+	int64		nvisited;
+	int64		maxvisited;
+} HnswSearch;
 
 /* One change, logged as one WAL record; see access.c. */
 #define HNSW_WRITE_PAGES	4
@@ -240,12 +273,7 @@ typedef struct HnswWrite
 
 typedef struct HnswScratch
 {
-	HnswQuery	query;
-	HnswCandidate *heap;		/* candidates of the search under way */
-	int64		nheap;
-	int64		maxheap;
-	HnswResult	results;		/* of scans and of level 0 in inserts */
-	HnswResult	descent;		/* upper levels */
+	HnswSearch *search;			/* of inserts and VACUUM */
 	HnswResult *upper[HNSW_MAX_LEVEL + 1];
 	float	   *est;			/* HNSW_MAX_FANOUT estimates */
 	float	   *fa;				/* dim floats each */
@@ -297,6 +325,8 @@ extern int	HnswEfSearch(void);
 
 /* ---- access.c: the page accessor ---- */
 extern void HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
+extern bool HnswAcquireInOrder(HnswGraph *g, BlockNumber blk, int mode,
+							   BufferAccessStrategy strategy, HnswPin *pin);
 extern void HnswAcquireSide(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
 extern void HnswCheckNotHeld(HnswGraph *g, BlockNumber blk, Buffer buf);
 extern void HnswRelease(HnswGraph *g, HnswPin *pin);
@@ -339,7 +369,8 @@ extern double HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist,
 extern char *HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot);
 extern const char *HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot,
 							   const char *node);
-extern void HnswCheckOverflow(HnswGraph *g, Buffer buf, BlockNumber blk, uint16 slot);
+extern void HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot,
+								int mode, HnswPin *pin);
 extern void HnswLinkForm(HnswGraph *g, const float *base, const float *other,
 						 float edge, float *a, float *b, char *code);
 extern void HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk,
@@ -390,31 +421,69 @@ HnswTidGet(const ItemPointerData *tid, HnswCandidate *at)
 #define HnswLinkSlot(tid)	(ItemPointerGetOffsetNumberNoCheck(tid) & HNSW_LINK_SLOT_MASK)
 #define HnswLinkFlags(tid)	(ItemPointerGetOffsetNumberNoCheck(tid) & ~HNSW_LINK_SLOT_MASK)
 #define HnswLinkBlock(tid)	ItemPointerGetBlockNumberNoCheck(tid)
+/* A number for each record there can be. */
+#define HnswNodeNumber(g, blk, slot)	((uint64) (blk) * (g)->lay.per_page + (slot))
 #define HnswSlotOffset(lay, slot)	(HNSW_PAGE_DATA + (Size) (slot) * (lay)->rec_size)
 
+/*
+ * Hints that all heap TIDs of a slot's node lead to rows which are dead to all
+ * transactions, as a scan found.  They lie in the unused part of a page, which is
+ * neither logged nor in images: a crash loses them, and a standby has none.
+ */
+static inline bool
+HnswIsKilled(const HnswLayout *lay, const char *page, uint16 slot)
+{
+	return lay->off_hints != 0 && (page[lay->off_hints + slot / 8] >> (slot % 8)) & 1;
+}
+
+/* The page is locked, exclusively or not (then no other bit is lost but a hint). */
+static inline void
+HnswSetKilled(const HnswLayout *lay, char *page, uint16 slot, bool killed)
+{
+	if (lay->off_hints == 0)
+		return;
+	if (killed)
+		page[lay->off_hints + slot / 8] |= 1 << (slot % 8);
+	else
+		page[lay->off_hints + slot / 8] &= ~(1 << (slot % 8));
+}
+
 /* ---- search.c ---- */
-extern void HnswResultInit(HnswGraph *g, HnswResult *res, int ef, bool keep_own);
-extern void HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+extern HnswSearch *HnswSearchCreate(HnswGraph *g, MemoryContext parent);
+extern void HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt,
+						   int ef, bool keep_own);
+extern void HnswSearchLevel(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 							const HnswCandidate *seeds, int nseeds,
 							const HnswCandidate *last_resort);
-extern bool HnswSearch(HnswGraph *g, HnswQuery *q, const HnswMetaPage *seen,
-					   HnswResult *res);
+extern bool HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef);
+extern void HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef);
+extern void HnswSearchWiden(HnswGraph *g, HnswSearch *s, int ef);
+extern void HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk,
+						 uint16 slot, float dist, HnswFound *f);
 extern int	HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at);
-extern int	HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
+extern int	HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
 						int stop_level, int width, HnswCandidate *at);
-extern void HnswResultSort(HnswResult *res);
 extern void HnswKnownReset(HnswGraph *g);
 extern void HnswKnowFound(HnswGraph *g, const HnswResult *res);
 extern bool HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist);
+
+/* ---- sweep.c: all nodes by distance ---- */
+typedef struct HnswSweep HnswSweep;
+/* Leaves out some of n nodes; returns how many stay, at the front. */
+typedef int (*HnswSweepFilter) (void *arg, HnswFound *found, int n);
+extern HnswSweep *HnswSweepBegin(HnswGraph *g, HnswSearch *s, HnswSweepFilter filter, void *arg);
+extern bool HnswSweepNext(HnswSweep *sweep, HnswFound *f);
+extern void HnswSweepEnd(HnswSweep *sweep);
+extern int64 HnswSweepCost(HnswGraph *g);
 
 /* ---- connect.c ---- */
 extern bool HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 						const HnswRecord *own_rec, const char *own,
 						const ItemPointerData *tids, int ntids,
 						HnswCandidate *at);
-extern bool HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen,
-							const HnswRecord *own_rec, const char *own,
-							const ItemPointerData *tid);
+extern bool HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q,
+							HnswResult *res, const HnswRecord *own_rec, const char *own,
+							const ItemPointerData *tid, HnswCandidate *at);
 extern int	HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node,
 							   float dist, bool tree, uint16 *flags);
 extern void HnswWriteLink(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin,

@@ -22,10 +22,7 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
-/*
- * How often an insert starts over because others changed what it relied on.
- * In a sound index that ends soon.
- */
+/* How often an insert starts over because others changed what it relied on. */
 #define MAX_ATTEMPTS	1000
 
 /*
@@ -124,7 +121,8 @@ add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer
 		HnswRelease(g, &pin);
 		return false;
 	}
-
+	/* not true of the new one; a lost hint does no harm */
+	HnswSetKilled(lay, pin.page, f->slot, false);
 	if (rec->ntids < lay->max_tids)
 	{
 		uint8		ntids = rec->ntids + 1;
@@ -143,16 +141,8 @@ add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer
 	{
 		uint16		n;
 
-		if (rec->overflow >= g->nblocks)
-			HnswKnowBlocks(g, rec->overflow);
-		over.blk = rec->overflow;
-		over.buf = ReadBuffer(g->rel, over.blk);
-		HnswCheckOverflow(g, over.buf, f->blk, f->slot);
-		LockBuffer(over.buf, BUFFER_LOCK_EXCLUSIVE);
-		over.page = BufferGetPage(over.buf);
+		HnswAcquireOverflow(g, rec->overflow, f->blk, f->slot, BUFFER_LOCK_EXCLUSIVE, &over);
 		o = HnswPageGetOverflow(over.page);
-		if (o->ntids > HNSW_OVERFLOW_TIDS)
-			HnswCorrupted(g, over.blk, 0, "too many TIDs on an overflow page");
 		if (o->ntids < HNSW_OVERFLOW_TIDS)
 		{
 			Size		at = HNSW_PAGE_DATA + sizeof(HnswOverflow) + o->ntids * sizeof(ItemPointerData);
@@ -228,11 +218,10 @@ upper_result(HnswGraph *g, int level)
 
 /*
  * Search from the entry point down, and collect the nearest nodes of levels
- * top..0 into upper_result() and scratch->results.  False when the entry point
- * has been freed meanwhile.
+ * top..0 into upper_result() and s->results.
  */
-static bool
-search_levels(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta, int top)
+static void
+search_levels(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta, int top)
 {
 	const int	width = HnswDescentWidth(g->lay.ef_construction);
 	HnswCandidate at[HNSW_MAX_DESCENT];
@@ -240,22 +229,21 @@ search_levels(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta, int top)
 	int			n;
 
 	HnswTidGet(&meta->root, &root);
-	n = HnswDescend(g, q, meta, top, width, at);
+	n = HnswDescend(g, s, meta, top, width, at);
 	for (int level = top; level > 0 && n > 0; level--)
 	{
 		HnswResult *res = upper_result(g, level);
 
-		HnswResultInit(g, res, g->lay.ef_construction, true);
-		HnswSearchLevel(g, q, res, level, at, n, NULL);
+		HnswResultInit(res, &g->lay, g->cxt, g->lay.ef_construction, true);
+		HnswSearchLevel(g, s, res, level, at, n, NULL);
 		/* where there is no live node, by way of the dead ones */
 		n = res->nfound > 0 ? HnswStepDown(g, res, width, at) :
-			HnswDescend(g, q, meta, level - 1, width, at);
+			HnswDescend(g, s, meta, level - 1, width, at);
 	}
 	if (n == 0)
-		return false;
-	HnswResultInit(g, &g->scratch->results, g->lay.ef_construction, true);
-	HnswSearchLevel(g, q, &g->scratch->results, 0, at, n, &root);
-	return true;
+		at[n++] = root;			/* the entry point has been freed: always a way in */
+	HnswResultInit(&s->results, &g->lay, s->cxt, g->lay.ef_construction, true);
+	HnswSearchLevel(g, s, &s->results, 0, at, n, &root);
 }
 
 /*
@@ -274,7 +262,7 @@ add_upper_records(HnswGraph *g, HnswQuery *q, const HnswRecord *own_rec,
 		HnswResult *res = upper_result(g, l);
 
 		if (l > top)
-			HnswResultInit(g, res, g->lay.ef_construction, true);
+			HnswResultInit(res, &g->lay, g->cxt, g->lay.ef_construction, true);
 		ItemPointerSet(&tids[0], at.blk, at.slot);
 		HNSW_WAIT_POINT("insert-upper");
 		/* a level more or less for one node harms nothing: give up */
@@ -288,43 +276,44 @@ add_upper_records(HnswGraph *g, HnswQuery *q, const HnswRecord *own_rec,
 }
 
 /*
- * Insert the vector in scratch->query and scratch->own, as own_rec describes
+ * Insert the vector in the search's query and scratch->own, as own_rec describes
  * it.  False when another backend changed what this relied on.
  */
 static bool
 insert_prepared(HnswGraph *g, const HnswMetaPage *meta, const HnswRecord *own_rec,
 				ItemPointer heap_tid)
 {
-	HnswScratch *s = g->scratch;
+	HnswSearch *s = g->scratch->search;
 	HnswQuery  *q = &s->query;
-	const char *own = (const char *) s->own;
+	HnswResult *res = &s->results;
+	const char *own = (const char *) g->scratch->own;
 	HnswCandidate at;
 	int			level;
 	int			top;
 	int			same;
 
 	g->upper_target = meta->upper_target;
+	HnswResultInit(res, &g->lay, s->cxt, g->lay.ef_construction, true);
 	if (!HnswTidIsSet(&meta->root) || !HnswTidIsSet(&meta->entry))
 	{
 		HNSW_WAIT_POINT("insert-root");
-		return HnswConnectRoot(g, meta, own_rec, own, heap_tid);
+		return HnswConnectRoot(g, meta, q, res, own_rec, own, heap_tid, &at);
 	}
 
 	HnswKnownReset(g);
 	level = HnswRandomLevel(g->lay.fanout);
 	top = Min(level, (int) meta->entry_level);
-	if (!search_levels(g, q, meta, top))
-		return false;
-	if (s->results.nfound == 0)
-		return HnswConnectRoot(g, meta, own_rec, own, heap_tid);
-	same = find_equal(g, &s->results, own_rec, own);
+	search_levels(g, s, meta, top);
+	same = find_equal(g, res, own_rec, own);
 	if (same >= 0)
 	{
 		HNSW_WAIT_POINT("insert-equal");
-		return add_tid(g, &s->results.found[same], own_rec, heap_tid);
+		return add_tid(g, &res->found[same], own_rec, heap_tid);
 	}
 	HNSW_WAIT_POINT("insert-connect");
-	if (!HnswConnect(g, q, &s->results, 0, own_rec, own, heap_tid, 1, &at))
+	/* where nothing live is found, or nobody has room, it becomes the root */
+	if ((res->nfound == 0 || !HnswConnect(g, q, res, 0, own_rec, own, heap_tid, 1, &at)) &&
+		!HnswConnectRoot(g, meta, q, res, own_rec, own, heap_tid, &at))
 		return false;
 	if (level > 0)
 		add_upper_records(g, q, own_rec, meta, level, top, at);
@@ -336,7 +325,7 @@ static bool
 try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 {
 	HnswScratch *s = g->scratch;
-	HnswQuery  *q = &s->query;
+	HnswQuery  *q = &s->search->query;
 	HnswMetaPage meta;
 	HnswRecord	own_rec;
 	uint32		hash;
@@ -360,13 +349,21 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 	return insert_prepared(g, &meta, &own_rec, heap_tid);
 }
 
-/* How many attempts there have been: too many? */
+/*
+ * How many attempts there have been: too many?  Each failed because somebody else
+ * changed something, so this says nothing of the index.
+ */
 static void
 check_attempts(HnswGraph *g, int attempt)
 {
 	CHECK_FOR_INTERRUPTS();
 	if (attempt == MAX_ATTEMPTS)
-		HnswCorrupted(g, HNSW_META_BLOCK, 0, "no node can take another link");
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not insert into index \"%s\" for concurrent changes",
+						RelationGetRelationName(g->rel)),
+				 errdetail("%d attempts found it changed meanwhile.", attempt),
+				 errhint("Try again.")));
 }
 
 /*
@@ -397,8 +394,8 @@ HnswInsertStored(HnswGraph *g, const HnswRecord *rec, const char *own, ItemPoint
 		HnswMetaPage meta;
 
 		HnswReadMeta(g, &meta);
-		HnswOwnDecode(g, own, rec->scale, rec->offset, s->query.vec);
-		HnswQueryBuild(g, &s->query);
+		HnswOwnDecode(g, own, rec->scale, rec->offset, s->search->query.vec);
+		HnswQueryBuild(g, &s->search->query);
 		memcpy(s->own, own, g->lay.own_bytes);
 		if (insert_prepared(g, &meta, rec, heap_tid))
 			return;

@@ -106,6 +106,9 @@ layout_compute(HnswLayout *lay)
 	if (lay->rec_size > (int) HNSW_PAGE_ROOM)
 		return false;
 	lay->per_page = HNSW_PAGE_ROOM / lay->rec_size;
+	lay->off_hints = BLCKSZ - (lay->per_page + 7) / 8;
+	if (lay->off_hints < (int) HNSW_PAGE_DATA + lay->per_page * lay->rec_size)
+		lay->off_hints = 0;
 	lay->side_pages = 0;
 	if (lay->own_side)
 	{
@@ -177,7 +180,7 @@ layout_fit(HnswLayout *lay, bool shrink)
 	return true;
 }
 
-/* Give what is left of each record's share of the page to heap TIDs. */
+/* Give what is left of each record's share of the page, but for hints, to heap TIDs. */
 static void
 layout_spend_rest(HnswLayout *lay)
 {
@@ -188,7 +191,8 @@ layout_spend_rest(HnswLayout *lay)
 		HnswLayout	try = *lay;
 
 		try.max_tids++;
-		if (!layout_compute(&try) || try.per_page < per_page)
+		if (!layout_compute(&try) || try.per_page < per_page ||
+			(try.off_hints == 0 && lay->off_hints != 0))
 			break;
 		*lay = try;
 	}

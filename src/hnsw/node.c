@@ -96,22 +96,32 @@ HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node)
 }
 
 /*
- * An error unless a page that is pinned is an overflow page of a record, whose
- * own page the caller has locked.  It need not be locked itself: neither
- * changes while it is in the record's chain.  So this comes before its lock is
- * waited for, which for any other page somebody might hold who waits for ours.
+ * Pin and lock an overflow page of a record, by a caller who has locked the page
+ * that leads to it: the record's own, or the overflow page before it.  Neither
+ * kind nor owner changes while it is in the record's chain, so they are looked at
+ * before its lock is waited for, which for any other page somebody might hold who
+ * waits for ours.
  */
 void
-HnswCheckOverflow(HnswGraph *g, Buffer buf, BlockNumber blk, uint16 slot)
+HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot, int mode,
+					HnswPin *pin)
 {
-	Page		page = BufferGetPage(buf);
 	ItemPointerData owner;
 
+	if (over >= g->nblocks)
+		HnswKnowBlocks(g, over);
 	ItemPointerSet(&owner, blk, slot);
-	if (PageIsNew(page) || HnswPageGetHeader(page)->magic != HNSW_MAGIC ||
-		HnswPageGetHeader(page)->kind != HNSW_PAGE_OVERFLOW ||
-		!HnswTidEqual(&HnswPageGetOverflow(page)->owner, &owner))
-		HnswCorrupted(g, BufferGetBlockNumber(buf), 0, "not an overflow page of the node that leads there");
+	pin->blk = over;
+	pin->buf = ReadBuffer(g->rel, over);
+	pin->page = BufferGetPage(pin->buf);
+	if (PageIsNew(pin->page) || HnswPageGetHeader(pin->page)->magic != HNSW_MAGIC ||
+		HnswPageGetHeader(pin->page)->kind != HNSW_PAGE_OVERFLOW ||
+		!HnswTidEqual(&HnswPageGetOverflow(pin->page)->owner, &owner))
+		HnswCorrupted(g, over, 0, "not an overflow page of the node that leads there");
+	HnswCheckNotHeld(g, over, pin->buf);
+	LockBuffer(pin->buf, mode);
+	if (HnswPageGetOverflow(pin->page)->ntids > HNSW_OVERFLOW_TIDS)
+		HnswCorrupted(g, over, 0, "too many TIDs on an overflow page");
 }
 
 /*

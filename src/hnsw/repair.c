@@ -18,6 +18,9 @@
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
+/* How often a list is chosen anew because inserts have changed it meanwhile. */
+#define MAX_TRIES	10
+
 /*
  * The live tree children of a DEAD node, through DEAD ones between them, added
  * to the list.  A node may have more than one tree parent (adoption can do
@@ -100,7 +103,7 @@ add_tree_link(VacuumState *st, NodeList *from, const HnswCandidate *to, const fl
 {
 	HnswGraph  *g = st->g;
 	const HnswLayout *lay = &g->lay;
-	HnswQuery  *q = &g->scratch->query;
+	HnswQuery  *q = &g->scratch->search->query;
 	HnswWrite  *w = &g->scratch->write;
 	nodeset_hash *seen;
 	bool		done = false;
@@ -389,22 +392,23 @@ adopt(Repair *r, const NodeList *heirs)
 
 /*
  * Choose among what an insert of this vector would find as well: a search from
- * the node itself.  Leaves the node's vector as scratch->query.
+ * the node itself.  Leaves the node's vector as the search's query.
  */
 static void
 add_found(Repair *r)
 {
 	HnswGraph  *g = r->st->g;
 	const HnswLayout *lay = &g->lay;
-	HnswQuery  *q = &g->scratch->query;
-	HnswResult *res = &g->scratch->results;
+	HnswSearch *s = g->scratch->search;
+	HnswQuery  *q = &s->query;
+	HnswResult *res = &s->results;
 	HnswCandidate at = {0, r->blk, r->slot};
 
 	memcpy(q->vec, r->base, lay->dim * sizeof(float));
 	HnswQueryBuild(g, q);
 	HnswKnownReset(g);
-	HnswResultInit(g, res, lay->ef_construction, true);
-	HnswSearchLevel(g, q, res, r->level, &at, 1, NULL);
+	HnswResultInit(res, lay, s->cxt, lay->ef_construction, true);
+	HnswSearchLevel(g, s, res, r->level, &at, 1, NULL);
 	HnswKnowFound(g, res);
 	for (int i = 0; i < res->nfound; i++)
 	{
@@ -545,13 +549,30 @@ form_list(Repair *r)
 	return new;
 }
 
+/* Write a new list of the node in hand, whose record r->old is as it is now. */
+static void
+write_record_list(Repair *r, HnswPin *pin, const char *new)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	HnswWrite  *w = &g->scratch->write;
+	Size		recoff = HnswSlotOffset(lay, r->slot);
+	Size		nlinks = offsetof(HnswRecord, nlinks);
+
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, pin, false);
+	HnswWriteChanges(w, 0, recoff + nlinks, new + nlinks, sizeof(((HnswRecord *) new)->nlinks));
+	HnswWriteChanges(w, 0, recoff + lay->off_links, new + lay->off_links,
+					 lay->rec_size - lay->off_links);
+	HnswWriteEnd(w);
+}
+
 /* Write the new list.  False, and nothing written, if inserts have changed the old one. */
 static bool
 write_list(Repair *r)
 {
 	HnswGraph  *g = r->st->g;
 	const HnswLayout *lay = &g->lay;
-	HnswWrite  *w = &g->scratch->write;
 	const HnswRecord *rec = (const HnswRecord *) r->old;
 	const char *new = form_list(r);
 	HnswPin		pin;
@@ -565,17 +586,7 @@ write_list(Repair *r)
 		memcmp(HnswNodeLinks(lay, node), HnswNodeLinks(lay, r->old),
 			   rec->nlinks * sizeof(ItemPointerData)) == 0;
 	if (same)
-	{
-		Size		recoff = HnswSlotOffset(lay, r->slot);
-		Size		nlinks = offsetof(HnswRecord, nlinks);
-
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, false);
-		HnswWriteChanges(w, 0, recoff + nlinks, new + nlinks, sizeof(rec->nlinks));
-		HnswWriteChanges(w, 0, recoff + lay->off_links, new + lay->off_links,
-						 lay->rec_size - lay->off_links);
-		HnswWriteEnd(w);
-	}
+		write_record_list(r, &pin, new);
 	HnswRelease(g, &pin);
 	return same;
 }
@@ -592,28 +603,23 @@ offer_links(Repair *r)
 	for (int i = 0; i < r->nchoices; i++)
 		if (r->choices[i].kept && r->choices[i].pos < 0)
 			nodes[n++] = r->choices[i].at;
-	HnswAddBackLinks(g, &g->scratch->query, r->level, nodes, n, &at);
+	HnswAddBackLinks(g, &g->scratch->search->query, r->level, nodes, n, &at);
 }
 
 /*
- * Give one live node a list without DEAD nodes.  Where enough links are left,
- * that is all.  Else the list is chosen anew, from its live neighbours, the
+ * One try to give a live node a list without DEAD nodes.  Where enough links are
+ * left, that is all.  Else the list is chosen anew, from its live neighbours, the
  * heirs of its dead tree children, and what a search finds near it; and new
  * neighbours are offered a link back.  Reads the node, works without a lock,
- * then writes; false when the list was changed meanwhile (the caller tries
- * again).  Memory: the current context, which the caller resets.
+ * then writes; false when the list was changed meanwhile.
  */
 static bool
-repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
+try_repair(VacuumState *st, BlockNumber blk, uint16 slot)
 {
-	Repair		r;
+	Repair		r = {.st = st,.blk = blk,.slot = slot};
 	NodeList	heirs = {NULL, 0, 0};
 	bool		enough;
 
-	memset(&r, 0, sizeof(r));
-	r.st = st;
-	r.blk = blk;
-	r.slot = slot;
 	if (!read_node(&r))
 		return true;
 	enough = find_heirs(&r, &heirs) >= enough_links(&st->g->lay) && heirs.n == 0;
@@ -636,6 +642,68 @@ repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
 		offer_links(&r);
 	}
 	return true;
+}
+
+/*
+ * The same for a node whose list others keep changing: give its heirs tree links
+ * one by one, each a change of its own, then take the DEAD nodes out of the list
+ * as it is then, within one lock.
+ */
+static void
+drop_dead_links(VacuumState *st, BlockNumber blk, uint16 slot)
+{
+	HnswGraph  *g = st->g;
+	const HnswLayout *lay = &g->lay;
+	Repair		r = {.st = st,.blk = blk,.slot = slot};
+	NodeList	heirs = {NULL, 0, 0};
+	NodeList	self = {NULL, 0, 0};
+	HnswPin		pin;
+	char	   *node;
+
+	if (!read_node(&r))
+		return;
+	(void) find_heirs(&r, &heirs);
+	for (int64 i = 0; i < heirs.n; i++)
+	{
+		float	   *vec = palloc(lay->dim * sizeof(float));
+
+		CHECK_FOR_INTERRUPTS();
+		if (heirs.items[i].blk == blk && heirs.items[i].slot == slot)
+			continue;
+		read_heir(st, heirs.items[i].blk, heirs.items[i].slot, r.level, vec);
+		nodelist_add(&self, blk, slot);
+		if (!add_tree_link(st, &self, &heirs.items[i], vec, r.level))
+			HnswCorrupted(g, blk, slot, "no node below it can take a tree link");
+		pfree(vec);
+	}
+	HnswAcquire(g, blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	if (((HnswRecord *) node)->state == HNSW_LIVE)
+	{
+		memcpy(r.old, node, lay->rec_size);
+		keep_neighbours(&r);
+		write_record_list(&r, &pin, form_list(&r));
+	}
+	HnswRelease(g, &pin);
+}
+
+/* Give a live node a list without DEAD nodes.  Memory: the vacuum's tmp context. */
+static void
+repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(st->tmp);
+	bool		done = false;
+
+	for (int i = 0; i < MAX_TRIES && !done; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		done = try_repair(st, blk, slot);
+		MemoryContextReset(st->tmp);
+	}
+	if (!done)
+		drop_dead_links(st, blk, slot);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(st->tmp);
 }
 
 /* Which live nodes of a page need a repair: a bit each; false for none. */
@@ -670,19 +738,18 @@ find_broken(VacuumState *st, HnswPin *pin, uint64 *broken)
 
 /*
  * Phase 2: give every live node that links to DEAD ones, or to few nodes at
- * all, a new list.  Afterwards no live node links to a node that is in the
- * bitmap.
+ * all, a new list, from block "first" to the end, which is returned.  Afterwards
+ * no live node there links to a node that is in the bitmap.
  */
-void
-HnswRepair(VacuumState *st)
+BlockNumber
+HnswRepair(VacuumState *st, BlockNumber first)
 {
 	HnswGraph  *g = st->g;
-	MemoryContext old = MemoryContextSwitchTo(st->tmp);
 
 	/* inserts may have added nodes with such links since the vacuum began */
 	BlockNumber nblocks = RelationGetNumberOfBlocks(g->rel);
 
-	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < nblocks; blk++)
+	for (BlockNumber blk = first; blk < nblocks; blk++)
 	{
 		HnswPin		pin;
 		uint64		broken[(BLCKSZ / sizeof(HnswRecord) + 63) / 64] = {0};
@@ -698,91 +765,103 @@ HnswRepair(VacuumState *st)
 		HnswRelease(g, &pin);
 		for (int slot = 0; any && slot < nslots; slot++)
 			if ((broken[slot / 64] >> (slot % 64)) & 1)
-			{
-				while (!repair_node(st, blk, slot))
-				{
-					MemoryContextReset(st->tmp);
-					CHECK_FOR_INTERRUPTS();
-				}
-				MemoryContextReset(st->tmp);
-			}
+				repair_node(st, blk, slot);
 	}
-	MemoryContextSwitchTo(old);
+	return nblocks;
 }
 
-/* Phase 3: root and entry point move off DEAD nodes. */
-void
-HnswMoveRoot(VacuumState *st)
+/*
+ * Which node is to be the root instead of a DEAD one: its first heir, from which
+ * the other heirs are linked; false for none.
+ */
+static bool
+link_heirs(VacuumState *st, const HnswCandidate *root, HnswCandidate *heir)
+{
+	HnswGraph  *g = st->g;
+	float	   *vec = palloc(g->lay.dim * sizeof(float));
+	NodeList	first = {NULL, 0, 0};
+	NodeList	heirs = {NULL, 0, 0};
+
+	tree_heirs(st, root->blk, root->slot, &heirs);
+	for (int64 i = 1; i < heirs.n; i++)
+	{
+		const HnswCandidate *h = &heirs.items[i];
+
+		read_heir(st, h->blk, h->slot, 0, vec);
+		nodelist_add(&first, heirs.items[0].blk, heirs.items[0].slot);
+		if (!add_tree_link(st, &first, h, vec, 0))
+			HnswCorrupted(g, heirs.items[0].blk, heirs.items[0].slot,
+						  "no node below it can take a tree link");
+	}
+	if (heirs.n > 0)
+		*heir = heirs.items[0];
+	return heirs.n > 0;
+}
+
+/*
+ * Which record is to be the entry point beside root, if the one there is will not
+ * do: it is DEAD, or there is a live one of a higher level (an insert that finds
+ * nothing live begins at level 0 again).
+ */
+static bool
+better_entry(const VacuumState *st, HnswMetaPage *meta)
+{
+	HnswCandidate entry;
+
+	HnswTidGet(&meta->entry, &entry);
+	if (st->best_level > 0 &&
+		(st->best_level > meta->entry_level || HnswVacuumIsDead(st, entry.blk, entry.slot)))
+	{
+		ItemPointerSet(&meta->entry, st->best.blk, st->best.slot);
+		meta->entry_level = st->best_level;
+		return true;
+	}
+	if (!HnswVacuumIsDead(st, entry.blk, entry.slot))
+		return false;
+	meta->entry = meta->root;
+	meta->entry_level = 0;
+	return true;
+}
+
+/* One try to do so; false when an insert has made another root meanwhile. */
+static bool
+try_move_root(VacuumState *st)
 {
 	HnswGraph  *g = st->g;
 	HnswMetaPage meta;
-	HnswCandidate root;
-	HnswCandidate entry;
-	NodeList	heirs = {NULL, 0, 0};
-	HnswPin		pin;
-	HnswMetaPage *now;
 	HnswMetaPage changed;
-	bool		write = false;
-	MemoryContext old = MemoryContextSwitchTo(st->tmp);
+	HnswCandidate root;
+	HnswCandidate heir;
+	HnswPin		pin;
+	bool		dead;
+	bool		have_heir = false;
+	bool		same;
+	bool		write;
 
 	HnswReadMeta(g, &meta);
 	if (!HnswTidIsSet(&meta.root))
-	{
-		MemoryContextSwitchTo(old);
-		return;
-	}
+		return true;
 	HnswTidGet(&meta.root, &root);
-	HnswTidGet(&meta.entry, &entry);
-	if (HnswVacuumIsDead(st, root.blk, root.slot))
-	{
-		float	   *vec = palloc(g->lay.dim * sizeof(float));
-		NodeList	first = {NULL, 0, 0};
-
-		tree_heirs(st, root.blk, root.slot, &heirs);
-		for (int64 i = 1; i < heirs.n; i++)
-		{
-			const HnswCandidate *h = &heirs.items[i];
-
-			read_heir(st, h->blk, h->slot, 0, vec);
-			nodelist_add(&first, heirs.items[0].blk, heirs.items[0].slot);
-			if (!add_tree_link(st, &first, h, vec, 0))
-				HnswCorrupted(g, heirs.items[0].blk, heirs.items[0].slot,
-							  "no node below it can take a tree link");
-		}
-	}
+	dead = HnswVacuumIsDead(st, root.blk, root.slot);
+	if (dead)
+		have_heir = link_heirs(st, &root, &heir);
 
 	HNSW_WAIT_POINT("vacuum-root-write");
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
-	now = HnswPageGetMeta(pin.page);
-	changed = *now;
-	if (HnswVacuumIsDead(st, root.blk, root.slot) && HnswTidEqual(&now->root, &meta.root))
+	changed = *HnswPageGetMeta(pin.page);
+	same = HnswTidEqual(&changed.root, &meta.root);
+	write = same && dead;
+	if (write && have_heir)
+		ItemPointerSet(&changed.root, heir.blk, heir.slot);
+	else if (write)
 	{
-		write = true;
-		if (heirs.n > 0)
-			ItemPointerSet(&changed.root, heirs.items[0].blk, heirs.items[0].slot);
-		else
-		{
-			/* no live node is left */
-			ItemPointerSetInvalid(&changed.root);
-			ItemPointerSetInvalid(&changed.entry);
-			changed.entry_level = 0;
-		}
+		/* no live node is left */
+		ItemPointerSetInvalid(&changed.root);
+		ItemPointerSetInvalid(&changed.entry);
+		changed.entry_level = 0;
 	}
-	HnswTidGet(&changed.entry, &entry);
-	if (HnswTidIsSet(&changed.root) && HnswVacuumIsDead(st, entry.blk, entry.slot))
-	{
-		write = true;
-		if (st->best_level > 0)
-		{
-			ItemPointerSet(&changed.entry, st->best.blk, st->best.slot);
-			changed.entry_level = st->best_level;
-		}
-		else
-		{
-			changed.entry = changed.root;
-			changed.entry_level = 0;
-		}
-	}
+	if (same && HnswTidIsSet(&changed.root))
+		write = better_entry(st, &changed) || write;
 	if (write)
 	{
 		HnswWrite  *w = &g->scratch->write;
@@ -793,6 +872,28 @@ HnswMoveRoot(VacuumState *st)
 		HnswWriteEnd(w);
 	}
 	HnswRelease(g, &pin);
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(st->tmp);
+	return same;
+}
+
+/*
+ * Phase 3: root and entry point move off DEAD nodes.  An insert that finds no
+ * tree parent makes its node the root, above the one there was: above a DEAD one
+ * as long as that is the root.  So this looks again until the root is live, and
+ * the caller repairs pages that have been added meanwhile once more: such a node
+ * is always on a new page.
+ */
+void
+HnswMoveRoot(VacuumState *st)
+{
+	bool		done = false;
+
+	while (!done)
+	{
+		MemoryContext old = MemoryContextSwitchTo(st->tmp);
+
+		CHECK_FOR_INTERRUPTS();
+		done = try_move_root(st);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(st->tmp);
+	}
 }

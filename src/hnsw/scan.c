@@ -7,14 +7,21 @@
  * distances: where the intervals of two rows overlap (HnswDistanceSlack), the
  * rows' vectors are fetched from the table, lazily, as far as rows are asked
  * for.  Nodes whose rows are all invisible do not count: when the scan runs
- * out and some were, it searches again for as many more.  A search for more
- * also finds nodes that the one before has missed; those nearer than a row that
- * was returned come too late and are left out.
+ * out and some were, the search goes on for as many more.  Nodes nearer than a
+ * row that was returned, which only the search for more finds, come too late and
+ * are left out.
  *
- * A scan holds no lock between calls, and a pin only while it returns the
- * TIDs of an overflow page.  Heap TIDs it holds may be reclaimed by VACUUM and
+ * When a search has no candidates left, or going on has cost as much as reading
+ * the index, all nodes not returned yet come from a sweep (sweep.c).
+ *
+ * A scan holds no lock and no pin between calls: it copies the heap TIDs of a node
+ * when the node's turn comes.  Those it holds may be reclaimed by VACUUM and
  * given to other rows meanwhile; an MVCC snapshot does not see such rows, and
  * other snapshots are refused.
+ *
+ * Nodes all of whose rows turn out to be dead to all transactions are marked, so
+ * that later scans do not look at the rows again (HnswIsKilled).  A scan on a
+ * standby ignores these hints, and finds the same in the same order.
  */
 #include "postgres.h"
 
@@ -23,10 +30,9 @@
 
 #include "access/relscan.h"
 #include "access/tableam.h"
-#include "access/xlog.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
-#include "hnsw/nodeset.h"
+#include "hnsw/hnsw.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -41,41 +47,56 @@ typedef struct ScanItem
 	int32		idx;			/* in found[] */
 } ScanItem;
 
-typedef struct NodeId
+/* A node without a row that anyone sees, as it was. */
+typedef struct Killed
 {
 	BlockNumber blk;
-	uint32		slot;
-} NodeId;
+	uint16		slot;
+	uint16		generation;
+	uint8		strips;
+	uint8		ntids;
+} Killed;
+
+/* So many are marked at once, at most. */
+#define MAX_KILLED	16384
 
 typedef struct HnswScan
 {
 	HnswGraph  *g;
+	HnswSearch *search;			/* NULL until there is one */
 	MemoryContext cxt;			/* reset by each rescan */
 	bool		started;
 	Vector	   *query;			/* as given */
 	bool		exact;			/* rank by true distances (not for a NULL query) */
 
 	int			ef;
-	bool		full;			/* the search found as many as it was asked for */
-	HnswFound  *found;
-	ScanItem	   *items;			/* binary heap, least key first */
+	HnswFound  *found;			/* pool of the items */
+	ScanItem   *items;			/* binary heap, least key first; behind it, indexes not in use */
 	int			nitems;
+	int			maxitems;
+	HnswSweep  *sweep;			/* NULL until the search is left */
+	HnswFound	ahead;			/* the sweep's next node, no item yet */
+	bool		have_ahead;
 
-	NodeId	   *done;			/* nodes returned before the last search, sorted */
-	int			ndone;
 	double		farthest;		/* true distance of the last row before the last search */
-	HnswFound  *emitted;		/* nodes returned, to count the visible ones */
+	HnswFound  *emitted;		/* nodes returned that may have a visible row */
 	int			nemitted;
 	int			maxemitted;
+	int			nvisible;		/* nodes that had one, of those before them */
+	int64		npassed;		/* all nodes that have been items */
 
 	/* the node whose TIDs are being returned */
-	HnswFound  *cur;
-	int			next_tid;
-	Buffer		over_buf;		/* pinned overflow page, or InvalidBuffer */
-	BlockNumber over_next;		/* what followed it when it was read */
-	ItemPointerData *over_tids;
-	int			nover;
-	nodeset_hash *over_seen;	/* overflow pages of the node so far */
+	HnswFound	cur;
+	bool		have_cur;
+	ItemPointerData *tids;		/* all of them, from the overflow pages, too */
+	int64		ntids;
+	int64		maxtids;
+	int64		next_tid;
+	int64		nkilled;		/* of those returned, so many were dead to all */
+	Killed	   *killed;			/* nodes to mark */
+	int			nkilled_nodes;
+	int			maxkilled;
+	int64		nkilled_all;	/* also those that have been marked */
 	BlockNumber heap_blocks;	/* blocks the table is known to have */
 
 	/* for fetching exact vectors */
@@ -85,13 +106,34 @@ typedef struct HnswScan
 	IndexInfo  *info;
 } HnswScan;
 
+/* Memory of a scan that has ended is kept for the next one, if it is not much. */
+#define KEPT_SEARCH_BYTES	((Size) 256 * 1024)
+
+/* Return the search's memory to the handle; after an error it is let go. */
+static void
+release_search(HnswScan *so, bool error)
+{
+	HnswSearch *s = so->search;
+
+	so->search = NULL;
+	if (s == NULL)
+		return;
+	if (!error && so->g->idle == NULL &&
+		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES)
+		so->g->idle = s;
+	else
+		MemoryContextDelete(s->cxt);
+}
+
 static void
 close_graph(void *arg)
 {
 	HnswScan  *so = (HnswScan *) arg;
 
-	if (so->g)
-		HnswClose(so->g);
+	if (so->g == NULL)
+		return;
+	release_search(so, true);
+	HnswClose(so->g);
 	so->g = NULL;
 }
 
@@ -105,7 +147,6 @@ hnswbeginscan(Relation index, int nkeys, int norderbys)
 
 	so->cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan",
 									ALLOCSET_DEFAULT_SIZES);
-	so->over_buf = InvalidBuffer;
 	cb->func = close_graph;
 	cb->arg = so;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, cb);
@@ -114,12 +155,96 @@ hnswbeginscan(Relation index, int nkeys, int norderbys)
 	return scan;
 }
 
-static void
-release_overflow(HnswScan *so)
+/* ---- nodes without a row that anyone sees ---- */
+
+static int
+cmp_killed(const void *a, const void *b)
 {
-	if (so->over_buf != InvalidBuffer)
-		ReleaseBuffer(so->over_buf);
-	so->over_buf = InvalidBuffer;
+	BlockNumber x = ((const Killed *) a)->blk;
+	BlockNumber y = ((const Killed *) b)->blk;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Mark a page's killed nodes that are still what they were: inserts add heap TIDs
+ * behind the others, and VACUUM counts when it takes any out, so that none can
+ * have been exchanged.
+ */
+static void
+mark_page(HnswScan *so, const Killed *killed, int n)
+{
+	HnswPin		pin;
+	bool		any = false;
+
+	HnswAcquire(so->g, killed[0].blk, BUFFER_LOCK_SHARE, &pin);
+	for (int i = 0; i < n; i++)
+	{
+		HnswRecord *rec = (HnswRecord *) HnswNodeAt(so->g, &pin, killed[i].slot);
+
+		if (rec->state != HNSW_LIVE || rec->level != 0 ||
+			rec->generation != killed[i].generation || rec->strips != killed[i].strips ||
+			rec->ntids != killed[i].ntids || rec->overflow != InvalidBlockNumber)
+			continue;
+		HnswSetKilled(&so->g->lay, pin.page, killed[i].slot, true);
+		any = true;
+	}
+	if (any)
+		MarkBufferDirtyHint(pin.buf, true);
+	HnswRelease(so->g, &pin);
+}
+
+/* Mark the nodes noted so far. */
+static void
+mark_killed(HnswScan *so)
+{
+	int			n = so->nkilled_nodes;
+
+	so->nkilled_nodes = 0;
+	if (n == 0)
+		return;
+	qsort(so->killed, n, sizeof(Killed), cmp_killed);
+	for (int i = 0, next; i < n; i = next)
+	{
+		next = i + 1;
+		while (next < n && so->killed[next].blk == so->killed[i].blk)
+			next++;
+		mark_page(so, &so->killed[i], next - i);
+	}
+}
+
+static void
+note_killed(HnswScan *so, const HnswFound *f)
+{
+	Killed	   *k;
+
+	if (so->nkilled_nodes == MAX_KILLED)
+		mark_killed(so);
+	if (so->nkilled_nodes == so->maxkilled)
+	{
+		so->maxkilled = so->maxkilled == 0 ? 64 : so->maxkilled * 2;
+		so->killed = so->killed ? repalloc(so->killed, so->maxkilled * sizeof(Killed)) :
+			MemoryContextAlloc(so->cxt, so->maxkilled * sizeof(Killed));
+	}
+	so->nkilled_all++;
+	k = &so->killed[so->nkilled_nodes++];
+	k->blk = f->blk;
+	k->slot = f->slot;
+	k->generation = f->generation;
+	k->strips = f->strips;
+	k->ntids = f->ntids;
+}
+
+/* ---- beginning anew ---- */
+
+static void
+end_search(HnswScan *so)
+{
+	mark_killed(so);
+	if (so->sweep)
+		HnswSweepEnd(so->sweep);
+	so->sweep = NULL;
+	release_search(so, false);
 }
 
 /* amrescan */
@@ -128,21 +253,26 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 {
 	HnswScan  *so = (HnswScan *) scan->opaque;
 
-	release_overflow(so);
+	so->g->rel = scan->indexRelation;
+	end_search(so);
 	MemoryContextReset(so->cxt);
 	so->started = false;
 	so->query = NULL;
 	so->found = NULL;
 	so->items = NULL;
-	so->nitems = 0;
-	so->done = NULL;
-	so->ndone = 0;
+	so->nitems = so->maxitems = 0;
+	so->have_ahead = false;
 	so->farthest = -INFINITY;
 	so->emitted = NULL;
 	so->nemitted = so->maxemitted = 0;
-	so->cur = NULL;
-	so->over_tids = NULL;
-	so->over_seen = NULL;
+	so->nvisible = 0;
+	so->npassed = 0;
+	so->have_cur = false;
+	so->tids = NULL;
+	so->ntids = so->maxtids = 0;
+	so->killed = NULL;
+	so->nkilled_nodes = so->maxkilled = 0;
+	so->nkilled_all = 0;
 	if (keys && scan->numberOfKeys > 0)
 		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
 	if (orderbys && scan->numberOfOrderBys > 0)
@@ -212,20 +342,20 @@ exact_distance(const HnswScan *so, const Vector *v)
 
 /*
  * Is a row visible, and if so at what distance (as ScanItem's) from the query?
- * dist may be NULL.
+ * dist may be NULL.  *all_dead: it is dead to all transactions.  The table's page
+ * stays pinned until end_fetch.
  */
 static bool
-fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist)
+fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist, bool *all_dead)
 {
 	bool		call_again = false;
-	bool		all_dead;
 	bool		visible;
 	ItemPointerData at = *tid;
 
 	if (so->slot == NULL)
 		init_fetch(scan, so);
 	visible = table_index_fetch_tuple(so->fetch, &at, scan->xs_snapshot, so->slot,
-									  &call_again, &all_dead);
+									  &call_again, all_dead);
 	if (visible && dist)
 	{
 		Datum		values[INDEX_MAX_KEYS];
@@ -258,161 +388,105 @@ fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist)
 		MemoryContextSwitchTo(old);
 	}
 	ExecClearTuple(so->slot);
-	table_index_fetch_reset(so->fetch);
 	return visible;
 }
 
-/* Is one of a node's inline rows visible?  dist as in fetch_distance. */
-static bool
-fetch_node(IndexScanDesc scan, HnswScan *so, HnswFound *f, double *dist)
+/* No pin is kept between calls. */
+static void
+end_fetch(HnswScan *so)
 {
-	for (int i = 0; i < f->ntids; i++)
-	{
-		check_heap_tid(scan, so, f, &f->tids[i]);
-		if (fetch_distance(scan, so, &f->tids[i], dist))
-			return true;
-	}
-	return false;
+	if (so->fetch)
+		table_index_fetch_reset(so->fetch);
 }
 
-/* ---- TIDs of a node ---- */
+/* ---- heap TIDs of a node ---- */
 
-/* Is a page that is pinned and locked an overflow page of the current node? */
-static bool
-owned_overflow(HnswScan *so, Page page)
+static void
+add_tids(HnswScan *so, const ItemPointerData *tids, int n)
 {
-	ItemPointerData owner;
+	if (so->ntids + n > so->maxtids)
+	{
+		int64		max = Max(so->maxtids * 2, Max(so->ntids + n, 64));
 
-	ItemPointerSet(&owner, so->cur->blk, so->cur->slot);
-	return !PageIsNew(page) &&
-		HnswPageGetHeader(page)->kind == HNSW_PAGE_OVERFLOW &&
-		HnswTidEqual(&HnswPageGetOverflow(page)->owner, &owner);
+		so->tids = so->tids ? repalloc_huge(so->tids, max * sizeof(ItemPointerData)) :
+			MemoryContextAllocHuge(so->cxt, max * sizeof(ItemPointerData));
+		so->maxtids = max;
+	}
+	memcpy(so->tids + so->ntids, tids, n * sizeof(ItemPointerData));
+	so->ntids += n;
 }
 
 /*
- * Take the TIDs of an overflow page that is pinned (not locked); false when it
- * is not this node's any more.
+ * Add the TIDs of a node's overflow pages.  Each page is locked before the one
+ * that leads to it is let go, as VACUUM and its replay do, so that the chain is
+ * complete: inserts put pages in front, and what VACUUM takes out has no TIDs.
  */
-static bool
-take_overflow(HnswScan *so, Buffer buf)
-{
-	Page		page;
-	HnswOverflow *o;
-	bool		ours;
-
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(buf);
-	o = HnswPageGetOverflow(page);
-	ours = owned_overflow(so, page);
-	if (ours)
-	{
-		so->over_next = o->next;
-		if (o->ntids > HNSW_OVERFLOW_TIDS)
-			HnswCorrupted(so->g, BufferGetBlockNumber(buf), 0, "too many TIDs");
-		if (so->over_tids == NULL)
-			so->over_tids = MemoryContextAlloc(so->cxt, HNSW_OVERFLOW_TIDS * sizeof(ItemPointerData));
-		memcpy(so->over_tids, HnswOverflowTids(o), o->ntids * sizeof(ItemPointerData));
-		so->nover = o->ntids;
-		so->next_tid = 0;
-	}
-	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-	return ours;
-}
-
-/*
- * Go to the next overflow page of the current node.  The page is pinned
- * while the page that points to it is locked; VACUUM removes a page from the
- * chain only with a cleanup lock on it, so a pinned page stays.
- */
-static bool
-next_overflow(HnswScan *so)
+static void
+add_overflow_tids(HnswScan *so, const HnswFound *f)
 {
 	HnswGraph  *g = so->g;
+	HnswPin		before;
+	HnswPin		pin;
+	const HnswRecord *rec;
 	BlockNumber next = InvalidBlockNumber;
-	Buffer		buf = InvalidBuffer;
+	BlockNumber count = 0;
 
-	if (so->over_buf == InvalidBuffer)
+	HnswAcquire(g, f->blk, BUFFER_LOCK_SHARE, &before);
+	rec = (const HnswRecord *) HnswNodeAt(g, &before, f->slot);
+	/* if it has gone none of its rows was visible */
+	if (rec->state == HNSW_LIVE && rec->level == 0 && rec->generation == f->generation)
+		next = rec->overflow;
+	while (next != InvalidBlockNumber)
 	{
-		HnswPin		pin;
-		const HnswRecord *rec;
+		const HnswOverflow *o;
 
-		if (so->cur->overflow == InvalidBlockNumber)
-			return false;
-		if (so->over_seen == NULL)
-			so->over_seen = nodeset_create(so->cxt, 16, NULL);
-		else
-			nodeset_reset(so->over_seen);
-		HnswAcquire(g, so->cur->blk, BUFFER_LOCK_SHARE, &pin);
-		rec = (const HnswRecord *) HnswNodeAt(g, &pin, so->cur->slot);
-		if (rec->state == HNSW_LIVE && rec->generation == so->cur->generation)
-			next = rec->overflow;
-		if (next != InvalidBlockNumber)
-		{
-			if (next >= g->nblocks)
-				HnswKnowBlocks(g, next);
-			buf = ReadBuffer(g->rel, next);
-		}
-		HnswRelease(g, &pin);
-	}
-	else
-	{
-		/*
-		 * On a standby the pin does not keep VACUUM's replay from taking the
-		 * page out of the chain: what followed it when we read it still does.
-		 */
-		LockBuffer(so->over_buf, BUFFER_LOCK_SHARE);
-		if (owned_overflow(so, BufferGetPage(so->over_buf)))
-			next = HnswPageGetOverflow(BufferGetPage(so->over_buf))->next;
-		else
-			next = so->over_next;
-		if (next != InvalidBlockNumber)
-		{
-			if (next >= g->nblocks)
-				HnswKnowBlocks(g, next);
-			buf = ReadBuffer(g->rel, next);
-		}
-		UnlockReleaseBuffer(so->over_buf);
-		so->over_buf = InvalidBuffer;
-	}
-	if (buf == InvalidBuffer)
-		return false;
-	so->over_buf = buf;
-	if (!nodeset_add(so->over_seen, next, 0))
-	{
-		/* on a standby a page we left may have come back to the front */
-		if (!RecoveryInProgress())
+		HnswAcquireOverflow(g, next, f->blk, f->slot, BUFFER_LOCK_SHARE, &pin);
+		HnswRelease(g, &before);
+		before = pin;
+		if (++count > g->nblocks)
 			HnswCorrupted(g, next, 0, "overflow pages form a loop");
-		release_overflow(so);
-		return false;
+		o = HnswPageGetOverflow(pin.page);
+		add_tids(so, HnswOverflowTids(o), o->ntids);
+		next = o->next;
 	}
-	if (take_overflow(so, buf))
-		return true;
-	release_overflow(so);
-	return false;
+	HnswRelease(g, &before);
+}
+
+/* All heap TIDs of a node into so->tids. */
+static void
+load_tids(HnswScan *so, const HnswFound *f)
+{
+	so->ntids = so->next_tid = so->nkilled = 0;
+	add_tids(so, f->tids, f->ntids);
+	if (f->overflow != InvalidBlockNumber)
+		add_overflow_tids(so, f);
 }
 
 /*
- * As fetch_node, with the rows on overflow pages, too; while no node is the
+ * Is one of a node's rows visible, and at what distance?  While no node is the
  * current one.  Rows of one node have the same vector: any of them tells the
- * distance.
+ * distance.  A node all of whose rows are dead to all is noted.
  */
 static bool
-fetch_any(IndexScanDesc scan, HnswScan *so, HnswFound *f, double *dist)
+fetch_any(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist)
 {
-	bool		found = fetch_node(scan, so, f, dist);
+	bool		killed = f->overflow == InvalidBlockNumber && f->ntids > 0 &&
+		scan->ignore_killed_tuples;
+	bool		found = false;
 
-	if (found || f->overflow == InvalidBlockNumber)
-		return found;
-	so->cur = f;
-	while (!found && next_overflow(so))
-		for (int i = 0; i < so->nover && !found; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			check_heap_tid(scan, so, f, &so->over_tids[i]);
-			found = fetch_distance(scan, so, &so->over_tids[i], dist);
-		}
-	release_overflow(so);
-	so->cur = NULL;
+	load_tids(so, f);
+	for (int64 i = 0; i < so->ntids && !found; i++)
+	{
+		bool		all_dead = false;
+
+		CHECK_FOR_INTERRUPTS();
+		check_heap_tid(scan, so, f, &so->tids[i]);
+		found = fetch_distance(scan, so, &so->tids[i], dist, &all_dead);
+		killed = killed && all_dead;
+	}
+	end_fetch(so);
+	if (killed && !found)
+		note_killed(so, f);
 	return found;
 }
 
@@ -450,7 +524,7 @@ push_item(HnswScan *so, ScanItem item)
 	so->items[i] = item;
 }
 
-/* Take out the item with the least key. */
+/* Take out the item with the least key; its node stays in the pool until one is added. */
 static ScanItem
 pop_item(HnswScan *so)
 {
@@ -459,189 +533,337 @@ pop_item(HnswScan *so)
 
 	if (so->nitems > 0)
 		sift_item(so, 0, last);
+	so->items[so->nitems].idx = top.idx;
 	return top;
+}
+
+/* How far a found node's distance, as ScanItem's, may be from the true one. */
+static double
+slack_of(const HnswScan *so, const HnswFound *f)
+{
+	const HnswQuery *q = &so->search->query;
+
+	if (!so->exact)
+		return 0;
+	return q->far ? INFINITY : HnswDistanceSlack(so->g, q, f->dist, f->norm2, f->scale) * q->unit;
+}
+
+/* A found node becomes an item. */
+static void
+add_item(HnswScan *so, const HnswFound *f)
+{
+	double		dist = f->dist * so->search->query.unit;
+	double		slack = slack_of(so, f);
+	ScanItem	item;
+
+	if (so->nitems == so->maxitems)
+	{
+		int			max = so->maxitems == 0 ? Max(so->ef, 16) : so->maxitems * 2;
+
+		so->found = so->found ? repalloc_huge(so->found, max * sizeof(HnswFound)) :
+			MemoryContextAllocHuge(so->cxt, max * sizeof(HnswFound));
+		so->items = so->items ? repalloc_huge(so->items, max * sizeof(ScanItem)) :
+			MemoryContextAllocHuge(so->cxt, max * sizeof(ScanItem));
+		for (int i = so->maxitems; i < max; i++)
+			so->items[i].idx = i;
+		so->maxitems = max;
+	}
+	item.key = dist - slack;
+	item.high = dist + slack;
+	item.idx = so->items[so->nitems].idx;
+	so->found[item.idx] = *f;
+	push_item(so, item);
 }
 
 /* ---- searching ---- */
 
-static int
-cmp_node(const void *a, const void *b)
-{
-	const NodeId *na = a;
-	const NodeId *nb = b;
-
-	if (na->blk != nb->blk)
-		return na->blk < nb->blk ? -1 : 1;
-	return na->slot < nb->slot ? -1 : na->slot > nb->slot;
-}
-
-/* Search for so->ef nodes; those returned already are left out of the items. */
+/* The search's results become items. */
 static void
-search(HnswScan *so)
+add_results(HnswScan *so)
 {
-	HnswGraph  *g = so->g;
-	HnswQuery  *q = &g->scratch->query;
-	HnswResult *res = &g->scratch->results;
-	HnswMetaPage meta;
+	const HnswResult *res = &so->search->results;
 
-	so->nitems = 0;
-	so->full = false;
-	HnswReadMeta(g, &meta);		/* also loads the centre */
-	if (!HnswPrepareQuery(g, so->query, q))
-		so->exact = false;
-	HnswResultInit(g, res, so->ef, false);
-	if (!HnswSearch(g, q, &meta, res))
-		return;
-
-	so->full = res->nfound >= so->ef;
-	so->found = MemoryContextAlloc(so->cxt, Max(res->nfound, 1) * sizeof(HnswFound));
-	so->items = MemoryContextAlloc(so->cxt, Max(res->nfound, 1) * sizeof(ScanItem));
 	for (int i = 0; i < res->nfound; i++)
 	{
 		const HnswFound *f = &res->found[res->order[i].idx];
-		NodeId		id = {f->blk, f->slot};
-		double		dist = f->dist * q->unit;
-		double		slack = 0;
 
-		if (so->ndone > 0 &&
-			bsearch(&id, so->done, so->ndone, sizeof(NodeId), cmp_node) != NULL)
-			continue;
-		if (so->exact)
-			slack = q->far ? INFINITY :
-				HnswDistanceSlack(g, q, f->dist, f->norm2, f->scale) * q->unit;
-		so->found[so->nitems] = *f;
-		so->found[so->nitems].dist = (float) Max(-FLT_MAX, Min(FLT_MAX, dist));
-		so->items[so->nitems].key = dist - slack;
-		so->items[so->nitems].high = dist + slack;
-		so->items[so->nitems].idx = so->nitems;
-		so->nitems++;
+		HnswMarksSet(&so->search->taken, HnswNodeNumber(so->g, f->blk, f->slot));
+		add_item(so, f);
 	}
-	for (int i = so->nitems / 2 - 1; i >= 0; i--)
-		sift_item(so, i, so->items[i]);
+}
+
+/* One heap TID of a batch of nodes. */
+typedef struct BatchTid
+{
+	ItemPointerData tid;
+	int			at;				/* the node's place in the batch */
+} BatchTid;
+
+static int
+cmp_batch_tid(const void *a, const void *b)
+{
+	return ItemPointerCompare((ItemPointer) &((const BatchTid *) a)->tid,
+							  (ItemPointer) &((const BatchTid *) b)->tid);
 }
 
 /*
- * All found nodes are returned and more is asked for.  If some of them had no
- * visible row, search again, for twice as many.  False: that is all.
+ * Leave nodes out whose rows are dead to all, and note them: an HnswSweepFilter for
+ * a table most of whose rows are.  Rows are looked at in the order of the table,
+ * each of whose pages is read once for the batch then.
+ */
+static int
+drop_killed(void *arg, HnswFound *found, int n)
+{
+	IndexScanDesc scan = arg;
+	HnswScan   *so = scan->opaque;
+	BatchTid   *tids = palloc_extended((Size) Max(n, 1) * HNSW_MAX_TIDS * sizeof(BatchTid),
+									   MCXT_ALLOC_HUGE);
+	bool	   *seen = palloc0(Max(n, 1));	/* some row is not known to be dead */
+	int			ntids = 0;
+	int			nkept = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		seen[i] = found[i].overflow != InvalidBlockNumber;
+		if (found[i].killed)
+			continue;
+		for (int j = 0; j < found[i].ntids && !seen[i]; j++)
+		{
+			check_heap_tid(scan, so, &found[i], &found[i].tids[j]);
+			tids[ntids].tid = found[i].tids[j];
+			tids[ntids++].at = i;
+		}
+	}
+	qsort(tids, ntids, sizeof(BatchTid), cmp_batch_tid);
+	for (int i = 0; i < ntids; i++)
+	{
+		bool		all_dead = false;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!seen[tids[i].at] &&
+			(fetch_distance(scan, so, &tids[i].tid, NULL, &all_dead) || !all_dead))
+			seen[tids[i].at] = true;
+	}
+	end_fetch(so);
+	for (int i = 0; i < n; i++)
+	{
+		if (seen[i])
+			found[nkept++] = found[i];
+		else if (!found[i].killed)
+			note_killed(so, &found[i]);
+	}
+	pfree(tids);
+	pfree(seen);
+	return nkept;
+}
+
+/* Leave the search: all nodes that have not become items come from a sweep. */
+static void
+start_sweep(IndexScanDesc scan, HnswScan *so)
+{
+	MemoryContext old = MemoryContextSwitchTo(so->cxt);
+	bool		mostly_dead = scan->ignore_killed_tuples && so->nkilled_all > so->nvisible;
+
+	so->sweep = HnswSweepBegin(so->g, so->search, mostly_dead ? drop_killed : NULL, scan);
+	MemoryContextSwitchTo(old);
+	so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
+}
+
+/* Nodes of the sweep that may be nearer than the next item become items. */
+static void
+add_ahead(HnswScan *so)
+{
+	while (so->have_ahead)
+	{
+		double		dist = so->ahead.dist * so->search->query.unit;
+
+		if (so->nitems > 0 && dist - slack_of(so, &so->ahead) > so->items[0].high)
+			return;
+		add_item(so, &so->ahead);
+		so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
+	}
+}
+
+/* Search for so->ef nodes. */
+static void
+search(IndexScanDesc scan, HnswScan *so)
+{
+	HnswGraph  *g = so->g;
+	HnswSearch *s = so->search;
+	HnswMetaPage meta;
+
+	HnswReadMeta(g, &meta);		/* also loads the centre */
+	if (!HnswPrepareQuery(g, so->query, &s->query))
+		so->exact = false;
+	if (!HnswSearchIndex(g, s, &meta, so->ef))
+		return;
+	if (s->dry)
+		start_sweep(scan, so);
+	else
+		add_results(so);
+}
+
+/* Which of the nodes returned since the last time had a visible row? */
+static void
+count_visible(IndexScanDesc scan, HnswScan *so)
+{
+	bool		any = false;
+
+	/* the last row was the farthest */
+	for (int i = so->nemitted - 1; i >= 0; i--)
+	{
+		double		dist = so->emitted[i].dist;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!fetch_any(scan, so, &so->emitted[i], so->exact && !any ? &dist : NULL))
+			continue;
+		if (!any)
+			so->farthest = Max(so->farthest, dist);
+		any = true;
+		so->nvisible++;
+	}
+	so->nemitted = 0;
+}
+
+/*
+ * Are nodes with a visible row so rare that going on until there are enough takes
+ * more visits than a sweep costs?
+ */
+static bool
+is_rare(const HnswScan *so)
+{
+	double		needed = HnswEfSearch() - so->nvisible;
+
+	return so->search->nvisits + so->ef >= so->search->max_visits ||
+		needed * (so->npassed + 1) / (so->nvisible + 1) >= so->search->max_visits;
+}
+
+/* So many nodes are searched for at once, at most. */
+#define MAX_MORE	65536
+
+/*
+ * All items are returned and more is asked for.  If some of the nodes had no
+ * visible row, go on.  False: that is all.
  */
 static bool
 search_more(IndexScanDesc scan, HnswScan *so)
 {
-	while (so->full && so->ef < HNSW_MAX_EF_SEARCH * 64)
+	HnswSearch *s = so->search;
+
+	/* an empty index, or a sweep, has no more */
+	if (so->sweep != NULL || s->results.nfound == 0)
+		return false;
+	count_visible(scan, so);
+	if (so->nvisible >= HnswEfSearch())
+		return false;
+	so->ef = Max(so->ef, Min(so->ef * 2, MAX_MORE));
+	if (!is_rare(so))
 	{
-		int			visible = 0;
-
-		/* the last row was the farthest */
-		for (int i = so->nemitted - 1; i >= 0; i--)
+		HnswSearchMore(so->g, s, so->ef);
+		if (!s->dry)
 		{
-			HnswFound  *f = &so->emitted[i];
-			double		dist = f->dist;
-
-			CHECK_FOR_INTERRUPTS();
-			if (fetch_node(scan, so, f, so->exact && visible == 0 ? &dist : NULL) ||
-				f->overflow != InvalidBlockNumber)
-			{
-				if (visible++ == 0)
-					so->farthest = Max(so->farthest, dist);
-			}
-		}
-		if (visible >= HnswEfSearch())
-			return false;
-
-		so->done = MemoryContextAllocHuge(so->cxt, so->nemitted * sizeof(NodeId));
-		for (int i = 0; i < so->nemitted; i++)
-		{
-			so->done[i].blk = so->emitted[i].blk;
-			so->done[i].slot = so->emitted[i].slot;
-		}
-		so->ndone = so->nemitted;
-		qsort(so->done, so->ndone, sizeof(NodeId), cmp_node);
-		so->ef *= 2;
-		search(so);
-		if (so->nitems > 0)
+			add_results(so);
 			return true;
+		}
 	}
-	return false;
+	start_sweep(scan, so);
+	return true;
 }
 
-/* The next nearest node into so->cur; false when there is none. */
+/* The node is the current one. */
+static void
+emit(HnswScan *so, const HnswFound *f)
+{
+	if (so->nemitted == so->maxemitted)
+	{
+		int			max = Max(64, so->maxemitted * 2);
+
+		so->emitted = so->emitted ? repalloc_huge(so->emitted, max * sizeof(HnswFound)) :
+			MemoryContextAllocHuge(so->cxt, max * sizeof(HnswFound));
+		so->maxemitted = max;
+	}
+	/* after a sweep there is no more to ask for, and so nothing to count */
+	if (so->sweep == NULL)
+		so->emitted[so->nemitted++] = *f;
+	so->cur = *f;
+	so->have_cur = true;
+	load_tids(so, f);
+}
+
+/* The next nearest node becomes the current one; false when there is none. */
 static bool
 next_node(IndexScanDesc scan, HnswScan *so)
 {
-	while (so->nitems > 0 || search_more(scan, so))
+	for (;;)
 	{
-		ScanItem	item = pop_item(so);
-		HnswFound  *f = &so->found[item.idx];
+		ScanItem	item;
+		HnswFound  *f;
+		double		dist;
 
+		CHECK_FOR_INTERRUPTS();
+		add_ahead(so);
+		if (so->nitems == 0)
+		{
+			if (search_more(scan, so))
+				continue;
+			return false;
+		}
+		item = pop_item(so);
+		f = &so->found[item.idx];
+		if (f->killed && scan->ignore_killed_tuples)
+		{
+			so->npassed++;
+			so->nkilled_all++;
+			continue;
+		}
 		if (item.key < item.high && so->nitems > 0 && so->items[0].key < item.high)
 		{
 			/* may be farther than the next one: its true distance decides */
-			double		dist;
-
 			if (fetch_any(scan, so, f, &dist))
 			{
 				item.key = item.high = dist;
 				push_item(so, item);
-				continue;
 			}
-			/* no row is visible: it is passed over */
-		}
-		if (so->nemitted == so->maxemitted)
-		{
-			so->maxemitted = Max(64, so->maxemitted * 2);
-			if (so->emitted == NULL)
-				so->emitted = MemoryContextAllocHuge(so->cxt, so->maxemitted * sizeof(HnswFound));
 			else
-				so->emitted = repalloc_huge(so->emitted, so->maxemitted * sizeof(HnswFound));
+				so->npassed++;
+			continue;
 		}
-		so->emitted[so->nemitted++] = *f;
-		if (so->exact && item.key < so->farthest)
-		{
-			double		dist = item.high;
-
-			if (!fetch_any(scan, so, f, &dist) || dist < so->farthest)
-			{
-				/* too late: not to be found again, nor to be counted */
-				f = &so->emitted[so->nemitted - 1];
-				f->ntids = 0;
-				f->overflow = InvalidBlockNumber;
-				continue;
-			}
-		}
-		so->cur = f;
-		so->next_tid = 0;
+		so->npassed++;
+		dist = item.high;
+		if (so->exact && item.key < so->farthest &&
+			(!fetch_any(scan, so, f, &dist) || dist < so->farthest))
+			continue;			/* too late */
+		emit(so, f);
 		return true;
 	}
-	return false;
 }
 
 /* ---- what the executor gets ---- */
 
-/* The next TID of the current node. */
+/*
+ * The next TID of the current node.  When there is none the node is done with:
+ * noted, if all its rows turned out to be dead to all.
+ */
 static bool
 next_tid(IndexScanDesc scan, HnswScan *so, ItemPointer tid)
 {
-	if (so->cur == NULL)
+	if (!so->have_cur)
 		return false;
-	if (so->over_buf == InvalidBuffer && so->next_tid < so->cur->ntids)
+	if (scan->kill_prior_tuple && so->next_tid > 0)
+		so->nkilled++;
+	if (so->next_tid < so->ntids)
 	{
-		*tid = so->cur->tids[so->next_tid++];
-		check_heap_tid(scan, so, so->cur, tid);
+		*tid = so->tids[so->next_tid++];
+		check_heap_tid(scan, so, &so->cur, tid);
 		return true;
 	}
-	for (;;)
+	so->have_cur = false;
+	if (so->nkilled == so->ntids && so->ntids > 0 && so->cur.overflow == InvalidBlockNumber)
 	{
-		if (so->over_buf != InvalidBuffer && so->next_tid < so->nover)
-		{
-			*tid = so->over_tids[so->next_tid++];
-			check_heap_tid(scan, so, so->cur, tid);
-			return true;
-		}
-		CHECK_FOR_INTERRUPTS();
-		if (!next_overflow(so))
-			break;
+		note_killed(so, &so->cur);
+		if (so->nemitted > 0)
+			so->nemitted--;		/* it was the last */
 	}
-	so->cur = NULL;
 	return false;
 }
 
@@ -650,6 +872,7 @@ static void
 start(IndexScanDesc scan, HnswScan *so)
 {
 	ScanKey		key = scan->orderByData;
+	MemoryContext old;
 
 	if (scan->numberOfOrderBys == 0)
 		ereport(ERROR,
@@ -663,27 +886,15 @@ start(IndexScanDesc scan, HnswScan *so)
 						RelationGetRelationName(scan->indexRelation))));
 
 	pgstat_count_index_scan(scan->indexRelation);
-	CompatCountSearch(scan);
-	so->g->rel = scan->indexRelation;
-	so->exact = true;
-	if (key->sk_flags & SK_ISNULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(so->cxt);
-
-		/* every distance is NULL: any order is right */
-		so->query = InitVector(so->g->lay.dim);
-		so->exact = false;
-		MemoryContextSwitchTo(old);
-	}
-	else
-	{
-		MemoryContext old = MemoryContextSwitchTo(so->cxt);
-
-		so->query = DatumGetVector(key->sk_argument);
-		MemoryContextSwitchTo(old);
-	}
+	/* every distance from NULL is NULL: any order is right */
+	so->exact = (key->sk_flags & SK_ISNULL) == 0;
+	old = MemoryContextSwitchTo(so->cxt);
+	so->query = so->exact ? DatumGetVector(key->sk_argument) : InitVector(so->g->lay.dim);
+	MemoryContextSwitchTo(old);
+	so->search = so->g->idle ? so->g->idle : HnswSearchCreate(so->g, so->g->cxt);
+	so->g->idle = NULL;
 	so->ef = HnswEfSearch();
-	search(so);
+	search(scan, so);
 	so->started = true;
 }
 
@@ -694,10 +905,10 @@ hnswgettuple(IndexScanDesc scan, ScanDirection dir)
 	HnswScan  *so = (HnswScan *) scan->opaque;
 
 	Assert(ScanDirectionIsForward(dir));
+	so->g->rel = scan->indexRelation;
 	if (!so->started)
 		start(scan, so);
-	so->g->rel = scan->indexRelation;
-	for (;;)
+	do
 	{
 		if (next_tid(scan, so, &scan->xs_heaptid))
 		{
@@ -705,9 +916,8 @@ hnswgettuple(IndexScanDesc scan, ScanDirection dir)
 			scan->xs_recheckorderby = false;
 			return true;
 		}
-		if (!next_node(scan, so))
-			return false;
-	}
+	} while (next_node(scan, so));
+	return false;
 }
 
 /* amendscan */
@@ -716,7 +926,8 @@ hnswendscan(IndexScanDesc scan)
 {
 	HnswScan  *so = (HnswScan *) scan->opaque;
 
-	release_overflow(so);
+	so->g->rel = scan->indexRelation;
+	end_search(so);
 	if (so->fetch)
 		table_index_fetch_end(so->fetch);
 	if (so->slot)

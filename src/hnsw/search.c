@@ -9,6 +9,14 @@
  * that one bad estimate does not lose it, keys are estimates less a part of
  * their standard deviation.
  *
+ * A resumable search (a scan's) can be asked for more: it goes on where it ended.
+ * While it has not been asked it only notes, in the queue, what it would have to
+ * come back to: nodes that were results until nearer ones came (TODO_RESULT), and
+ * nodes that were read but too far to be results.  Neighbours beyond the bound are
+ * not queued, which would cost every search time; instead the visited records are
+ * noted, and looked at once more when more is asked for the first time.  From
+ * then on every neighbour is queued, and nothing is visited twice.
+ *
  * Locks: one page at a time, share (with a node's side pages inside its
  * page's lock).  No lock or pin is held on return or when interrupts are
  * serviced.
@@ -76,15 +84,15 @@ HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist)
 	return e != NULL;
 }
 
-/* In a queued candidate's slot: its key is its distance, it has been read. */
-#define EVALUATED	0x8000
-
 /*
  * The standard deviation of a code's error is about 0.6, for any number of
  * bits, times the estimate's slope and the query's distance from the node.
  * What part of it is taken off an estimate was measured (README, "Search").
  */
 #define OPTIMISM	(0.75f * 0.6f)
+
+/* So many visits tell how rare results are. */
+#define MIN_JUDGED	64
 
 /*
  * Is a node queued by the first estimate only?  For the inner product errors
@@ -99,49 +107,16 @@ queues_once(const HnswGraph *g)
 
 /* ---- marks: nodes that are not to be queued (again) ---- */
 
-static void
-clear_visited(HnswGraph *g)
-{
-	for (int64 i = 0; i < g->ntouched; i++)
-		g->visited[g->touched[i]] = 0;
-	g->ntouched = 0;
-}
-
-static inline Size
-visit_id(HnswGraph *g, BlockNumber blk, uint16 slot)
-{
-	return (Size) blk * g->lay.per_page + slot;
-}
-
 static inline bool
-is_visited(HnswGraph *g, BlockNumber blk, uint16 slot)
+is_visited(const HnswGraph *g, const HnswSearch *s, BlockNumber blk, uint16 slot)
 {
-	Size		id = visit_id(g, blk, slot);
-
-	return (g->visited[id / 64] >> (id % 64)) & 1;
+	return HnswMarksTest(&s->marks, HnswNodeNumber(g, blk, slot));
 }
 
 static inline void
-mark_visited(HnswGraph *g, BlockNumber blk, uint16 slot)
+mark_visited(const HnswGraph *g, HnswSearch *s, BlockNumber blk, uint16 slot)
 {
-	Size		id = visit_id(g, blk, slot);
-	uint64	   *word = &g->visited[id / 64];
-
-	if (*word == 0)
-	{
-		if (unlikely(g->ntouched == g->maxtouched))
-		{
-			int64		max = Max(1024, g->maxtouched * 2);
-
-			if (g->touched == NULL)
-				g->touched = MemoryContextAllocHuge(g->cxt, max * sizeof(uint64));
-			else
-				g->touched = repalloc_huge(g->touched, max * sizeof(uint64));
-			g->maxtouched = max;	/* the handle outlives an error */
-		}
-		g->touched[g->ntouched++] = id / 64;
-	}
-	*word |= UINT64CONST(1) << (id % 64);
+	HnswMarksSet(&s->marks, HnswNodeNumber(g, blk, slot));
 }
 
 /* A link or seed must name a block that exists and a slot a page can have. */
@@ -157,7 +132,7 @@ check_target(HnswGraph *g, BlockNumber blk, uint16 slot)
 /* ---- candidates: a binary heap, least key first ---- */
 
 static void
-push_candidate(HnswScratch *s, HnswCandidate c)
+push_candidate(HnswSearch *s, HnswCandidate c)
 {
 	int64		i;
 
@@ -180,7 +155,7 @@ push_candidate(HnswScratch *s, HnswCandidate c)
 }
 
 static HnswCandidate
-pop_candidate(HnswScratch *s)
+pop_candidate(HnswSearch *s)
 {
 	HnswCandidate top = s->heap[0];
 	HnswCandidate last = s->heap[--s->nheap];
@@ -206,38 +181,50 @@ pop_candidate(HnswScratch *s)
 
 /* ---- results: a binary heap over a pool, greatest key first ---- */
 
-/* Make room for ef results; keeps memory from call to call. */
-void
-HnswResultInit(HnswGraph *g, HnswResult *res, int ef, bool keep_own)
+/*
+ * An array of n elements instead of one that a result had; keep: of its elements
+ * so many stay.  The results outlive an error, so it is replaced at the very end.
+ */
+static void *
+result_array(MemoryContext cxt, void *old, Size keep, Size n, Size width)
 {
-	/* each size is noted when there is that much: the results outlive an error */
+	void	   *new = MemoryContextAllocHuge(cxt, n * width);
+
+	if (old)
+	{
+		memcpy(new, old, keep * width);
+		pfree(old);
+	}
+	return new;
+}
+
+/* Room for ef results, of which those there are stay. */
+static void
+result_reserve(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
+{
 	if (res->maxfound < ef)
 	{
-		res->maxfound = 0;
-		if (res->found)
-			pfree(res->found);
-		res->found = NULL;
-		if (res->order)
-			pfree(res->order);
-		res->order = NULL;
-		res->order = MemoryContextAllocHuge(g->cxt, ef * sizeof(HnswHeapItem));
-		res->found = MemoryContextAllocHuge(g->cxt, ef * sizeof(HnswFound));
+		res->order = result_array(cxt, res->order, Min(res->nfound, res->maxfound), ef, sizeof(HnswHeapItem));
+		res->found = result_array(cxt, res->found, Min(res->nfound, res->maxfound), ef, sizeof(HnswFound));
 		res->maxfound = ef;
 	}
 	/* a scan may have been for very many, of which the own vectors would be huge */
 	if (keep_own && res->maxown < ef)
 	{
-		res->maxown = 0;
-		if (res->own)
-			pfree(res->own);
-		res->own = NULL;
-		res->own = MemoryContextAllocHuge(g->cxt, (Size) ef * g->lay.own_bytes);
+		res->own = result_array(cxt, res->own, Min(res->nfound, res->maxown), ef, lay->own_bytes);
 		res->maxown = ef;
 	}
 	res->ef = ef;
+}
+
+/* Make ready for ef results; keeps memory, in cxt, from call to call. */
+void
+HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
+{
 	res->nfound = 0;
 	res->best = INFINITY;
 	res->keep_own = keep_own;
+	result_reserve(res, lay, cxt, ef, keep_own);
 }
 
 static inline float
@@ -265,14 +252,36 @@ sift_down(HnswHeapItem *heap, int n, int i, HnswHeapItem item)
 	heap[i] = item;
 }
 
-/* Note a node; the caller has seen that it belongs among the ef nearest. */
-static void
-add_result(HnswGraph *g, HnswResult *res, float dist, const char *node,
-		   const char *own, BlockNumber blk, uint16 slot)
+/* What a search tells of a node in its page, at distance dist. */
+void
+HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk, uint16 slot,
+			 float dist, HnswFound *f)
 {
 	const HnswRecord *rec = (const HnswRecord *) node;
+
+	f->dist = dist;
+	f->hash = rec->hash;
+	f->norm2 = rec->norm2;
+	f->scale = rec->scale;
+	f->offset = rec->offset;
+	f->codesum = rec->codesum;
+	f->blk = blk;
+	f->slot = slot;
+	f->generation = rec->generation;
+	f->strips = rec->strips;
+	f->level = rec->level;
+	f->ntids = rec->ntids;
+	f->killed = HnswIsKilled(lay, node - HnswSlotOffset(lay, slot), slot);
+	f->overflow = rec->overflow;
+	memcpy(f->tids, HnswNodeTids(lay, node), rec->ntids * sizeof(ItemPointerData));
+}
+
+/* Note a node; the caller has seen that it belongs among the ef nearest. */
+static void
+add_result(HnswGraph *g, HnswSearch *s, HnswResult *res, float dist, const char *node,
+		   const char *own, BlockNumber blk, uint16 slot)
+{
 	HnswHeapItem item;
-	HnswFound  *f;
 
 	item.key = dist;
 	res->best = Min(res->best, dist);
@@ -290,31 +299,21 @@ add_result(HnswGraph *g, HnswResult *res, float dist, const char *node,
 	}
 	else
 	{
+		const HnswFound *last = &res->found[res->order[0].idx];
+
+		if (s->resumable)
+			push_candidate(s, (HnswCandidate) {last->dist, last->blk, last->slot, HNSW_TODO_RESULT});
 		item.idx = res->order[0].idx;
 		sift_down(res->order, res->nfound, 0, item);
 	}
-
-	f = &res->found[item.idx];
-	f->dist = dist;
-	f->hash = rec->hash;
-	f->norm2 = rec->norm2;
-	f->scale = rec->scale;
-	f->offset = rec->offset;
-	f->codesum = rec->codesum;
-	f->blk = blk;
-	f->slot = slot;
-	f->generation = rec->generation;
-	f->level = rec->level;
-	f->ntids = rec->ntids;
-	f->overflow = rec->overflow;
-	memcpy(f->tids, HnswNodeTids(&g->lay, node), rec->ntids * sizeof(ItemPointerData));
+	HnswDescribe(&g->lay, node, blk, slot, dist, &res->found[item.idx]);
 	if (res->keep_own)
 		memcpy(res->own + (Size) item.idx * g->lay.own_bytes, own, g->lay.own_bytes);
 }
 
 /* Order the results nearest first. */
-void
-HnswResultSort(HnswResult *res)
+static void
+sort_results(HnswResult *res)
 {
 	for (int n = res->nfound - 1; n > 0; n--)
 	{
@@ -350,13 +349,14 @@ wanted(const HnswResult *res, const char *node, int level)
  * vector.  NULL, with nothing in hand, when the search has no use for it.
  */
 static char *
-enter_node(HnswGraph *g, HnswQuery *q, int level, BlockNumber blk, uint16 slot,
+enter_node(HnswGraph *g, HnswSearch *s, int level, BlockNumber blk, uint16 slot,
 		   HnswPin *pin, const char **own, float *dist)
 {
 	char	   *node;
 	const HnswRecord *rec;
 
 	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, pin);
+	s->nvisits++;
 	node = HnswNodeAt(g, pin, slot);
 	if (!usable(node, level))
 	{
@@ -365,38 +365,42 @@ enter_node(HnswGraph *g, HnswQuery *q, int level, BlockNumber blk, uint16 slot,
 	}
 	rec = (const HnswRecord *) node;
 	*own = HnswNodeOwn(g, pin, slot, node);
-	*dist = HnswOwnDistance(g, q, *own, rec->scale, rec->offset, rec->norm2);
+	*dist = HnswOwnDistance(g, &s->query, *own, rec->scale, rec->offset, rec->norm2);
 	if (unlikely(isnan(*dist)))
 		HnswCorrupted(g, blk, slot, "the node's vector is not finite");
 	return node;
 }
 
 /*
- * Read a node for its distance alone; queue it, marked, when near enough.  For
- * indexes without sketches, and where sketches are of no use.
+ * Read a node for its distance alone; queue it, marked, when near enough (or the
+ * search may come back to it).  For indexes without sketches, and where sketches
+ * are of no use.
  */
 static void
-evaluate(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+evaluate(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 		 BlockNumber blk, uint16 slot)
 {
 	HnswPin		pin;
 	char	   *node;
 	const char *own;
 	float		dist;
+	bool		near;
 
-	node = enter_node(g, q, level, blk, slot, &pin, &own, &dist);
+	node = enter_node(g, s, level, blk, slot, &pin, &own, &dist);
 	if (node == NULL)
 		return;
-	if (dist < result_bound(res))
-	{
-		if (wanted(res, node, level))
-			add_result(g, res, dist, node, own, blk, slot);
-		push_candidate(g->scratch, (HnswCandidate) {dist, blk, slot | EVALUATED});
-	}
+	near = dist < result_bound(res);
+	if (near && wanted(res, node, level))
+		add_result(g, s, res, dist, node, own, blk, slot);
+	if (near || s->resumable)
+		push_candidate(s, (HnswCandidate) {dist, blk, slot,
+						   near ? HNSW_TODO_LINKS : HNSW_TODO_ALL});
 	HnswRelease(g, &pin);
 	if (res->keep_own && g->lay.sketch == HNSW_SKETCH_NONE)
 		known_add(g, blk, slot, dist);
 }
+
+/* ---- visits ---- */
 
 /* What a visited node's links are good for. */
 typedef struct Links
@@ -413,9 +417,10 @@ typedef struct Links
  * dist; improving: it is among the nearest so far.  For the reasons see visit.
  */
 static void
-sort_links(HnswGraph *g, HnswQuery *q, const HnswResult *res, const char *node,
+sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
 		   float dist, bool improving, Links *out)
 {
+	const HnswQuery *q = &s->query;
 	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
 	float	   *est = g->scratch->est;
 	float		bound = result_bound(res);
@@ -423,7 +428,7 @@ sort_links(HnswGraph *g, HnswQuery *q, const HnswResult *res, const char *node,
 	/* what one result is has no spread */
 	float		spread = res->ef > 1 ? bound - res->best : INFINITY;
 	float		reach = once ? OPTIMISM * sqrtf(Max(dist, 0)) : 0;
-	int			nblocks = HnswScoreLinks(g, q, node, dist, bound, est, masks);
+	int			nblocks = HnswScoreLinks(g, q, node, dist, s->unbounded ? INFINITY : bound, est, masks);
 
 	out->nfresh = out->nearest = out->ndoubtful = 0;
 	for (int i = 0; i < nblocks; i++)
@@ -438,28 +443,60 @@ sort_links(HnswGraph *g, HnswQuery *q, const HnswResult *res, const char *node,
 			float		e = est[i * VX_BLOCK + j];
 			float		noise;
 			float		slope;
+			bool		near;
 
 			mask &= mask - 1;
 			c.blk = HnswLinkBlock(&links[j]);
 			c.slot = HnswLinkSlot(&links[j]);
+			c.todo = once ? HNSW_TODO_ALL : HNSW_TODO_ALL | HNSW_TODO_MARK;
 			check_target(g, c.blk, c.slot);
-			if (is_visited(g, c.blk, c.slot))
+			if (is_visited(g, s, c.blk, c.slot))
 				continue;
 
 			noise = HnswLinkNoise(g, q, node, i * VX_BLOCK + j, dist, e, &slope);
-			if (noise > spread && improving)
-				out->doubtful[out->ndoubtful++] = links[j];
-			else if (improving || e + noise < bound)
+			if (noise > spread && improving && e < bound)
 			{
-				if (once)
-					mark_visited(g, c.blk, c.slot);
-				c.key = e - slope * reach - noise / 3;
-				if (out->nfresh == 0 || c.key < out->fresh[out->nearest].key)
-					out->nearest = out->nfresh;
-				out->fresh[out->nfresh++] = c;
+				out->doubtful[out->ndoubtful++] = links[j];
+				continue;
 			}
+			near = e < bound && (improving || e + noise < bound);
+			if (!near && !s->unbounded)
+				continue;
+			if (once)
+				mark_visited(g, s, c.blk, c.slot);
+			c.key = e - slope * reach - noise / 3;
+			if (!near)
+				c.key = Max(c.key, bound);	/* not before what a first search would visit */
+			if (out->nfresh == 0 || c.key < out->fresh[out->nearest].key)
+				out->nearest = out->nfresh;
+			out->fresh[out->nfresh++] = c;
 		}
 	}
+}
+
+/* Queue what sort_links found to be queued. */
+static void
+push_links(HnswSearch *s, const Links *links)
+{
+	for (int i = 0; i < links->nfresh; i++)
+		push_candidate(s, links->fresh[i]);
+}
+
+/* Note a record whose links beyond the bound have been left out. */
+static void
+note_visited(HnswSearch *s, BlockNumber blk, uint16 slot)
+{
+	if (unlikely(s->nvisited == s->maxvisited))
+	{
+		int64		max = Max(256, s->maxvisited * 2);
+
+		s->visited = s->visited ?
+			repalloc_huge(s->visited, max * sizeof(HnswCandidate)) :
+			MemoryContextAllocHuge(s->cxt, max * sizeof(HnswCandidate));
+		s->maxvisited = max;
+	}
+	s->visited[s->nvisited].blk = blk;
+	s->visited[s->nvisited++].slot = slot;
 }
 
 /*
@@ -473,47 +510,51 @@ sort_links(HnswGraph *g, HnswQuery *q, const HnswResult *res, const char *node,
  * nothing: the neighbours' own vectors are read, as HNSW would.
  */
 static void
-visit(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
-	  BlockNumber blk, uint16 slot, bool evaluated)
+visit(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
 {
-	HnswScratch *s = g->scratch;
 	HnswPin		pin;
 	char	   *node;
 	const char *own;
 	float		dist;
+	bool		evaluated = (c->todo & HNSW_TODO_RESULT) == 0;
 	bool		improving;
+	bool		is_wanted;
 	Links		links;
 
-	node = enter_node(g, q, level, blk, slot, &pin, &own, &dist);
+	node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
 	if (node == NULL)
 		return;
 	improving = evaluated || dist < result_bound(res);
-	if (improving && !evaluated && wanted(res, node, level))
-		add_result(g, res, dist, node, own, blk, slot);
-	sort_links(g, q, res, node, dist, improving, &links);
+	is_wanted = !evaluated && wanted(res, node, level);
+	if (improving && is_wanted)
+		add_result(g, s, res, dist, node, own, c->blk, c->slot);
+	else if (is_wanted && s->resumable)
+		push_candidate(s, (HnswCandidate) {dist, c->blk, c->slot, HNSW_TODO_RESULT});
+	sort_links(g, s, res, node, dist, improving, &links);
 	/* very likely the next to be visited */
 	if (links.nfresh > 0 &&
 		(s->nheap == 0 || links.fresh[links.nearest].key < s->heap[0].key))
 		HnswPrefetch(g, links.fresh[links.nearest].blk, links.fresh[links.nearest].slot);
 	HnswRelease(g, &pin);
 
-	for (int i = 0; i < links.nfresh; i++)
-		push_candidate(s, links.fresh[i]);
+	if (s->resumable && !s->unbounded)
+		note_visited(s, c->blk, c->slot);
+	push_links(s, &links);
 	for (int i = 0; i < links.ndoubtful; i++)
 	{
 		BlockNumber nblk = HnswLinkBlock(&links.doubtful[i]);
 		uint16		nslot = HnswLinkSlot(&links.doubtful[i]);
 
-		if (is_visited(g, nblk, nslot))
+		if (is_visited(g, s, nblk, nslot))
 			continue;
-		mark_visited(g, nblk, nslot);
-		evaluate(g, q, res, level, nblk, nslot);
+		mark_visited(g, s, nblk, nslot);
+		evaluate(g, s, res, level, nblk, nslot);
 	}
 }
 
 /* Without sketches: read a node's links and evaluate those not yet seen. */
 static void
-expand(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+expand(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 	   BlockNumber blk, uint16 slot)
 {
 	HnswPin		pin;
@@ -533,50 +574,90 @@ expand(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 		uint16		nslot = HnswLinkSlot(&links[i]);
 
 		check_target(g, nblk, nslot);
-		if (is_visited(g, nblk, nslot))
+		if (is_visited(g, s, nblk, nslot))
 			continue;
-		mark_visited(g, nblk, nslot);
-		evaluate(g, q, res, level, nblk, nslot);
+		mark_visited(g, s, nblk, nslot);
+		evaluate(g, s, res, level, nblk, nslot);
 	}
+}
+
+/* Come back to a node, all of whose links have been looked at, for a result. */
+static void
+reconsider(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
+{
+	HnswPin		pin;
+	const char *own;
+	float		dist;
+	char	   *node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
+
+	if (node == NULL)
+		return;
+	if (dist < result_bound(res) && wanted(res, node, level))
+		add_result(g, s, res, dist, node, own, c->blk, c->slot);
+	HnswRelease(g, &pin);
 }
 
 /* Queue a node to start from. */
 static void
-push_seed(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+push_seed(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 		  const HnswCandidate *seed)
 {
 	check_target(g, seed->blk, seed->slot);
-	if (is_visited(g, seed->blk, seed->slot))
+	if (is_visited(g, s, seed->blk, seed->slot))
 		return;
-	/* without sketches it is evaluated at once, and must not be a second time */
-	if (queues_once(g) || g->lay.sketch == HNSW_SKETCH_NONE)
-		mark_visited(g, seed->blk, seed->slot);
+	mark_visited(g, s, seed->blk, seed->slot);
 	if (g->lay.sketch != HNSW_SKETCH_NONE)
-		push_candidate(g->scratch, (HnswCandidate) {-INFINITY, seed->blk, seed->slot});
+		push_candidate(s, (HnswCandidate) {-INFINITY, seed->blk, seed->slot, HNSW_TODO_ALL});
 	else
-		evaluate(g, q, res, level, seed->blk, seed->slot);
+		evaluate(g, s, res, level, seed->blk, seed->slot);
+}
+
+/* Do what a candidate was queued for. */
+static void
+work_off(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
+{
+	bool		sketch = g->lay.sketch != HNSW_SKETCH_NONE;
+
+	if (c->todo == HNSW_TODO_RESULT || (!sketch && (c->todo & HNSW_TODO_RESULT)))
+		reconsider(g, s, res, level, c);
+	if (!(c->todo & HNSW_TODO_LINKS))
+		return;
+	if (!sketch)
+	{
+		expand(g, s, res, level, c->blk, c->slot);
+		return;
+	}
+	if (c->todo & HNSW_TODO_MARK)
+	{
+		if (is_visited(g, s, c->blk, c->slot))
+			return;
+		mark_visited(g, s, c->blk, c->slot);
+	}
+	if (s->nheap > 0)
+		HnswPrefetch(g, s->heap[0].blk, s->heap[0].slot);
+	visit(g, s, res, level, c);
 }
 
 /*
- * Search one level from seeds; res (prepared by HnswResultInit) receives the
- * nearest nodes, sorted.  last_resort, if given, is where the search goes on
- * when it runs out of candidates before it has ef results: with the root of
- * the tree links every live node is within reach.
+ * Will it take more visits than a sweep costs to find ef results?  Judged by how
+ * many of the nodes visited so far are results: few, where most are dead.
  */
-void
-HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
-				const HnswCandidate *seeds, int nseeds,
-				const HnswCandidate *last_resort)
+static bool
+hopeless(const HnswSearch *s, const HnswResult *res)
 {
-	HnswScratch *s = g->scratch;
-	bool		sketch = g->lay.sketch != HNSW_SKETCH_NONE;
-	bool		once = queues_once(g);
+	return s->resumable && res->nfound < res->ef && s->nvisits >= MIN_JUDGED &&
+		(double) s->nvisits * (res->ef + 1) > (double) s->max_visits * (res->nfound + 1);
+}
 
-	clear_visited(g);
-	s->nheap = 0;
-	for (int i = 0; i < nseeds; i++)
-		push_seed(g, q, res, level, &seeds[i]);
-
+/*
+ * Work off candidates until the best of them is no better than the ef-th result,
+ * or there are none left, or too many to come (s->dry); then sort the results.
+ * last_resort: see HnswSearchLevel.
+ */
+static void
+walk(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *last_resort)
+{
+	s->dry = false;
 	for (;;)
 	{
 		HnswCandidate c;
@@ -584,31 +665,63 @@ HnswSearchLevel(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 		if (s->nheap == 0)
 		{
 			if (last_resort == NULL || res->nfound >= res->ef)
+			{
+				s->dry = true;
 				break;
-			push_seed(g, q, res, level, last_resort);
+			}
+			push_seed(g, s, res, level, last_resort);
 			last_resort = NULL;
 			continue;
 		}
 		if (s->heap[0].key >= result_bound(res) && res->nfound >= res->ef)
 			break;
-		c = pop_candidate(s);
-		if (!sketch)
-			expand(g, q, res, level, c.blk, c.slot & ~EVALUATED);
-		else
+		if (hopeless(s, res))
 		{
-			if (!once && !(c.slot & EVALUATED))
-			{
-				if (is_visited(g, c.blk, c.slot))
-					continue;
-				mark_visited(g, c.blk, c.slot);
-			}
-			if (s->nheap > 0)
-				HnswPrefetch(g, s->heap[0].blk, s->heap[0].slot & ~EVALUATED);
-			visit(g, q, res, level, c.blk, c.slot & ~EVALUATED, (c.slot & EVALUATED) != 0);
+			s->dry = true;
+			break;
 		}
+		c = pop_candidate(s);
+		work_off(g, s, res, level, &c);
 		CHECK_FOR_INTERRUPTS();
 	}
-	HnswResultSort(res);
+	sort_results(res);
+}
+
+/* Forget the search before. */
+static void
+reset(HnswSearch *s, bool resumable)
+{
+	HnswMarksReset(&s->marks);
+	s->nheap = 0;
+	s->nvisits = 0;
+	s->nvisited = 0;
+	s->resumable = resumable;
+	s->unbounded = false;
+}
+
+static void
+search_level(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+			 const HnswCandidate *seeds, int nseeds,
+			 const HnswCandidate *last_resort, bool resumable)
+{
+	reset(s, resumable);
+	for (int i = 0; i < nseeds; i++)
+		push_seed(g, s, res, level, &seeds[i]);
+	walk(g, s, res, level, last_resort);
+}
+
+/*
+ * Search one level from seeds for the nearest nodes to s->query; res (prepared
+ * by HnswResultInit) receives them, sorted.  last_resort, if given, is where the
+ * search goes on when it runs out of candidates before it has ef results: with
+ * the root of the tree links every live node is within reach.
+ */
+void
+HnswSearchLevel(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+				const HnswCandidate *seeds, int nseeds,
+				const HnswCandidate *last_resort)
+{
+	search_level(g, s, res, level, seeds, nseeds, last_resort, false);
 }
 
 /*
@@ -638,53 +751,132 @@ HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at)
  * caller reads the metapage again).
  */
 int
-HnswDescend(HnswGraph *g, HnswQuery *q, const HnswMetaPage *meta,
+HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
 			int stop_level, int width, HnswCandidate *at)
 {
-	HnswResult *res = &g->scratch->descent;
+	HnswResult *res = &s->descent;
 	int			n = 1;
 
 	HnswTidGet(&meta->entry, &at[0]);
 	for (int level = meta->entry_level; level > stop_level && n > 0; level--)
 	{
-		HnswResultInit(g, res, width, false);
-		HnswSearchLevel(g, q, res, level, at, n, NULL);
+		HnswResultInit(res, &g->lay, s->cxt, width, false);
+		HnswSearchLevel(g, s, res, level, at, n, NULL);
 		n = HnswStepDown(g, res, width, at);
 	}
 	return n;
 }
 
 /*
- * The whole search of a scan: nearest live nodes of level 0 into res, sorted.
- * q is complete, seen the metapage it was prepared with.  False when the index
- * is empty.
+ * The search of a scan: the ef nearest live nodes of level 0 into s->results,
+ * sorted.  s->query is complete, seen the metapage it was prepared with.  False
+ * when the index is empty.  With s->dry there are fewer, and there may be nodes
+ * that it did not come to: a VACUUM that works beside it takes records away that
+ * it was to go on from.  Only reading all pages finds all (sweep.c), which has
+ * become cheaper by then.
  */
 bool
-HnswSearch(HnswGraph *g, HnswQuery *q, const HnswMetaPage *seen, HnswResult *res)
+HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef)
 {
 	HnswMetaPage meta = *seen;
-	const int	width = HnswDescentWidth(res->ef);
+	const int	width = HnswDescentWidth(ef);
 	HnswCandidate at[HNSW_MAX_DESCENT];
-	HnswCandidate root;
 	int			n;
 
+	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
+	HnswMarksReset(&s->taken);
+	s->max_visits = HnswSweepCost(g);
 	for (int attempt = 0;; attempt++)
 	{
 		if (!HnswTidIsSet(&meta.entry) || !HnswTidIsSet(&meta.root))
 			return false;
-		HnswTidGet(&meta.root, &root);
-		n = HnswDescend(g, q, &meta, 0, width, at);
+		n = HnswDescend(g, s, &meta, 0, width, at);
 		if (n > 0)
 			break;
 		/* repeatedly out of luck: the root is always a way in */
 		if (attempt == 10)
 		{
-			at[0] = root;
+			HnswTidGet(&meta.root, &at[0]);
 			n = 1;
 			break;
 		}
 		HnswReadMeta(g, &meta);
 	}
-	HnswSearchLevel(g, q, res, 0, at, n, &root);
+	search_level(g, s, &s->results, 0, at, n, NULL, true);
 	return true;
+}
+
+/* From now on all neighbours are queued, of the records visited so far as well. */
+static void
+unbound(HnswGraph *g, HnswSearch *s)
+{
+	Links		links;
+
+	if (s->unbounded)
+		return;
+	s->unbounded = true;
+	for (int64 i = 0; i < s->nvisited; i++)
+	{
+		HnswPin		pin;
+		const char *own;
+		float		dist;
+		char	   *node = enter_node(g, s, 0, s->visited[i].blk, s->visited[i].slot,
+									  &pin, &own, &dist);
+
+		CHECK_FOR_INTERRUPTS();
+		if (node == NULL)
+			continue;
+		sort_links(g, s, &s->results, node, dist, false, &links);
+		HnswRelease(g, &pin);
+		push_links(s, &links);
+	}
+	s->nvisited = 0;
+}
+
+/*
+ * Go on with the search of HnswSearchIndex: results becomes the ef nearest of
+ * all nodes that it did not hold before.
+ */
+void
+HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef)
+{
+	unbound(g, s);
+	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
+	walk(g, s, &s->results, 0, NULL);
+}
+
+/* The same, but results keeps the nodes it holds: the ef nearest of all. */
+void
+HnswSearchWiden(HnswGraph *g, HnswSearch *s, int ef)
+{
+	unbound(g, s);
+	/* sorted nearest first, it becomes a heap with the farthest on top */
+	for (int i = 0, j = s->results.nfound - 1; i < j; i++, j--)
+	{
+		HnswHeapItem item = s->results.order[i];
+
+		s->results.order[i] = s->results.order[j];
+		s->results.order[j] = item;
+	}
+	result_reserve(&s->results, &g->lay, s->cxt, ef, false);
+	walk(g, s, &s->results, 0, NULL);
+}
+
+/*
+ * Memory for searches of an index, in a context of its own below "parent".  What
+ * it grows to stays with it.
+ */
+HnswSearch *
+HnswSearchCreate(HnswGraph *g, MemoryContext parent)
+{
+	MemoryContext cxt = AllocSetContextCreate(parent, "hnsw search", ALLOCSET_DEFAULT_SIZES);
+	HnswSearch *s = MemoryContextAllocZero(cxt, sizeof(HnswSearch));
+
+	s->cxt = cxt;
+	HnswQueryInit(g, &s->query, cxt);
+	HnswMarksInit(&s->marks, cxt);
+	HnswMarksInit(&s->taken, cxt);
+	s->maxheap = 1024;
+	s->heap = MemoryContextAlloc(cxt, s->maxheap * sizeof(HnswCandidate));
+	return s;
 }

@@ -31,6 +31,9 @@
 #include "storage/indexfsm.h"
 #include "utils/memutils.h"
 
+/* So many overflow pages leave a chain while the page before them is locked. */
+#define CHAIN_PORTION	32
+
 static void
 note_dead(VacuumState *st, BlockNumber blk, uint16 slot)
 {
@@ -40,30 +43,12 @@ note_dead(VacuumState *st, BlockNumber blk, uint16 slot)
 	st->ndead++;
 }
 
-/*
- * Pin and lock a page with the vacuum's buffer strategy.  False for a page
- * that is new or not ours (not locked then).
- */
+/* As HnswAcquireInOrder, with the vacuum's buffer strategy and its delays. */
 bool
 HnswVacuumAcquire(VacuumState *st, BlockNumber blk, int mode, HnswPin *pin)
 {
-	HnswPageHeader *header;
-
 	CompatVacuumDelayPoint();
-	pin->blk = blk;
-	pin->buf = ReadBufferExtended(st->info->index, MAIN_FORKNUM, blk, RBM_NORMAL,
-								  st->info->strategy);
-	LockBuffer(pin->buf, mode);
-	pin->page = BufferGetPage(pin->buf);
-	if (PageIsNew(pin->page))
-	{
-		HnswRelease(st->g, pin);
-		return false;
-	}
-	header = HnswPageGetHeader(pin->page);
-	if (header->magic != HNSW_MAGIC)
-		HnswCorrupted(st->g, blk, 0, "not a page of this index");
-	return true;
+	return HnswAcquireInOrder(st->g, blk, mode, st->info->strategy, pin);
 }
 
 static void
@@ -124,21 +109,23 @@ strip_nodes(VacuumState *st, HnswPin *pin)
 		Size		recoff = HnswSlotOffset(lay, slot);
 		ItemPointerData kept[HNSW_MAX_TIDS];
 		uint8		nkept;
+		uint8		strips = rec->strips + 1;
 
 		if (rec->state == HNSW_DEAD)
 			note_dead(st, pin->blk, slot);
 		count_tree(st, node);
+		if (rec->state != HNSW_FREE && rec->overflow != InvalidBlockNumber)
+			nodelist_add(&st->chained, pin->blk, slot);
 		if (rec->state != HNSW_LIVE)
 			continue;
 		if (rec->level != 0)
 			HnswCorrupted(g, pin->blk, slot, "an upper record on a page of level 0");
 		nkept = filter_tids(st, HnswNodeTids(lay, node), rec->ntids, kept);
-		if (rec->overflow != InvalidBlockNumber)
-			nodelist_add(&st->chained, pin->blk, slot);
 		if (nkept == rec->ntids)
 			continue;
 		HnswWriteBytes(w, 0, recoff + lay->off_tids, kept, nkept * sizeof(ItemPointerData));
 		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, ntids), &nkept, 1);
+		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, strips), &strips, 1);
 		if (nkept == 0 && rec->overflow == InvalidBlockNumber)
 		{
 			set_state(g, w, slot, HNSW_DEAD);
@@ -186,78 +173,105 @@ strip_overflow(VacuumState *st, HnswPin *pin)
 }
 
 /*
- * With a node in hand exclusively: take empty pages out of its overflow chain
- * where no scan has them pinned.  Returns whether any TID is left in the
- * chain.  Locks: the node's page, then the chain's pages, in chain order, at
- * most two of them.
+ * One change: an empty overflow page leaves its chain, in which it follows the
+ * page "before" (the node's, or an overflow page's), where "link" is the offset
+ * of the number that leads to it.
  */
-static bool
-trim_chain(VacuumState *st, HnswPin *pnode, uint16 slot)
+static void
+unchain(VacuumState *st, HnswPin *before, Size link, HnswPin *cur)
 {
 	HnswGraph  *g = st->g;
 	HnswWrite  *w = &g->scratch->write;
-	HnswRecord *rec = (HnswRecord *) HnswNodeAt(g, pnode, slot);
-	BlockNumber next = rec->overflow;
-	HnswPin		prev;
-	bool		have_prev = false;
-	bool		any = false;
-	BlockNumber count = 0;
+	uint16		kind = HNSW_PAGE_FREE;
+	LocationIndex lower = HNSW_PAGE_DATA;
+	BlockNumber next = HnswPageGetOverflow(cur->page)->next;
+	HnswOverflow none;
 
-	while (next != InvalidBlockNumber)
+	memset(&none, 0, sizeof(none));
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, before, false);
+	HnswWriteAdd(w, cur, false);
+	HnswWriteBytes(w, 0, link, &next, sizeof(next));
+	HnswWriteBytes(w, 1, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, kind),
+				   &kind, sizeof(kind));
+	HnswWriteBytes(w, 1, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
+	HnswWriteBytes(w, 1, HNSW_PAGE_DATA, &none, sizeof(none));
+	HnswWriteEnd(w);
+	HnswRelease(g, cur);
+	RecordPageWithFreeSpace(g->rel, cur->blk, HNSW_FSM_PAGE(&g->lay));
+	st->stats->pages_newly_deleted++;
+}
+
+/*
+ * With a page in hand exclusively that has a chain's next number at offset
+ * "link": take the empty pages that follow it out of the chain, at most
+ * CHAIN_PORTION of them.  Returns the first page that stays, or
+ * InvalidBlockNumber; *more: it may be empty, too.
+ */
+static BlockNumber
+unchain_empty(VacuumState *st, const HnswCandidate *node, HnswPin *before, Size link, bool *more)
+{
+	HnswGraph  *g = st->g;
+
+	for (int i = 0;; i++)
 	{
 		HnswPin		cur;
-		HnswOverflow *o;
-		bool		cleanup;
+		BlockNumber next;
 
-		if (next >= g->nblocks)
-			HnswKnowBlocks(g, next);
-		if (++count > g->nblocks)
-			HnswCorrupted(g, next, 0, "overflow pages form a loop");
-		cur.blk = next;
-		cur.buf = ReadBuffer(g->rel, next);
-		HnswCheckOverflow(g, cur.buf, pnode->blk, slot);
-		HnswCheckNotHeld(g, next, cur.buf);
-		cleanup = ConditionalLockBufferForCleanup(cur.buf);
-		if (!cleanup)
-			LockBuffer(cur.buf, BUFFER_LOCK_EXCLUSIVE);
-		cur.page = BufferGetPage(cur.buf);
-		o = HnswPageGetOverflow(cur.page);
-		next = o->next;
-		if (o->ntids == 0 && cleanup)
+		memcpy(&next, (char *) before->page + link, sizeof(next));
+		*more = i == CHAIN_PORTION && next != InvalidBlockNumber;
+		if (next == InvalidBlockNumber || *more)
+			return next;
+		HnswAcquireOverflow(g, next, node->blk, node->slot, BUFFER_LOCK_EXCLUSIVE, &cur);
+		if (HnswPageGetOverflow(cur.page)->ntids > 0)
 		{
-			uint16		kind = HNSW_PAGE_FREE;
-			LocationIndex lower = HNSW_PAGE_DATA;
-			HnswOverflow none;
-
-			memset(&none, 0, sizeof(none));
-			HnswWriteBegin(g, w);
-			HnswWriteAdd(w, have_prev ? &prev : pnode, false);
-			HnswWriteAdd(w, &cur, false);
-			if (have_prev)
-				HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswOverflow, next),
-							   &next, sizeof(next));
-			else
-				HnswWriteBytes(w, 0, HnswSlotOffset(&g->lay, slot) + offsetof(HnswRecord, overflow),
-							   &next, sizeof(next));
-			HnswWriteBytes(w, 1, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, kind),
-						   &kind, sizeof(kind));
-			HnswWriteBytes(w, 1, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
-			HnswWriteBytes(w, 1, HNSW_PAGE_DATA, &none, sizeof(none));
-			HnswWriteEnd(w);
 			HnswRelease(g, &cur);
-			RecordPageWithFreeSpace(g->rel, cur.blk, HNSW_FSM_PAGE(&g->lay));
-			st->stats->pages_newly_deleted++;
-			continue;
+			return next;
 		}
-		any = any || o->ntids > 0;
-		if (have_prev)
-			HnswRelease(g, &prev);
-		prev = cur;
-		have_prev = true;
+		unchain(st, before, link, &cur);
 	}
-	if (have_prev)
-		HnswRelease(g, &prev);
-	return any;
+}
+
+/*
+ * Take all empty pages out of a node's overflow chain.  Inserts put pages in
+ * front only, and only VACUUM takes any out, so one that stays is in the chain
+ * when it is taken in hand again.  Locks: the node's page or a page that stays,
+ * and the page after it; all let go of every CHAIN_PORTION pages.
+ */
+static void
+trim_chain(VacuumState *st, const HnswCandidate *node)
+{
+	HnswGraph  *g = st->g;
+	BlockNumber at = InvalidBlockNumber;	/* the last page that stays */
+	BlockNumber next;
+	BlockNumber count = 0;
+	bool		more;
+
+	do
+	{
+		HnswPin		pin;
+		Size		link;
+
+		CompatVacuumDelayPoint();
+		if (at == InvalidBlockNumber)
+		{
+			HnswAcquire(g, node->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+			(void) HnswNodeAt(g, &pin, node->slot);
+			link = HnswSlotOffset(&g->lay, node->slot) + offsetof(HnswRecord, overflow);
+		}
+		else
+		{
+			HnswAcquireOverflow(g, at, node->blk, node->slot, BUFFER_LOCK_EXCLUSIVE, &pin);
+			link = HNSW_PAGE_DATA + offsetof(HnswOverflow, next);
+		}
+		next = unchain_empty(st, node, &pin, link, &more);
+		HnswRelease(g, &pin);
+		if (more)
+			continue;
+		at = next;
+		if (++count > RelationGetNumberOfBlocks(g->rel))
+			HnswCorrupted(g, at, 0, "overflow pages form a loop");
+	} while (next != InvalidBlockNumber);
 }
 
 /* Nodes with overflow pages: shorten the chains; are the nodes dead? */
@@ -268,22 +282,22 @@ strip_chains(VacuumState *st)
 
 	for (int64 i = 0; i < st->chained.n; i++)
 	{
+		const HnswCandidate *at = &st->chained.items[i];
 		HnswPin		pin;
 		HnswRecord *rec;
-		uint16		slot = st->chained.items[i].slot;
 
-		if (!HnswVacuumAcquire(st, st->chained.items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin))
-			continue;
-		rec = (HnswRecord *) HnswNodeAt(g, &pin, slot);
-		if (rec->state == HNSW_LIVE && !trim_chain(st, &pin, slot) && rec->ntids == 0)
+		trim_chain(st, at);
+		HnswAcquire(g, at->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+		rec = (HnswRecord *) HnswNodeAt(g, &pin, at->slot);
+		if (rec->state == HNSW_LIVE && rec->overflow == InvalidBlockNumber && rec->ntids == 0)
 		{
 			HnswWrite  *w = &g->scratch->write;
 
 			HnswWriteBegin(g, w);
 			HnswWriteAdd(w, &pin, false);
-			set_state(g, w, slot, HNSW_DEAD);
+			set_state(g, w, at->slot, HNSW_DEAD);
 			HnswWriteEnd(w);
-			note_dead(st, pin.blk, slot);
+			note_dead(st, pin.blk, at->slot);
 		}
 		HnswRelease(g, &pin);
 	}
@@ -394,10 +408,7 @@ strip(VacuumState *st)
 
 /* ---- phase 4: free ---- */
 
-/*
- * Free a page's DEAD records; true when the page has a free slot.  A record
- * whose overflow pages a scan still has pinned stays DEAD for now.
- */
+/* Free a page's DEAD records; true when the page has a free slot. */
 static bool
 free_records(VacuumState *st, BlockNumber blk)
 {
@@ -424,14 +435,9 @@ free_records(VacuumState *st, BlockNumber blk)
 
 		if (rec->state == HNSW_FREE)
 			any = true;
-		if (rec->state != HNSW_DEAD || !HnswVacuumIsDead(st, blk, slot))
+		if (rec->state != HNSW_DEAD || !HnswVacuumIsDead(st, blk, slot) ||
+			rec->overflow != InvalidBlockNumber)
 			continue;
-		if (rec->overflow != InvalidBlockNumber)
-		{
-			(void) trim_chain(st, &pin, slot);
-			if (rec->overflow != InvalidBlockNumber)
-				continue;
-		}
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
 		set_state(g, w, slot, HNSW_FREE);
@@ -542,6 +548,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	if (st.ndead > 0)
 	{
 		HnswMetaPage meta;
+		BlockNumber repaired;
 
 		HnswReadMeta(st.g, &meta);	/* the centre, for what follows */
 		HNSW_WAIT_POINT("vacuum-barrier");
@@ -550,9 +557,10 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		if (st.ntree > st.nrecords + st.nrecords / 16)
 			HnswThinTree(st.g, st.nblocks, st.uppers, st.nuppers);
 		HNSW_WAIT_POINT("vacuum-repair");
-		HnswRepair(&st);
+		repaired = HnswRepair(&st, HNSW_META_BLOCK + 1);
 		HNSW_WAIT_POINT("vacuum-root");
 		HnswMoveRoot(&st);
+		(void) HnswRepair(&st, repaired);
 		HNSW_WAIT_POINT("vacuum-free");
 		free_dead(&st);
 	}

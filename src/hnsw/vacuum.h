@@ -45,7 +45,7 @@ HnswVacuumIsDead(const VacuumState *st, BlockNumber blk, uint16 slot)
 extern bool HnswVacuumAcquire(VacuumState *st, BlockNumber blk, int mode, HnswPin *pin);
 
 /* ---- repair.c ---- */
-extern void HnswRepair(VacuumState *st);
+extern BlockNumber HnswRepair(VacuumState *st, BlockNumber first);
 extern void HnswMoveRoot(VacuumState *st);
 
 #endif							/* HNSW_VACUUM_H */
