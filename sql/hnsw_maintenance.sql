@@ -138,10 +138,20 @@ ALTER TABLE hmain SET UNLOGGED;
 VACUUM FULL hmain;
 SELECT dimensions, heap_tids FROM hnsw_info('hmain_v');
 SELECT index_agrees(format('SELECT v <-> %L::vector FROM hmain WHERE v IS NOT NULL ORDER BY 1 LIMIT 20', random_vector(24)));
--- where there is no row to tell them, and for a new index, it has to have one
-SELECT outcome('TRUNCATE hmain');
-SELECT outcome('CREATE INDEX ON hmain USING hnsw (v vector_l2_ops)');
-ALTER TABLE hmain ALTER v TYPE vector(24);
+-- without a row to tell them
 TRUNCATE hmain;
+SELECT dimensions, heap_tids FROM hnsw_info('hmain_v');
+ALTER TABLE hmain SET LOGGED;
+REINDEX TABLE hmain;
+BEGIN;
+TRUNCATE hmain;
+REINDEX TABLE hmain;
 SELECT dimensions FROM hnsw_info('hmain_v');
+ROLLBACK;
+SELECT dimensions FROM hnsw_info('hmain_v');
+SELECT outcome('INSERT INTO hmain (v) VALUES (random_vector(23))');
+INSERT INTO hmain (v) SELECT random_vector(24) FROM generate_series(1, 20);
+SELECT * FROM hnsw_check('hmain_v');
+-- a new index wants a column of one length
+SELECT outcome('CREATE INDEX ON hmain USING hnsw (v vector_l2_ops)');
 DROP TABLE hmain;

@@ -40,10 +40,12 @@
 #define CompatRelFile			RelFileLocator
 #define CompatRelFileOf(rel)	((rel)->rd_locator)
 #define CompatRelFileEquals(a, b)	RelFileLocatorEquals(a, b)
+#define CompatRelFileSet(file, spc, number)	((file)->spcOid = (spc), (file)->relNumber = (number))
 #else
 #define CompatRelFile			RelFileNode
 #define CompatRelFileOf(rel)	((rel)->rd_node)
 #define CompatRelFileEquals(a, b)	RelFileNodeEquals(a, b)
+#define CompatRelFileSet(file, spc, number)	((file)->spcNode = (spc), (file)->relNode = (number))
 #endif
 
 /*
@@ -147,6 +149,13 @@ CompatExtendRelation(Relation rel, uint32 n)
 #else
 #define CompatOwnsRelation(relid, role) \
 	pg_class_ownercheck((relid), (role))
+#endif
+
+/* A file's storage manager, of a relation that is not temporary. */
+#if PG_VERSION_NUM >= 170000
+#define CompatOpenFile(file)	smgropen((file), INVALID_PROC_NUMBER)
+#else
+#define CompatOpenFile(file)	smgropen((file), InvalidBackendId)
 #endif
 
 /* What the server knows of a setting; NULL if there is none of the name. */

@@ -12,11 +12,14 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xloginsert.h"
 #include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "commands/progress.h"
 #include "hnsw/bulk.h"
@@ -31,7 +34,9 @@
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
+#include "storage/smgr.h"
 #include "utils/backend_progress.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -483,10 +488,62 @@ first_dim(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 }
 
 /*
+ * The dimensions of the index's metapage before this command gave it a new file,
+ * which stays until the end of the transaction.  The command's own snapshot still
+ * tells which it was.  -1 if that is not to be had: a temporary index, or damage.
+ */
+static int
+previous_dim(Relation index)
+{
+	Relation	pg_class;
+	CompatRelFile file = CompatRelFileOf(index);
+	HnswLayout	lay;
+	HnswMetaPage meta;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Buffer		buf;
+	SMgrRelation smgr;
+
+	if (RelationUsesLocalBuffers(index) || !ActiveSnapshotSet())
+		return -1;
+	pg_class = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(index)));
+	scan = systable_beginscan(pg_class, ClassOidIndexId, true, GetActiveSnapshot(), 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+		CompatRelFileSet(&file, OidIsValid(form->reltablespace) ? form->reltablespace :
+						 MyDatabaseTableSpace, form->relfilenode);
+	}
+	systable_endscan(scan);
+	table_close(pg_class, AccessShareLock);
+
+	if (CompatRelFileEquals(file, CompatRelFileOf(index)))
+		return -1;
+	smgr = CompatOpenFile(file);
+	if (!smgrexists(smgr, MAIN_FORKNUM) || smgrnblocks(smgr, MAIN_FORKNUM) == 0)
+		return -1;
+	buf = ReadBufferWithoutRelcache(file, MAIN_FORKNUM, HNSW_META_BLOCK, RBM_NORMAL, NULL,
+									RelationIsPermanent(index));
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	meta = *HnswPageGetMeta(BufferGetPage(buf));
+	UnlockReleaseBuffer(buf);
+	if (meta.magic != HNSW_MAGIC || meta.version != HNSW_VERSION ||
+		!HnswLayoutFromMeta(&meta, &lay))
+		return -1;
+	return lay.dim;
+}
+
+/*
  * The dimensions to build for.  A column that has lost its length since the index
  * was created (ALTER COLUMN ... TYPE vector, which leaves indexes as they are)
  * still holds vectors of the index's length only: an index that is built again
- * takes it from them.  A new index wants the column's.
+ * takes it from them, and without rows from the index it replaces.  A new index
+ * wants the column's.
  */
 static int
 choose_dim(Relation heap, Relation index, IndexInfo *info)
@@ -502,7 +559,7 @@ choose_dim(Relation heap, Relation index, IndexInfo *info)
 		(void) table_index_build_range_scan(heap, index, info, false, false, false,
 											blk, 1, first_dim, &dim, NULL);
 	}
-	return dim;
+	return dim >= 1 ? dim : previous_dim(index);
 }
 
 /* ambuild */
