@@ -102,7 +102,7 @@ sub hold_locks
 	$holder_in = join('', map { "SELECT pg_advisory_lock(77, hashtext('$_'));\n" } @points);
 	$holder = IPC::Run::start([ 'psql', '-Xq', '-d', $node->connstr('postgres') ],
 		'<', \$holder_in, '>', '/dev/null', '2>', '/dev/null');
-	$holder->pump while $holder_in ne '';
+	$holder->pump while $holder_in ne '' && $holder->pumpable;
 	$node->poll_query_until('postgres', "SELECT count(*) = @{[scalar @points]} FROM pg_locks WHERE locktype = 'advisory' AND granted")
 	  or die 'the locks are not held';
 }

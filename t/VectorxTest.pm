@@ -329,13 +329,19 @@ sub end_session
 	return wantarray ? (${ $s->{err} }, ${ $s->{out} }) : ${ $s->{err} };
 }
 
-# Wait until a server that starts itself again after a crash lets clients in.
+# Wait until a server that starts itself again after a crash lets clients in.  Called
+# once for each crash: until the server has noticed it, it lets them in only to end
+# them, so its log has to tell of one crash more than before.
 sub wait_for_server
 {
 	my ($node) = @_;
+	my $before = $node->{vx_crashes}++ // 0;
 
-	for (my $i = 0; system('pg_isready', '-q', '-h', $node->host, '-p', $node->port) != 0; $i++)
+	for (my $i = 0; ; $i++)
 	{
+		my $crashes = () = slurp_file($node->logfile) =~ /all server processes terminated; reinitializing/g;
+
+		last if $crashes > $before && system('pg_isready', '-q', '-h', $node->host, '-p', $node->port) == 0;
 		BAIL_OUT('the server does not come back') if $i == 20 * $PostgreSQL::Test::Utils::timeout_default;
 		usleep(50_000);
 	}
