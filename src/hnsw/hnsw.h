@@ -237,9 +237,12 @@ typedef struct HnswSearch
 	int64		maxheap;
 
 	bool		resumable;		/* note what is needed to go on */
+	bool		coarse;			/* estimates say nothing: neighbours of results are all read */
+	HnswCandidate root;			/* of the tree links */
 	bool		unbounded;		/* candidates beyond the bound are queued, too */
 	bool		dry;			/* there are no candidates left */
 	int64		nvisits;		/* nodes visited */
+	int64		judged_from;	/* those before the results of now were looked for */
 	int64		max_visits;		/* beyond, a sweep is cheaper */
 	HnswCandidate *visited;		/* records whose links were cut off at a bound */
 	int64		nvisited;
@@ -362,8 +365,12 @@ extern float HnswOwnDistance(HnswGraph *g, const HnswQuery *q, const char *own,
 extern float HnswPairDistance(HnswGraph *g, const float *a, const float *b);
 extern float HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswStored *b);
 extern float HnswFoundDistance(HnswGraph *g, HnswResult *res, int a, int b);
+
+/* ---- precision.c: what stored vectors leave open ---- */
 extern double HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist,
 								float norm2, float scale);
+extern bool HnswResultsCoarse(HnswGraph *g, const HnswQuery *q, const HnswResult *res);
+extern double HnswResultsReach(HnswGraph *g, const HnswQuery *q, const HnswResult *res);
 
 /* ---- node.c: records in pages ---- */
 extern char *HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot);
@@ -455,8 +462,10 @@ extern void HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext
 extern void HnswSearchLevel(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 							const HnswCandidate *seeds, int nseeds,
 							const HnswCandidate *last_resort);
-extern bool HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef);
+extern bool HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef,
+							bool coarse);
 extern void HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef);
+extern void HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef);
 extern void HnswSearchWiden(HnswGraph *g, HnswSearch *s, int ef);
 extern void HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk,
 						 uint16 slot, float dist, HnswFound *f);

@@ -6,7 +6,9 @@
  * vectors as the index stores them.  Rows come out in the order of their true
  * distances: where the intervals of two rows overlap (HnswDistanceSlack), the
  * rows' vectors are fetched from the table, lazily, as far as rows are asked
- * for.  Nodes whose rows are all invisible do not count: when the scan runs
+ * for.  Where quantisation could account for all the differences of what the search
+ * found, it goes on until what it has not found is likely to be farther than the row
+ * that is to be returned.  Nodes whose rows are all invisible do not count: when the scan runs
  * out and some were, the search goes on for as many more.  Nodes nearer than a
  * row that was returned, which only the search for more finds, come too late and
  * are left out.
@@ -77,6 +79,10 @@ typedef struct HnswScan
 	HnswSweep  *sweep;			/* NULL until the search is left */
 	HnswFound	ahead;			/* the sweep's next node, no item yet */
 	bool		have_ahead;
+
+	bool		coarse;			/* stored vectors do not tell which nodes are the nearest */
+	double		reach;			/* then: nodes not found are likely to be farther */
+	int64		nfound;			/* nodes that searches have found */
 
 	double		farthest;		/* true distance of the last row before the last search */
 	HnswFound  *emitted;		/* nodes returned that may have a visible row */
@@ -262,6 +268,8 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->items = NULL;
 	so->nitems = so->maxitems = 0;
 	so->have_ahead = false;
+	so->coarse = false;
+	so->nfound = 0;
 	so->farthest = -INFINITY;
 	so->emitted = NULL;
 	so->nemitted = so->maxemitted = 0;
@@ -590,6 +598,9 @@ add_results(HnswScan *so)
 		HnswMarksSet(&so->search->taken, HnswNodeNumber(so->g, f->blk, f->slot));
 		add_item(so, f);
 	}
+	so->nfound += res->nfound;
+	if (so->coarse && res->nfound > 0)
+		so->reach = HnswResultsReach(so->g, &so->search->query, res) * so->search->query.unit;
 }
 
 /* One heap TID of a batch of nodes. */
@@ -695,8 +706,16 @@ search(IndexScanDesc scan, HnswScan *so)
 	HnswReadMeta(g, &meta);		/* also loads the centre */
 	if (!HnswPrepareQuery(g, so->query, &s->query))
 		so->exact = false;
-	if (!HnswSearchIndex(g, s, &meta, so->ef))
+	if (!HnswSearchIndex(g, s, &meta, so->ef, false))
 		return;
+	if (so->exact && !s->query.far && !s->dry &&
+		HnswResultsCoarse(g, &s->query, &s->results))
+	{
+		/* again, by distances only and from more places */
+		so->coarse = HnswSearchIndex(g, s, &meta, so->ef, true);
+		if (!so->coarse)
+			return;
+	}
 	if (s->dry)
 		start_sweep(scan, so);
 	else
@@ -741,6 +760,39 @@ is_rare(const HnswScan *so)
 /* So many nodes are searched for at once, at most. */
 #define MAX_MORE	65536
 
+/* Where stored vectors do not tell, a scan looks at so many times ef_search nodes. */
+#define MAX_COARSE	64
+
+/*
+ * Before a row at this distance is returned: may there be a nearer one that has not
+ * been found, because stored vectors do not tell?
+ */
+static bool
+beyond_reach(HnswScan *so, double dist)
+{
+	if (so->coarse &&
+		(so->sweep != NULL || so->nfound >= (int64) MAX_COARSE * HnswEfSearch()))
+		so->coarse = false;
+	return so->coarse && dist > so->reach;
+}
+
+/* Look at as many nodes again. */
+static void
+look_further(IndexScanDesc scan, HnswScan *so)
+{
+	HnswSearch *s = so->search;
+	int			more = (int) Min(so->nfound, MAX_MORE);
+
+	count_visible(scan, so);
+	if (s->dry)
+		HnswSearchFromRoot(so->g, s, more);
+	else
+		HnswSearchMore(so->g, s, more);
+	add_results(so);
+	if (s->results.nfound == 0)
+		so->coarse = false;
+}
+
 /*
  * All items are returned and more is asked for.  If some of the nodes had no
  * visible row, go on.  False: that is all.
@@ -751,7 +803,7 @@ search_more(IndexScanDesc scan, HnswScan *so)
 	HnswSearch *s = so->search;
 
 	/* an empty index, or a sweep, has no more */
-	if (so->sweep != NULL || s->results.nfound == 0)
+	if (so->sweep != NULL || so->nfound == 0)
 		return false;
 	count_visible(scan, so);
 	if (so->nvisible >= HnswEfSearch())
@@ -826,6 +878,12 @@ next_node(IndexScanDesc scan, HnswScan *so)
 			}
 			else
 				so->npassed++;
+			continue;
+		}
+		if (beyond_reach(so, item.high))
+		{
+			push_item(so, item);
+			look_further(scan, so);
 			continue;
 		}
 		so->npassed++;

@@ -93,6 +93,8 @@ HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist)
 
 /* So many visits tell how rare results are. */
 #define MIN_JUDGED	64
+/* Results are too few for a coarse search when they are one of so many nodes. */
+#define RARE		16
 
 /*
  * Is a node queued by the first estimate only?  For the inner product errors
@@ -428,7 +430,8 @@ sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
 	/* what one result is has no spread */
 	float		spread = res->ef > 1 ? bound - res->best : INFINITY;
 	float		reach = once ? OPTIMISM * sqrtf(Max(dist, 0)) : 0;
-	int			nblocks = HnswScoreLinks(g, q, node, dist, s->unbounded ? INFINITY : bound, est, masks);
+	int			nblocks = HnswScoreLinks(g, q, node, dist,
+										 s->unbounded || s->coarse ? INFINITY : bound, est, masks);
 
 	out->nfresh = out->nearest = out->ndoubtful = 0;
 	for (int i = 0; i < nblocks; i++)
@@ -454,7 +457,7 @@ sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
 				continue;
 
 			noise = HnswLinkNoise(g, q, node, i * VX_BLOCK + j, dist, e, &slope);
-			if (noise > spread && improving && e < bound)
+			if (improving && (s->coarse || (noise > spread && e < bound)))
 			{
 				out->doubtful[out->ndoubtful++] = links[j];
 				continue;
@@ -640,13 +643,19 @@ work_off(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCand
 
 /*
  * Will it take more visits than a sweep costs to find ef results?  Judged by how
- * many of the nodes visited so far are results: few, where most are dead.
+ * many of the nodes visited since the last ones are results: few, where most are dead.
+ * (A sweep does not help a coarse search, which gives up later.)
  */
 static bool
 hopeless(const HnswSearch *s, const HnswResult *res)
 {
-	return s->resumable && res->nfound < res->ef && s->nvisits >= MIN_JUDGED &&
-		(double) s->nvisits * (res->ef + 1) > (double) s->max_visits * (res->nfound + 1);
+	double		visits = (double) (s->nvisits - s->judged_from);
+
+	if (!s->resumable || res->nfound >= res->ef || visits < MIN_JUDGED)
+		return false;
+	if (s->coarse)
+		return visits > RARE * (res->nfound + 1.0);
+	return visits * (res->ef + 1) > (double) s->max_visits * (res->nfound + 1);
 }
 
 /*
@@ -658,6 +667,7 @@ static void
 walk(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *last_resort)
 {
 	s->dry = false;
+	s->judged_from = s->nvisits;
 	for (;;)
 	{
 		HnswCandidate c;
@@ -773,18 +783,21 @@ HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
  * when the index is empty.  With s->dry there are fewer, and there may be nodes
  * that it did not come to: a VACUUM that works beside it takes records away that
  * it was to go on from.  Only reading all pages finds all (sweep.c), which has
- * become cheaper by then.
+ * become cheaper by then.  coarse: stored distances differ by less than their errors,
+ * and estimates say nothing; then neighbours of results are all read, and it starts from
+ * as many places as it can.
  */
 bool
-HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef)
+HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef, bool coarse)
 {
 	HnswMetaPage meta = *seen;
-	const int	width = HnswDescentWidth(ef);
+	const int	width = coarse ? HNSW_MAX_DESCENT : HnswDescentWidth(ef);
 	HnswCandidate at[HNSW_MAX_DESCENT];
 	int			n;
 
 	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
 	HnswMarksReset(&s->taken);
+	s->coarse = coarse;
 	s->max_visits = HnswSweepCost(g);
 	for (int attempt = 0;; attempt++)
 	{
@@ -802,6 +815,7 @@ HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef)
 		}
 		HnswReadMeta(g, &meta);
 	}
+	HnswTidGet(&meta.root, &s->root);
 	search_level(g, s, &s->results, 0, at, n, NULL, true);
 	return true;
 }
@@ -826,9 +840,18 @@ unbound(HnswGraph *g, HnswSearch *s)
 		CHECK_FOR_INTERRUPTS();
 		if (node == NULL)
 			continue;
-		sort_links(g, s, &s->results, node, dist, false, &links);
+		sort_links(g, s, &s->results, node, dist, s->coarse, &links);
 		HnswRelease(g, &pin);
 		push_links(s, &links);
+		/* of a coarse search: as near as the record itself, for all that is known */
+		for (int j = 0; j < links.ndoubtful; j++)
+		{
+			HnswCandidate c = {dist, HnswLinkBlock(&links.doubtful[j]),
+			HnswLinkSlot(&links.doubtful[j]), HNSW_TODO_ALL};
+
+			mark_visited(g, s, c.blk, c.slot);
+			push_candidate(s, c);
+		}
 	}
 	s->nvisited = 0;
 }
@@ -845,7 +868,15 @@ HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef)
 	walk(g, s, &s->results, 0, NULL);
 }
 
-/* The same, but results keeps the nodes it holds: the ef nearest of all. */
+/* The same for a search that is dry: from the root, which leads to every live node. */
+void
+HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef)
+{
+	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
+	walk(g, s, &s->results, 0, &s->root);
+}
+
+/* As HnswSearchMore, but results keeps the nodes it holds: the ef nearest of all. */
 void
 HnswSearchWiden(HnswGraph *g, HnswSearch *s, int ef)
 {

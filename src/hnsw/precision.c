@@ -1,0 +1,134 @@
+/*
+ * precision.c
+ *		How far distances computed from stored vectors may be from the true ones,
+ *		and what that means for the results of a search.
+ *
+ * Distances here are in index units.  Touches no page.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "hnsw/hnsw.h"
+
+/* So many standard deviations count as certain. */
+#define CERTAIN		4
+
+/*
+ * The standard deviation of an element's quantisation error (uniform rounding
+ * of the rotated own vector, hence independent of the query).
+ */
+static double
+element_error(const HnswGraph *g, float norm2, float scale)
+{
+	switch (g->lay.own)
+	{
+		case HNSW_OWN_INT8:
+			/* elements that differ by less than a float's inverse are stored as one */
+			return (scale > 0 ? scale : 127 * FLT_MIN) * 0.2887;
+		case HNSW_OWN_FP16:
+			/* the squared norm may be no number: no element is above the scale then */
+			return (norm2 > 1e-30f && norm2 < FLT_MAX ? sqrt(norm2 / g->lay.dim) : scale) / 2048;
+		default:
+			return 0;
+	}
+}
+
+/*
+ * What is linear in the errors of the elements, whose standard deviation is step, and
+ * float rounding, also that of the operator.
+ */
+static double
+linear_slack(const HnswGraph *g, const HnswQuery *q, float dist, float norm2, double step)
+{
+	const double z = CERTAIN;
+	const int	dim = g->lay.dim;
+	double		d = Max(dist, 0);
+	double		rounding;
+
+	/* what each element may lose below the least float, here and in the operator */
+	rounding = 1e-44 * dim * (1 + 1 / q->unit);
+	if (g->lay.metric == HNSW_L1)
+		return z * sqrt((double) dim) * step + 1e-5 * d + rounding;
+	if (g->lay.own == HNSW_OWN_INT8)
+		rounding += z * Max(q->q16_scale, 1e-33) * sqrt((double) norm2);
+	if (g->lay.metric == HNSW_IP)
+	{
+		rounding += sqrt((double) q->norm2) * (4e-6 * sqrt((double) norm2) + 1e-44);
+		return z * sqrt((double) q->norm2) * step + rounding;
+	}
+	rounding += 2e-6 * ((double) q->norm2 + norm2);
+	return 2 * z * sqrt(d) * step + rounding;
+}
+
+/* What the squares of the errors add to a distance, on average. */
+static double
+mean_square(const HnswGraph *g, double step)
+{
+	if (g->lay.metric == HNSW_L1 || g->lay.metric == HNSW_IP)
+		return 0;
+	return g->lay.dim * step * step;
+}
+
+/*
+ * How far a computed distance may be from the true one, in index units: four standard
+ * deviations of the quantisation error and float rounding.  Rows whose intervals overlap are
+ * compared by their exact vectors.
+ */
+double
+HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist, float norm2, float scale)
+{
+	double		step = element_error(g, norm2, scale);
+
+	/* elements of few different values have no errors, and add no squares */
+	return linear_slack(g, q, dist, norm2, step) + 2 * mean_square(g, step);
+}
+
+/*
+ * The same for a found node whose distance is corrected by *bias, what squares add on
+ * average: tighter where distances are as small as the errors.
+ */
+static double
+noise(HnswGraph *g, const HnswQuery *q, const HnswFound *f, double *bias)
+{
+	double		step = element_error(g, f->norm2, f->scale);
+
+	*bias = mean_square(g, step);
+	/* the square of a uniform error deviates by 0.9 of its mean */
+	return linear_slack(g, q, f->dist, f->norm2, step) +
+		CERTAIN * 0.9 * *bias / sqrt((double) g->lay.dim);
+}
+
+/*
+ * Could quantisation account for all that the farthest result of a search (sorted) is
+ * farther than the nearest?  Then which nodes it found was chance.
+ */
+bool
+HnswResultsCoarse(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
+{
+	const HnswFound *best;
+	const HnswFound *worst;
+	double		bias;
+
+	if (res->nfound < 2)
+		return false;
+	best = &res->found[res->order[0].idx];
+	worst = &res->found[res->order[res->nfound - 1].idx];
+	return worst->dist - best->dist < noise(g, q, best, &bias) + noise(g, q, worst, &bias);
+}
+
+/*
+ * Nodes that a search whose results (sorted, at least one) are such has not found are
+ * likely to be farther than this.  By the inner product all nodes of a group link to
+ * the same ones, the longest as stored: another one is found by going much farther.
+ */
+double
+HnswResultsReach(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
+{
+	const HnswFound *worst = &res->found[res->order[res->nfound - 1].idx];
+	double		bias;
+	double		slack = noise(g, q, worst, &bias);
+
+	return worst->dist - bias - slack * (g->lay.metric == HNSW_IP ? 4 : 1);
+}

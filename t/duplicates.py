@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""The work of t/018_duplicates.pl: are the nearest found among near-duplicates?
+
+    duplicates.py CASES
+
+CASES is a JSON file, see t/018_duplicates.pl; what is printed is told in
+recall.py.  Rows are groups round unit vectors at random, whose members differ
+by Gaussian noise; queries are further members.
+"""
+from __future__ import annotations
+
+import numpy as np
+import psycopg
+from recall import K, OPERATORS, Tap, run_cases
+
+from vxdb import copy_rows, distances
+
+QUERIES = 150
+# What sums of 4-byte floats may be wrong by, relative to vectors of length 1.
+TOLERANCE = 1e-7
+
+
+def groups(spec: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in random order, and queries."""
+    rng = np.random.default_rng(5)
+    number, size, dim = spec["groups"], spec["size"], spec["dim"]
+    centres = rng.standard_normal((number, dim))
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    of = np.concatenate([rng.permutation(np.repeat(np.arange(number), size)), rng.integers(0, number, QUERIES)])
+    both = (centres[of] + spec["spread"] * rng.standard_normal((len(of), dim))).astype(np.float32)
+    return both[:-QUERIES], both[-QUERIES:]
+
+
+def recall(conn: psycopg.Connection, metric: str, queries: np.ndarray, truth: np.ndarray) -> float:
+    """A row is right when it is no farther than the K-th nearest."""
+    right = 0
+    for query, dists in zip(queries, truth):
+        found = {row[0] for row in conn.execute(
+            f"SELECT id FROM items ORDER BY embedding {OPERATORS[metric]} %b LIMIT {K}", (query,), prepare=True)}
+        limit = np.partition(dists, K - 1)[K - 1] + TOLERANCE
+        right += sum(dists[i] <= limit for i in found)
+    return right / (K * len(queries))
+
+
+def run(tap: Tap, conn: psycopg.Connection, spec: dict) -> None:
+    rows, queries = groups(spec)
+    index = f"CREATE INDEX items_embedding ON items USING hnsw (embedding vector_{spec['metric']}_ops)"
+    truth = distances(spec["metric"], queries, rows)
+    name = f"{spec['metric']}, {spec['dim']}-d, groups of {spec['size']}, spread {spec['spread']}"
+    for how in ("built", "grown"):
+        conn.execute("DROP TABLE IF EXISTS items")
+        conn.execute(f"CREATE TABLE items (id int, embedding vector({spec['dim']}))")
+        if how == "grown":
+            conn.execute(index)
+        copy_rows(conn, "items", np.arange(len(rows)), rows)
+        if how == "built":
+            conn.execute(index)
+        got = recall(conn, spec["metric"], queries, truth)
+        tap.ok(got >= spec["recall"], f"{name}, {how}: recall@{K} is at least {spec['recall']}", f"{got:.4f}")
+
+
+if __name__ == "__main__":
+    run_cases(__doc__, run)
