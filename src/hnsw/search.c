@@ -27,6 +27,7 @@
 
 #include "hnsw/hnsw.h"
 #include "hnsw/nodeset.h"
+#include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 
@@ -799,6 +800,7 @@ HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef, b
 	HnswMarksReset(&s->taken);
 	s->coarse = coarse;
 	s->max_visits = HnswSweepCost(g);
+	HNSW_WAIT_POINT("scan-search");
 	for (int attempt = 0;; attempt++)
 	{
 		if (!HnswTidIsSet(&meta.entry) || !HnswTidIsSet(&meta.root))

@@ -58,6 +58,8 @@ static const struct config_enum_entry points[] = {
 	{"build-insert", 30, false},
 	{"build-log", 31, false},
 	{"build-end", 32, false},
+	/* a scan */
+	{"scan-search", 33, false},
 	{NULL, 0, false}
 };
 
