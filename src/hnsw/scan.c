@@ -944,6 +944,7 @@ start(IndexScanDesc scan, HnswScan *so)
 						RelationGetRelationName(scan->indexRelation))));
 
 	pgstat_count_index_scan(scan->indexRelation);
+	CompatCountSearch(scan);
 	/* every distance from NULL is NULL: any order is right */
 	so->exact = (key->sk_flags & SK_ISNULL) == 0;
 	old = MemoryContextSwitchTo(so->cxt);
