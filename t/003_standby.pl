@@ -173,6 +173,42 @@ same_on_both('filled', @names);
 start_searcher();
 my ($scans_across, $deep_across) = (0, 0);
 
+# A scan on the standby is in the middle of a node's rows, many of which stand on
+# pages of their own, when replay takes some of these pages out of their chain.
+{
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+
+	$primary->safe_psql('postgres', q(
+CREATE TABLE equal (id int, v vector(3));
+CREATE INDEX equal_idx ON equal USING hnsw (v vector_l2_ops);
+INSERT INTO equal SELECT i, '[1,2,3]' FROM generate_series(1, 8000) i;
+DELETE FROM equal WHERE id BETWEEN 1000 AND 6500;));
+	catch_up();
+	my $scan = session($standby, 'BEGIN', 'SET LOCAL enable_seqscan = off', 'SET LOCAL enable_sort = off',
+		q(DECLARE c CURSOR FOR SELECT id FROM equal ORDER BY v <-> '[0,0,0]'), 'FETCH 10 FROM c',
+		"\\! touch $dir/open; while [ ! -e $dir/go ]; do sleep 0.1; done", 'FETCH ALL FROM c', 'COMMIT');
+	for (my $i = 0; !-e "$dir/open"; $i++)
+	{
+		BAIL_OUT('the scan does not begin') if $i == 20 * $PostgreSQL::Test::Utils::timeout_default;
+		usleep(50_000);
+	}
+	my $before = $primary->safe_psql('postgres', q(SELECT overflow_pages FROM hnsw_info('equal_idx')));
+	$primary->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP on, TRUNCATE off) equal');
+	catch_up();
+	open(my $go, '>', "$dir/go") or die "$dir/go: $!";
+	close($go);
+	my ($err, $out) = end_session($scan);
+	my %seen = map { $_ => 1 } split /\n/, $out;
+
+	is($err, '', 'equal rows: the scan meets no error');
+	is(scalar(() = $out =~ /\n/g), 999 + 1500, 'equal rows: the scan returns as many as its snapshot sees');
+	is(scalar(grep { !$seen{$_} } 1 .. 999, 6501 .. 8000), 0, 'equal rows: which are these');
+	cmp_ok($standby->safe_psql('postgres', q(SELECT overflow_pages FROM hnsw_info('equal_idx'))), '<', $before,
+		'equal rows: pages had been taken out of the chain');
+	$primary->safe_psql('postgres', 'DROP TABLE equal');
+	catch_up();
+}
+
 foreach my $cycle (1 .. $cycles)
 {
 	my $when = "cycle $cycle";

@@ -15,11 +15,10 @@
 
 #include "hnsw/hnsw.h"
 #include "hnsw/nodeset.h"
+#include "hnsw/place.h"
 #include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "storage/freespace.h"
-#include "storage/indexfsm.h"
 
 /* Bytes of WAL that the links of a new node may always cost. */
 #define MAX_LINK_WAL	3000
@@ -29,14 +28,6 @@
 
 /* Pages without a free slot that an insert looks at before it adds one. */
 #define MAX_FULL_PAGES	32
-
-/* Where a new record goes: a page held exclusively, and the slot. */
-typedef struct Place
-{
-	HnswPin		pins[1 + HNSW_MAX_SIDE_PAGES];	/* node page; when fresh its side pages */
-	uint16		slot;
-	bool		fresh;
-} Place;
 
 /* Nodes to try as parents, each once; grows while it is worked off. */
 typedef struct ParentQueue
@@ -363,254 +354,6 @@ HnswAddBackLinks(HnswGraph *g, const HnswQuery *q, int level, HnswCandidate *nod
 	}
 }
 
-/* First free slot of a page in hand that is meant for this level; -1: none. */
-static int
-free_slot(HnswGraph *g, HnswPin *pin, int level)
-{
-	HnswPageHeader *header = HnswPageGetHeader(pin->page);
-
-	if (header->kind != (level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER))
-		return -1;
-	for (int i = 0; i < header->nslots && i < g->lay.per_page; i++)
-		if (((HnswRecord *) ((char *) pin->page + HnswSlotOffset(&g->lay, i)))->state == HNSW_FREE)
-			return i;
-	return header->nslots < g->lay.per_page ? header->nslots : -1;
-}
-
-/*
- * Add a node page and its side pages at the end, held exclusively.  They stay
- * zeroed until blank_page: an error before leaves pages in no use.
- */
-static void
-fresh_page(HnswGraph *g, Place *place)
-{
-	HnswExtend(g, 1 + g->lay.side_pages, place->pins);
-	place->slot = 0;
-	place->fresh = true;
-}
-
-/*
- * Make a fresh page one of kind FREE, logged as an image.  Redo changes only
- * pages that it has an image of, and one of an empty page is much shorter than
- * one of what comes onto it, of which only the parts in use are logged then.
- * A crash or error in between leaves a page that VACUUM finds.
- */
-static void
-blank_page(HnswGraph *g, HnswPin *pin)
-{
-	HnswWrite  *w = &g->scratch->write;
-
-	HnswWriteBegin(g, w);
-	HnswWriteAdd(w, pin, true);
-	HnswInitPage(pin, HNSW_PAGE_FREE);
-	HnswWriteEnd(w);
-}
-
-/* Set kind and slots of a page, and up to where it is in use. */
-static void
-write_page_header(HnswWrite *w, int page, uint16 kind, uint16 nslots, LocationIndex lower)
-{
-	Size		at = MAXALIGN(SizeOfPageHeaderData);
-
-	HnswWriteBytes(w, page, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
-	HnswWriteBytes(w, page, at + offsetof(HnswPageHeader, kind), &kind, sizeof(kind));
-	HnswWriteBytes(w, page, at + offsetof(HnswPageHeader, nslots), &nslots, sizeof(nslots));
-}
-
-/*
- * A page that may have a free slot for this level.  InvalidBlockNumber when
- * there is none: then *place is a fresh page if the free space map had a page
- * that is in no use (*have_fresh), and else the index has to grow.
- */
-static BlockNumber
-target_page(HnswGraph *g, int level, Place *place, bool *have_fresh)
-{
-	if (level > 0)
-		return g->upper_target;
-	while (g->target == InvalidBlockNumber && !g->nolog)
-	{
-		BlockNumber blk = GetPageWithFreeSpace(g->rel, BLCKSZ / 3);
-		HnswPin		pin;
-
-		if (blk == InvalidBlockNumber)
-			break;
-		CHECK_FOR_INTERRUPTS();
-		if (HnswClaimFreePage(g, blk, &pin))
-		{
-			if (g->lay.side_pages == 0)
-			{
-				place->pins[0] = pin;
-				place->slot = 0;
-				place->fresh = true;
-				*have_fresh = true;
-				break;
-			}
-			HnswRelease(g, &pin);	/* no room for side pages behind it */
-		}
-		else if (HnswBlockExists(g, blk))
-		{
-			/* in use, or somebody has it locked who may just look at it */
-			pin.buf = ReadBuffer(g->rel, blk);
-			LockBuffer(pin.buf, BUFFER_LOCK_SHARE);
-			pin.page = BufferGetPage(pin.buf);
-			if (PageIsNew(pin.page) || HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_NODE)
-				RecordPageWithFreeSpace(g->rel, blk, 0);
-			else
-				g->target = blk;
-			HnswRelease(g, &pin);
-		}
-	}
-	return g->target;
-}
-
-/*
- * The target has no slot: forget it, so that the next call finds another.
- * next: for upper pages, what follows it in their chain.
- */
-static void
-forget_target(HnswGraph *g, int level, BlockNumber next)
-{
-	HnswPin		pin;
-	HnswWrite  *w = &g->scratch->write;
-
-	if (level == 0)
-	{
-		if (!g->nolog)
-			RecordPageWithFreeSpace(g->rel, g->target, 0);
-		g->target = InvalidBlockNumber;
-		return;
-	}
-	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
-	if (HnswPageGetMeta(pin.page)->upper_target == g->upper_target)
-	{
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
-					   &next, sizeof(next));
-		HnswWriteEnd(w);
-		g->upper_target = next;
-	}
-	else
-		g->upper_target = HnswPageGetMeta(pin.page)->upper_target;
-	HnswRelease(g, &pin);
-}
-
-/*
- * Write the own vector to the side pages of a place whose page is held; the
- * slot is free, so no reader looks there.  All side pages of a fresh place
- * become such.
- */
-static void
-write_side(HnswGraph *g, Place *place, const char *own)
-{
-	const HnswLayout *lay = &g->lay;
-	HnswWrite  *w = &g->scratch->write;
-	Size		from = (Size) place->slot * lay->own_bytes;
-	Size		to = from + lay->own_bytes;
-
-	for (int i = 1; i <= lay->side_pages; i++)
-	{
-		/* what of the own vector is on this page */
-		Size		start = Max(from, (Size) (i - 1) * HNSW_PAGE_ROOM);
-		Size		end = Min(to, (Size) i * HNSW_PAGE_ROOM);
-		HnswPin		pin = place->pins[i];
-
-		if (start >= end && !place->fresh)
-			continue;
-		if (!place->fresh)
-			HnswAcquireSide(g, place->pins[0].blk + i, BUFFER_LOCK_EXCLUSIVE, &pin);
-		else
-			blank_page(g, &pin);
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, false);
-		if (place->fresh)
-			write_page_header(w, 0, HNSW_PAGE_SIDE, i, BLCKSZ);
-		if (start < end)
-			HnswWriteBytes(w, 0, HNSW_PAGE_DATA + start - (Size) (i - 1) * HNSW_PAGE_ROOM,
-						   own + (start - from), end - start);
-		HnswWriteEnd(w);
-		if (!place->fresh)
-			HnswRelease(g, &pin);
-	}
-}
-
-/*
- * Add scratch->record at a place to the change; its page is number "page", a
- * fresh one is blank.
- */
-static void
-write_record(HnswGraph *g, HnswWrite *w, int page, Place *place)
-{
-	const HnswLayout *lay = &g->lay;
-	HnswPageHeader *header = HnswPageGetHeader(place->pins[0].page);
-	HnswRecord *rec = (HnswRecord *) g->scratch->record;
-	Size		recoff = HnswSlotOffset(lay, place->slot);
-
-	HnswSetKilled(lay, place->pins[0].page, place->slot, false);
-	if (place->slot < header->nslots)
-	{
-		const HnswRecord *old = (const HnswRecord *) ((char *) place->pins[0].page + recoff);
-
-		rec->generation = old->generation + 1;
-	}
-	else
-	{
-		rec->generation = 0;
-		write_page_header(w, page, rec->level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER,
-						  place->slot + 1, recoff + lay->rec_size);
-	}
-	HnswRecordWrite(g, w, page, recoff, g->scratch->record);
-}
-
-/* Let go of a fresh place; an unused one is noted as free. */
-static void
-release_fresh(HnswGraph *g, Place *place, bool used)
-{
-	for (int i = 0; i <= g->lay.side_pages; i++)
-	{
-		HnswRelease(g, &place->pins[i]);
-		if (!used && !g->nolog)
-			RecordPageWithFreeSpace(g->rel, place->pins[i].blk, HNSW_FSM_PAGE(&g->lay));
-	}
-}
-
-/* After a fresh page was used: let others find what is left of it. */
-static void
-announce_page(HnswGraph *g, int level, BlockNumber blk)
-{
-	if (g->lay.per_page == 1)
-		return;
-	if (level > 0)
-	{
-		HnswPin		pmeta;
-		HnswPin		pin;
-		HnswWrite  *w = &g->scratch->write;
-		BlockNumber next;
-
-		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pmeta);
-		next = HnswPageGetMeta(pmeta.page)->upper_target;
-		HnswAcquire(g, blk, BUFFER_LOCK_EXCLUSIVE, &pin);
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pmeta, false);
-		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
-					   &blk, sizeof(blk));
-		HnswWriteBytes(w, 1, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, next),
-					   &next, sizeof(next));
-		HnswWriteEnd(w);
-		HnswRelease(g, &pin);
-		HnswRelease(g, &pmeta);
-		g->upper_target = blk;
-		return;
-	}
-	g->target = blk;
-	if (!g->nolog)
-	{
-		RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_SLOT);
-		FreeSpaceMapVacuumRange(g->rel, blk, blk + 1);
-	}
-}
-
 static void
 queue_parent(ParentQueue *queue, BlockNumber blk, uint16 slot)
 {
@@ -637,7 +380,7 @@ queue_children(HnswGraph *g, ParentQueue *queue, const char *node)
  * cannot take it; its children then join the queue.
  */
 static bool
-write_with_parent(HnswGraph *g, const HnswQuery *q, int level, Place *place,
+write_with_parent(HnswGraph *g, const HnswQuery *q, int level, HnswPlace *place,
 				  HnswPin *pparent, const HnswCandidate *parent, const char *own,
 				  ParentQueue *queue)
 {
@@ -664,28 +407,28 @@ write_with_parent(HnswGraph *g, const HnswQuery *q, int level, Place *place,
 		return false;
 	}
 
-	write_side(g, place, own);
+	HnswWriteSide(g, place, own);
 	if (place->fresh)
-		blank_page(g, &place->pins[0]);
+		HnswBlankPage(g, &place->pins[0]);
 	HnswWriteBegin(g, w);
 	ppage = HnswWriteAdd(w, pparent, false);
 	rpage = pparent == &place->pins[0] ? ppage : HnswWriteAdd(w, &place->pins[0], false);
 	HnswWriteLink(g, w, ppage, pparent, parent->slot, node, q, pos, flags, dist,
 				  place->pins[0].blk, place->slot);
-	write_record(g, w, rpage, place);
+	HnswWriteRecord(g, w, rpage, place);
 	HnswWriteEnd(w);
 	return true;
 }
 
 /*
- * Place scratch->record below a parent from the queue.  On success *at is
+ * HnswPlace scratch->record below a parent from the queue.  On success *at is
  * where the record is, *used which parent took it.
  */
 static bool
 place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 			 ParentQueue *queue, HnswCandidate *at, HnswCandidate *used)
 {
-	Place		place;
+	HnswPlace		place;
 	bool		have_fresh = false;
 	bool		done = false;
 	int			nfull = 0;
@@ -703,12 +446,12 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 			BlockNumber next;
 
 			CHECK_FOR_INTERRUPTS();
-			target = target_page(g, level, &place, &have_fresh);
+			target = HnswTargetPage(g, level, &place, &have_fresh);
 			if (have_fresh)
 				continue;
 			if (target == InvalidBlockNumber || nfull > MAX_FULL_PAGES)
 			{
-				fresh_page(g, &place);
+				HnswFreshPage(g, &place);
 				have_fresh = true;
 				continue;
 			}
@@ -721,7 +464,7 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 				pp = &place.pins[0];
 			else if (parent.blk > target)
 				HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
-			slot = free_slot(g, &place.pins[0], level);
+			slot = HnswFreeSlot(g, &place.pins[0], level);
 			next = HnswPageGetHeader(place.pins[0].page)->next;
 			if (slot >= 0)
 			{
@@ -733,7 +476,7 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 			HnswRelease(g, &place.pins[0]);
 			if (slot < 0)
 			{
-				forget_target(g, level, next);
+				HnswForgetTarget(g, level, next);
 				nfull++;
 				continue;
 			}
@@ -758,31 +501,31 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 	{
 		BlockNumber blk = place.pins[0].blk;
 
-		release_fresh(g, &place, done);
+		HnswReleaseFresh(g, &place, done);
 		if (done)
-			announce_page(g, level, blk);
+			HnswAnnouncePage(g, level, blk);
 	}
 	return done;
 }
 
-/* Place scratch->record where it needs no parent: first of its level. */
+/* HnswPlace scratch->record where it needs no parent: first of its level. */
 static void
 place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
 {
-	Place		place;
+	HnswPlace		place;
 	HnswWrite  *w = &g->scratch->write;
 
-	fresh_page(g, &place);
-	write_side(g, &place, own);
-	blank_page(g, &place.pins[0]);
+	HnswFreshPage(g, &place);
+	HnswWriteSide(g, &place, own);
+	HnswBlankPage(g, &place.pins[0]);
 	HnswWriteBegin(g, w);
 	HnswWriteAdd(w, &place.pins[0], false);
-	write_record(g, w, 0, &place);
+	HnswWriteRecord(g, w, 0, &place);
 	HnswWriteEnd(w);
 	at->blk = place.pins[0].blk;
 	at->slot = place.slot;
-	release_fresh(g, &place, true);
-	announce_page(g, level, at->blk);
+	HnswReleaseFresh(g, &place, true);
+	HnswAnnouncePage(g, level, at->blk);
 }
 
 /* Which of the found a new node links to. */
@@ -936,7 +679,7 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult
 	HnswMetaPage *meta;
 	HnswMetaPage changed;
 	HnswWrite  *w = &g->scratch->write;
-	Place		place;
+	HnswPlace		place;
 	Links		links;
 	HnswCandidate none = {0, InvalidBlockNumber, 0, 0};
 
@@ -954,9 +697,9 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult
 	changed = *meta;
 	if (HnswTidIsSet(&meta->root))
 		link_to_root(g, q, meta);
-	fresh_page(g, &place);
-	write_side(g, &place, own);
-	blank_page(g, &place.pins[0]);
+	HnswFreshPage(g, &place);
+	HnswWriteSide(g, &place, own);
+	HnswBlankPage(g, &place.pins[0]);
 	at->blk = place.pins[0].blk;
 	at->slot = place.slot;
 	ItemPointerSet(&changed.root, at->blk, at->slot);
@@ -970,12 +713,12 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult
 	HnswWriteAdd(w, &pmeta, false);
 	HnswWriteAdd(w, &place.pins[0], false);
 	HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
-	write_record(g, w, 1, &place);
+	HnswWriteRecord(g, w, 1, &place);
 	HnswWriteEnd(w);
 	g->centre_set = true;
-	release_fresh(g, &place, true);
+	HnswReleaseFresh(g, &place, true);
 	HnswRelease(g, &pmeta);
-	announce_page(g, 0, at->blk);
+	HnswAnnouncePage(g, 0, at->blk);
 	link_back(g, q, res, 0, &links, &none, at);
 	return true;
 }
