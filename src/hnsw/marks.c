@@ -1,49 +1,67 @@
 /*
  * marks.c
- *		Marks of a search: making, forgetting and enlarging the table.
+ *		Marks of a search: making, forgetting and enlarging the set.
  */
 #include "postgres.h"
 
 #include "hnsw/marks.h"
+#include "utils/memutils.h"
+
+#define FIRST_GROUPS	64
+
+static void *
+enlarge(HnswMarks *m, void *array, Size n, Size width)
+{
+	return array ? repalloc_huge(array, n * width) : MemoryContextAllocHuge(m->cxt, n * width);
+}
 
 /* Without marks, in cxt. */
 void
 HnswMarksInit(HnswMarks *m, MemoryContext cxt)
 {
+	memset(m, 0, sizeof(*m));
 	m->cxt = cxt;
-	m->mask = HNSW_MARKS_FIRST - 1;
-	m->nused = 0;
-	m->round = 1;
-	m->words = MemoryContextAllocZero(cxt, HNSW_MARKS_FIRST * sizeof(HnswMarkWord));
+	m->maxgroups = FIRST_GROUPS;
+	m->groups = enlarge(m, NULL, m->maxgroups, HNSW_MARKS_WORDS * sizeof(uint64));
+	m->owners = enlarge(m, NULL, m->maxgroups, sizeof(uint32));
+	memset(m->groups, 0, HNSW_MARKS_WORDS * sizeof(uint64));
+	m->ngroups = 1;
 }
 
 /* Forget all marks. */
 void
 HnswMarksReset(HnswMarks *m)
 {
-	m->nused = 0;
-	if (++m->round < (UINT64CONST(1) << (64 - HNSW_MARKS_KEY_BITS)))
-		return;
-	memset(m->words, 0, ((Size) m->mask + 1) * sizeof(HnswMarkWord));
-	m->round = 1;
+	for (uint32 i = 1; i < m->ngroups; i++)
+		m->directory[m->owners[i]] = 0;
+	m->ngroups = 1;
 }
 
-/* Twice the room.  When there is no memory, the marks are as they were. */
-void
-HnswMarksGrow(HnswMarks *m)
+/* An empty group for a place in the directory.  Without memory, nothing changes. */
+uint32
+HnswMarksAddGroup(HnswMarks *m, uint64 at)
 {
-	HnswMarks	bigger = *m;
+	if (at >= m->size)
+	{
+		uint64		size = at + at / 8 + 64;
 
-	if (m->mask == PG_UINT32_MAX / 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("a search of an hnsw index visits too many nodes")));
-	bigger.mask = m->mask * 2 + 1;
-	bigger.words = MemoryContextAllocExtended(m->cxt, ((Size) bigger.mask + 1) * sizeof(HnswMarkWord),
-											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (Size i = 0; i <= m->mask; i++)
-		if (m->words[i].key >> HNSW_MARKS_KEY_BITS == m->round)
-			*HnswMarksWord(&bigger, m->words[i].key) = m->words[i];
-	pfree(m->words);
-	*m = bigger;
+		if (size > PG_UINT32_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("an hnsw index has too many nodes to be searched")));
+		m->directory = enlarge(m, m->directory, size, sizeof(uint32));
+		memset(m->directory + m->size, 0, (size - m->size) * sizeof(uint32));
+		m->size = size;
+	}
+	if (m->ngroups == m->maxgroups)
+	{
+		/* each as soon as there is room: maxgroups last */
+		m->groups = enlarge(m, m->groups, (Size) m->maxgroups * 2, HNSW_MARKS_WORDS * sizeof(uint64));
+		m->owners = enlarge(m, m->owners, (Size) m->maxgroups * 2, sizeof(uint32));
+		m->maxgroups *= 2;
+	}
+	memset(m->groups + (Size) m->ngroups * HNSW_MARKS_WORDS, 0, HNSW_MARKS_WORDS * sizeof(uint64));
+	m->owners[m->ngroups] = (uint32) at;
+	m->directory[at] = m->ngroups;
+	return m->ngroups++;
 }

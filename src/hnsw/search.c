@@ -274,7 +274,7 @@ HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk, uint16 sl
 	f->strips = rec->strips;
 	f->level = rec->level;
 	f->ntids = rec->ntids;
-	f->killed = HnswIsKilled(lay, node - HnswSlotOffset(lay, slot), slot);
+	f->killed = false;
 	f->overflow = rec->overflow;
 	memcpy(f->tids, HnswNodeTids(lay, node), rec->ntids * sizeof(ItemPointerData));
 }
@@ -310,6 +310,9 @@ add_result(HnswGraph *g, HnswSearch *s, HnswResult *res, float dist, const char 
 		sift_down(res->order, res->nfound, 0, item);
 	}
 	HnswDescribe(&g->lay, node, blk, slot, dist, &res->found[item.idx]);
+	/* another line of memory, worth its time where many have been in vain */
+	if (s->unbounded)
+		res->found[item.idx].killed = HnswIsKilled(&g->lay, node - HnswSlotOffset(&g->lay, slot), slot);
 	if (res->keep_own)
 		memcpy(res->own + (Size) item.idx * g->lay.own_bytes, own, g->lay.own_bytes);
 }

@@ -69,7 +69,8 @@ describe_page(HnswGraph *g, HnswSearch *s, HnswPin *pin, HnswSweep *sweep)
 							   rec->scale, rec->offset, rec->norm2);
 		if (unlikely(isnan(dist)))
 			HnswCorrupted(g, pin->blk, slot, "the node's vector is not finite");
-		HnswDescribe(&g->lay, node, pin->blk, slot, dist, &sweep->batch[sweep->nbatch++]);
+		HnswDescribe(&g->lay, node, pin->blk, slot, dist, &sweep->batch[sweep->nbatch]);
+		sweep->batch[sweep->nbatch++].killed = HnswIsKilled(&g->lay, pin->page, slot);
 	}
 }
 
