@@ -466,7 +466,6 @@ extern bool HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *see
 							bool coarse);
 extern void HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef);
 extern void HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef);
-extern void HnswSearchWiden(HnswGraph *g, HnswSearch *s, int ef);
 extern void HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk,
 						 uint16 slot, float dist, HnswFound *f);
 extern int	HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at);

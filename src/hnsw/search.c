@@ -421,10 +421,12 @@ typedef struct Links
 /*
  * Sort out the links of a node in hand, which has sketches and is at distance
  * dist; improving: it is among the nearest so far.  For the reasons see visit.
+ * every: links beyond the bound count, too; a constant, so that a first search does
+ * not pay for what only later ones need.
  */
-static void
+static pg_attribute_always_inline void
 sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
-		   float dist, bool improving, Links *out)
+		   float dist, bool improving, const bool every, Links *out)
 {
 	const HnswQuery *q = &s->query;
 	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
@@ -434,8 +436,7 @@ sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
 	/* what one result is has no spread */
 	float		spread = res->ef > 1 ? bound - res->best : INFINITY;
 	float		reach = once ? OPTIMISM * sqrtf(Max(dist, 0)) : 0;
-	int			nblocks = HnswScoreLinks(g, q, node, dist,
-										 s->unbounded || s->coarse ? INFINITY : bound, est, masks);
+	int			nblocks = HnswScoreLinks(g, q, node, dist, every ? INFINITY : bound, est, masks);
 
 	out->nfresh = out->nearest = out->ndoubtful = 0;
 	for (int i = 0; i < nblocks; i++)
@@ -461,18 +462,18 @@ sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
 				continue;
 
 			noise = HnswLinkNoise(g, q, node, i * VX_BLOCK + j, dist, e, &slope);
-			if (improving && (s->coarse || (noise > spread && e < bound)))
+			if (improving && ((every && s->coarse) || (noise > spread && (!every || e < bound))))
 			{
 				out->doubtful[out->ndoubtful++] = links[j];
 				continue;
 			}
-			near = e < bound && (improving || e + noise < bound);
-			if (!near && !s->unbounded)
+			near = (!every || e < bound) && (improving || e + noise < bound);
+			if (!near && !(every && s->unbounded))
 				continue;
 			if (once)
 				mark_visited(g, s, c.blk, c.slot);
 			c.key = e - slope * reach - noise / 3;
-			if (!near)
+			if (every && !near)
 				c.key = Max(c.key, bound);	/* not before what a first search would visit */
 			if (out->nfresh == 0 || c.key < out->fresh[out->nearest].key)
 				out->nearest = out->nfresh;
@@ -489,9 +490,9 @@ push_links(HnswSearch *s, const Links *links)
 		push_candidate(s, links->fresh[i]);
 }
 
-/* Note a record whose links beyond the bound have been left out. */
+/* Note a record whose links beyond the bound have been left out, and what else is to be done. */
 static void
-note_visited(HnswSearch *s, BlockNumber blk, uint16 slot)
+note_visited(HnswSearch *s, BlockNumber blk, uint16 slot, uint16 todo)
 {
 	if (unlikely(s->nvisited == s->maxvisited))
 	{
@@ -503,7 +504,8 @@ note_visited(HnswSearch *s, BlockNumber blk, uint16 slot)
 		s->maxvisited = max;
 	}
 	s->visited[s->nvisited].blk = blk;
-	s->visited[s->nvisited++].slot = slot;
+	s->visited[s->nvisited].slot = slot;
+	s->visited[s->nvisited++].todo = todo;
 }
 
 /*
@@ -535,9 +537,12 @@ visit(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandida
 	is_wanted = !evaluated && wanted(res, node, level);
 	if (improving && is_wanted)
 		add_result(g, s, res, dist, node, own, c->blk, c->slot);
-	else if (is_wanted && s->resumable)
+	else if (is_wanted && s->unbounded)
 		push_candidate(s, (HnswCandidate) {dist, c->blk, c->slot, HNSW_TODO_RESULT});
-	sort_links(g, s, res, node, dist, improving, &links);
+	if (s->unbounded || s->coarse)
+		sort_links(g, s, res, node, dist, improving, true, &links);
+	else
+		sort_links(g, s, res, node, dist, improving, false, &links);
 	/* very likely the next to be visited */
 	if (links.nfresh > 0 &&
 		(s->nheap == 0 || links.fresh[links.nearest].key < s->heap[0].key))
@@ -545,7 +550,7 @@ visit(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandida
 	HnswRelease(g, &pin);
 
 	if (s->resumable && !s->unbounded)
-		note_visited(s, c->blk, c->slot);
+		note_visited(s, c->blk, c->slot, is_wanted && !improving ? HNSW_TODO_RESULT : 0);
 	push_links(s, &links);
 	for (int i = 0; i < links.ndoubtful; i++)
 	{
@@ -845,9 +850,12 @@ unbound(HnswGraph *g, HnswSearch *s)
 		CHECK_FOR_INTERRUPTS();
 		if (node == NULL)
 			continue;
-		sort_links(g, s, &s->results, node, dist, s->coarse, &links);
+		sort_links(g, s, &s->results, node, dist, s->coarse, true, &links);
 		HnswRelease(g, &pin);
 		push_links(s, &links);
+		if (s->visited[i].todo)
+			push_candidate(s, (HnswCandidate) {dist, s->visited[i].blk, s->visited[i].slot,
+							   HNSW_TODO_RESULT});
 		/* of a coarse search: as near as the record itself, for all that is known */
 		for (int j = 0; j < links.ndoubtful; j++)
 		{
@@ -879,23 +887,6 @@ HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef)
 {
 	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
 	walk(g, s, &s->results, 0, &s->root);
-}
-
-/* As HnswSearchMore, but results keeps the nodes it holds: the ef nearest of all. */
-void
-HnswSearchWiden(HnswGraph *g, HnswSearch *s, int ef)
-{
-	unbound(g, s);
-	/* sorted nearest first, it becomes a heap with the farthest on top */
-	for (int i = 0, j = s->results.nfound - 1; i < j; i++, j--)
-	{
-		HnswHeapItem item = s->results.order[i];
-
-		s->results.order[i] = s->results.order[j];
-		s->results.order[j] = item;
-	}
-	result_reserve(&s->results, &g->lay, s->cxt, ef, false);
-	walk(g, s, &s->results, 0, NULL);
 }
 
 /*
