@@ -29,7 +29,7 @@ VACUUM hdead;
 INSERT INTO hdead_touched VALUES ('after VACUUM', touched(10));
 
 -- the first search sees that the rows are dead, and says so to the second
-SELECT f.n <= 3 * pages AS first, s.n <= 1.2 * v.n AS second
+SELECT f.n <= 3 * pages AS first, s.n <= 1.5 * v.n AS second
 	FROM (SELECT pg_relation_size('hdead_v') / current_setting('block_size')::int AS pages) p,
 		(SELECT n FROM hdead_touched WHERE rows = 'dead, first search') f,
 		(SELECT n FROM hdead_touched WHERE rows = 'dead, second search') s,
