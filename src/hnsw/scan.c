@@ -754,7 +754,7 @@ is_rare(const HnswScan *so)
 	double		needed = HnswEfSearch() - so->nvisible;
 
 	return so->search->nvisits + so->ef >= so->search->max_visits ||
-		needed * (so->npassed + 1) / (so->nvisible + 1) >= so->search->max_visits;
+		needed * so->npassed / Max(so->nvisible, 0.5) >= so->search->max_visits;
 }
 
 /* So many nodes are searched for at once, at most. */

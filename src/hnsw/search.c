@@ -473,8 +473,8 @@ sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
 			if (once)
 				mark_visited(g, s, c.blk, c.slot);
 			c.key = e - slope * reach - noise / 3;
-			if (every && !near)
-				c.key = Max(c.key, bound);	/* not before what a first search would visit */
+			if (every && (!near || isinf(bound)))
+				c.key = near ? e : Max(c.key, bound);	/* not before what a first search would visit */
 			if (out->nfresh == 0 || c.key < out->fresh[out->nearest].key)
 				out->nearest = out->nfresh;
 			out->fresh[out->nfresh++] = c;
