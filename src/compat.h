@@ -10,6 +10,9 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "utils/guc_tables.h"
 #include "utils/rel.h"
@@ -141,6 +144,41 @@ CompatExtendRelation(Relation rel, uint32 n)
 #else
 #define CompatCountSearch(scan)	((void) 0)
 #endif
+
+/*
+ * CompatReadRecentBuffer: pin a block if it is still in the buffer it was in
+ * (pass on what ReadRecentBuffer says), counted as ReadBuffer counts a hit.
+ * ReadRecentBuffer does not raise a shared buffer's usage count, without which
+ * the clock sweep would take the pages used most first.
+ */
+static inline bool
+CompatReadRecentBuffer(Relation rel, BlockNumber blk, Buffer buf)
+{
+	if (!ReadRecentBuffer(CompatRelFileOf(rel), MAIN_FORKNUM, blk, buf))
+		return false;
+	if (!BufferIsLocal(buf))
+	{
+		BufferDesc *desc = GetBufferDescriptor(buf - 1);
+		uint32		state = pg_atomic_read_u32(&desc->state);
+
+		/* one attempt; not while the header is locked, whose holder may overwrite it */
+		if (BUF_STATE_GET_USAGECOUNT(state) < BM_MAX_USAGE_COUNT && !(state & BM_LOCKED))
+			(void) pg_atomic_compare_exchange_u32(&desc->state, &state,
+												  state + BUF_USAGECOUNT_ONE);
+	}
+	pgstat_count_buffer_read(rel);
+	pgstat_count_buffer_hit(rel);
+#if PG_VERSION_NUM >= 180000
+	pgstat_count_io_op(BufferIsLocal(buf) ? IOOBJECT_TEMP_RELATION : IOOBJECT_RELATION,
+					   IOCONTEXT_NORMAL, IOOP_HIT, 1, 0);
+#elif PG_VERSION_NUM >= 160000
+	pgstat_count_io_op(BufferIsLocal(buf) ? IOOBJECT_TEMP_RELATION : IOOBJECT_RELATION,
+					   IOCONTEXT_NORMAL, IOOP_HIT);
+#endif
+	if (VacuumCostActive)
+		VacuumCostBalance += VacuumCostPageHit;
+	return true;
+}
 
 /* May the role do to the relation what only its owner may? */
 #if PG_VERSION_NUM >= 160000

@@ -28,18 +28,19 @@ CREATE INDEX ON wide USING hnsw (v vector_l2_ops) WITH (own_vector = fp32);
 INSERT INTO wide SELECT array_fill(i, ARRAY[2000]) FROM generate_series(1, 10) i;
 ));
 
-# A search for 10,000 allocates the places of so many, 144 bytes each; an insert
-# needs own vectors, 8,000 bytes each, of ef_construction only.
+# A search for 10,000 allocates the places of so many, 144 bytes each, and gives
+# them back; an insert needs own vectors, 8,000 bytes each, of ef_construction only.
 is($node->safe_psql('postgres', q(
 SET hnsw.ef_search = 10000;
 SET enable_seqscan = off;
 SELECT count(*) FROM (SELECT FROM wide ORDER BY v <-> (SELECT v FROM wide LIMIT 1)) found;
 INSERT INTO wide SELECT array_fill(i, ARRAY[2000]) FROM generate_series(11, 12) i;
-SELECT sum(total_bytes) BETWEEN 1000000 AND 10000000 FROM pg_backend_memory_contexts WHERE name = 'hnsw index';
+SELECT sum(total_bytes) < 1100000 FROM pg_backend_memory_contexts WHERE name = 'hnsw index';
 )), "10\nt", 'a search for many, then inserts: memory of the handle');
 
-# What a handle holds for each block needs more than the server has lying about
-# in an index of a gigabyte, nearly all of it pages that were never written.
+# What a search for 4,000 needs, above all places for results, is more than the server
+# has lying about; also in an index of a gigabyte, nearly all of it pages that were
+# never written.
 my $file = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('long_idx')");
 $node->stop;
 truncate($file, 130000 * 8192) or die "could not extend $file: $!";
@@ -75,6 +76,7 @@ PREPARE long AS $search_long;
 EXPLAIN EXECUTE long;
 \\o
 $search_small;
+SET hnsw.ef_search = 4000;
 SELECT pg_backend_pid() AS pid \\gset
 \\set limited `prlimit --pid :pid --as=\$((\$(awk '/^VmSize/ {print \$2}' /proc/:pid/status) * 1024 + $room * 1024)):`
 EXECUTE long;
@@ -86,10 +88,10 @@ EXECUTE long;
 		my $expected = $oom ? "{7}\n{7}" : "{7}\n{7}\n{7}";
 		is("$status $out", "0 $expected", "$room kB more: " . ($oom ? 'error, then the row' : 'the row'))
 		  or diag($err);
-		$failed{$1}++ if $err =~ /Failed on request of size ([1-9]\d{5}) in memory context "hnsw index"/;
+		$failed{$1}++ if $err =~ /Failed on request of size \d+ in memory context "(hnsw \w+|Caller tuples)"/;
 	}
-	# buffers, then marks
-	is(scalar(keys %failed), 2, 'two allocations of the handle failed, of bytes: ' . join(', ', sort keys %failed));
+	# the search's places, then the sort's or the scan's
+	cmp_ok(scalar(keys %failed), '>=', 2, 'allocations failed in: ' . join(', ', sort keys %failed));
 }
 
 $node->stop;

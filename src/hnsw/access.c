@@ -35,41 +35,54 @@ HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot, const char *what)
 	pg_unreachable();
 }
 
-/* Memory of an array that grows from n elements (NULL: has none) to "more", zeroed. */
-static void *
-grow_array(HnswGraph *g, void *array, Size n, Size more, Size width)
-{
-	if (array == NULL)
-		return MemoryContextAllocExtended(g->cxt, more * width,
-										  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	array = repalloc_huge(array, more * width);
-	memset((char *) array + n * width, 0, (more - n) * width);
-	return array;
-}
-
 /*
- * Make the per-block array cover block "blk"; an error when the index has no
- * such block, since only a damaged link could name it.
+ * Learn how many blocks the index has; an error when it has no block "blk",
+ * since only a damaged link could name it.
  */
 void
 HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
 {
-	BlockNumber n;
-	BlockNumber size;
-
-	n = RelationGetNumberOfBlocks(g->rel);
-	if (blk >= n)
+	g->nblocks = RelationGetNumberOfBlocks(g->rel);
+	if (blk >= g->nblocks)
 		HnswCorrupted(g, blk, 0, "a link leads past the end of the index");
+}
 
-	if (n > g->mapsize)
+/* Twice as many recent buffers, if there is the memory: they are only hints. */
+static void
+grow_recent(HnswGraph *g)
+{
+	uint32		n = g->nrecent * 2;
+	HnswRecent *recent = MemoryContextAllocExtended(g->cxt, n * sizeof(HnswRecent),
+													MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+
+	g->nreplaced = 0;
+	if (recent == NULL)
+		return;
+	for (uint32 i = 0; i < g->nrecent; i++)
+		if (g->recent[i].buf != InvalidBuffer)
+			recent[g->recent[i].blk & (n - 1)] = g->recent[i];
+	pfree(g->recent);
+	g->recent = recent;
+	g->nrecent = n;
+}
+
+/*
+ * Remember the buffer of a block.  The memory grows with the number of blocks
+ * that are used: not before a quarter of the entries has given way to others.
+ */
+static void
+remember_buffer(HnswGraph *g, BlockNumber blk, Buffer buf)
+{
+	HnswRecent *at = &g->recent[blk & (g->nrecent - 1)];
+
+	if (at->blk != blk && at->buf != InvalidBuffer &&
+		++g->nreplaced > g->nrecent / 4 && g->nrecent < HNSW_MAX_RECENT)
 	{
-		/* room to grow, so that this is rare while the index grows */
-		size = (BlockNumber) Min((uint64) n + n / 8 + 64, InvalidBlockNumber);
-		g->map = grow_array(g, g->map, g->mapsize, size, sizeof(Buffer));
-		g->mapsize = size;
+		grow_recent(g);
+		at = &g->recent[blk & (g->nrecent - 1)];
 	}
-	/* the handle outlives errors: not before there is room for them */
-	g->nblocks = n;
+	at->blk = blk;
+	at->buf = buf;
 }
 
 /* Is there such a block?  For block numbers that do not come from links. */
@@ -98,15 +111,18 @@ HnswCheckNotHeld(HnswGraph *g, BlockNumber blk, Buffer buf)
 static inline void
 pin_page(HnswGraph *g, BlockNumber blk, HnswPin *pin)
 {
+	HnswRecent	recent = g->recent[blk & (g->nrecent - 1)];
+
 	pin->blk = blk;
 	if (unlikely(blk >= g->nblocks))
 		HnswKnowBlocks(g, blk);
-	pin->buf = g->map[blk];
-	if (pin->buf == InvalidBuffer ||
-		!ReadRecentBuffer(CompatRelFileOf(g->rel), MAIN_FORKNUM, blk, pin->buf))
+	if (recent.blk == blk && recent.buf != InvalidBuffer &&
+		CompatReadRecentBuffer(g->rel, blk, recent.buf))
+		pin->buf = recent.buf;
+	else
 	{
 		pin->buf = ReadBuffer(g->rel, blk);
-		g->map[blk] = pin->buf;
+		remember_buffer(g, blk, pin->buf);
 	}
 	pin->page = BufferGetPage(pin->buf);
 }
@@ -176,12 +192,10 @@ HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot)
 {
 	const char *at;
 	Size		from = HnswSlotOffset(&g->lay, slot);
-	Buffer		buf;
+	HnswRecent	recent = g->recent[blk & (g->nrecent - 1)];
+	Buffer		buf = recent.buf;
 
-	if (blk >= g->nblocks || from >= BLCKSZ)
-		return;
-	buf = g->map[blk];
-	if (buf <= 0 || buf > NBuffers)
+	if (recent.blk != blk || buf <= 0 || buf > NBuffers || from >= BLCKSZ)
 		return;
 	at = (const char *) BufferGetBlock(buf);
 	__builtin_prefetch(GetBufferDescriptor(buf - 1));
@@ -264,7 +278,7 @@ HnswExtend(HnswGraph *g, int n, HnswPin *pins)
 	if (pins[n - 1].blk >= g->nblocks)
 		HnswKnowBlocks(g, pins[n - 1].blk);
 	for (int i = 0; i < n; i++)
-		g->map[pins[i].blk] = pins[i].buf;
+		remember_buffer(g, pins[i].blk, pins[i].buf);
 }
 
 /*

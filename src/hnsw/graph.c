@@ -16,6 +16,7 @@
 #include "catalog/index.h"
 #include "common/pg_prng.h"
 #include "hnsw/hnsw.h"
+#include "hnsw/nodeset.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/hsearch.h"
@@ -25,9 +26,9 @@
 
 #define CENTRE_PER_PAGE		((int) (HNSW_PAGE_ROOM / sizeof(float4)))
 
-/* Handles not in use are kept: so many in any case, others up to so many bytes. */
-#define KEPT_HANDLES		16
-#define KEPT_BYTES			((Size) 32 * 1024 * 1024)
+/* Of handles not in use: bytes that each may keep, and all together. */
+#define KEPT_BYTES_EACH		((Size) 1024 * 1024)
+#define KEPT_BYTES			((Size) 8 * 1024 * 1024)
 
 typedef struct HandleEntry
 {
@@ -40,9 +41,14 @@ static HTAB *handles = NULL;
 /* Counts HnswOpen, to tell which handle was used last. */
 static uint64 opened = 0;
 
+/* Bytes of the handles that are not in use. */
+static Size kept = 0;
+
+/* Free a handle that is not in use. */
 static void
 destroy(HnswGraph *g)
 {
+	kept -= g->bytes;
 	MemoryContextDelete(g->cxt);
 }
 
@@ -86,29 +92,53 @@ init_handles(void)
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
 }
 
-/* Let go of the handles used least recently, of those that are too many. */
+static void
+trim_result(HnswResult *res)
+{
+	if (res->found)
+		pfree(res->found);
+	if (res->order)
+		pfree(res->order);
+	if (res->own)
+		pfree(res->own);
+	memset(res, 0, sizeof(*res));
+}
+
+/* Free what grew with the searches; it grows again. */
+static void
+trim(HnswGraph *g)
+{
+	HnswScratch *s = g->scratch;
+
+	if (g->idle)
+		MemoryContextDelete(g->idle->cxt);
+	g->idle = NULL;
+	for (int i = 0; i <= HNSW_MAX_LEVEL; i++)
+		if (s->upper[i])
+			trim_result(s->upper[i]);
+	if (s->known)
+		nodeset_destroy(s->known);
+	s->known = NULL;
+	MemoryContextDelete(s->search->cxt);
+	s->search = NULL;			/* until the handle is opened again */
+}
+
+/* Let go of the handles used least recently while all have too much memory. */
 static void
 limit_handles(void)
 {
-	for (;;)
+	while (kept > KEPT_BYTES)
 	{
 		HASH_SEQ_STATUS seq;
 		HandleEntry *entry;
 		HandleEntry *oldest = NULL;
-		Size		bytes = 0;
-		int			n = 0;
 
 		hash_seq_init(&seq, handles);
 		while ((entry = hash_seq_search(&seq)) != NULL)
-		{
-			if (entry->g->users > 0)
-				continue;
-			n++;
-			bytes += MemoryContextMemAllocated(entry->g->cxt, true);
-			if (oldest == NULL || entry->g->opened < oldest->g->opened)
+			if (entry->g->users == 0 &&
+				(oldest == NULL || entry->g->opened < oldest->g->opened))
 				oldest = entry;
-		}
-		if (n <= KEPT_HANDLES || bytes <= KEPT_BYTES)
+		if (oldest == NULL)
 			return;
 		destroy(oldest->g);
 		hash_search(handles, &oldest->relid, HASH_REMOVE, NULL);
@@ -184,6 +214,8 @@ HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 	}
 	if (g->ncentre > 0)
 		g->centre = MemoryContextAllocZero(cxt, g->lay.dim * sizeof(float));
+	g->nrecent = HNSW_MIN_RECENT;
+	g->recent = MemoryContextAllocZero(cxt, g->nrecent * sizeof(HnswRecent));
 	init_scratch(g);
 	return g;
 }
@@ -238,13 +270,18 @@ HnswOpen(Relation index)
 	{
 		HnswGraph  *g;
 
-		limit_handles();
 		g = HnswGraphRead(index, TopMemoryContext);
 		g->cached = true;
 		entry = hash_search(handles, &relid, HASH_ENTER, &found);
 		entry->g = g;
 	}
-	entry->g->users++;
+	if (entry->g->scratch->search == NULL)
+		entry->g->scratch->search = HnswSearchCreate(entry->g, entry->g->cxt);
+	if (entry->g->users++ == 0)
+	{
+		kept -= entry->g->bytes;
+		entry->g->bytes = 0;
+	}
 	entry->g->opened = ++opened;
 	entry->g->rel = index;
 	return entry->g;
@@ -254,9 +291,21 @@ void
 HnswClose(HnswGraph *g)
 {
 	Assert(g->users > 0);
-	g->users--;
-	if (g->users == 0 && !g->cached)
+	if (--g->users > 0)
+		return;
+	if (!g->cached)
+	{
 		destroy(g);
+		return;
+	}
+	g->bytes = MemoryContextMemAllocated(g->cxt, true);
+	if (g->bytes > KEPT_BYTES_EACH)
+	{
+		trim(g);
+		g->bytes = MemoryContextMemAllocated(g->cxt, true);
+	}
+	kept += g->bytes;
+	limit_handles();
 }
 
 /* The metric an operator class stands for, by its support functions. */

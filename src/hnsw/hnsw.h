@@ -103,6 +103,17 @@ typedef struct HnswPin
 	Page		page;
 } HnswPin;
 
+/* Recent buffers of a handle: so many at first, and at most (512 kB). */
+#define HNSW_MIN_RECENT		1024
+#define HNSW_MAX_RECENT		65536
+
+/* The buffer a block was in when it was last read. */
+typedef struct HnswRecent
+{
+	BlockNumber blk;
+	Buffer		buf;			/* InvalidBuffer: the entry is empty */
+} HnswRecent;
+
 /*
  * One backend's handle on one index: what is immutable, hints for finding
  * buffers, and scratch memory of search and insert.  Kept between statements
@@ -116,6 +127,7 @@ typedef struct HnswGraph
 	int			users;
 	bool		cached;			/* else the last user to close it frees it */
 	uint64		opened;			/* when it was opened last, as a number that counts up */
+	Size		bytes;			/* memory when it was last let go of */
 
 	HnswLayout	lay;
 	uint64		seed;
@@ -130,9 +142,10 @@ typedef struct HnswGraph
 	bool		shared;			/* build: other processes take part */
 	BlockNumber target;			/* node page to try first for a new record */
 	BlockNumber upper_target;	/* the same for upper pages, build only */
-	Buffer	   *map;			/* recent buffer of each block, a hint */
 	BlockNumber nblocks;		/* blocks known to exist */
-	BlockNumber mapsize;		/* blocks that map has room for */
+	HnswRecent *recent;			/* recent buffers, a hint: block b is at b modulo nrecent */
+	uint32		nrecent;		/* a power of 2 */
+	uint32		nreplaced;		/* entries that gave way to others since it grew */
 
 	struct HnswSearch *idle;	/* memory of a scan that has ended, for the next one */
 	struct HnswScratch *scratch;
