@@ -484,7 +484,10 @@ extern void HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber bl
 extern int	HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at);
 extern int	HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
 						int stop_level, int width, HnswCandidate *at);
+
+/* ---- known.c ---- */
 extern void HnswKnownReset(HnswGraph *g);
+extern void HnswKnow(HnswGraph *g, BlockNumber blk, uint16 slot, float dist);
 extern void HnswKnowFound(HnswGraph *g, const HnswResult *res);
 extern bool HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist);
 

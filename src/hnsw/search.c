@@ -26,64 +26,10 @@
 #include <math.h>
 
 #include "hnsw/hnsw.h"
-#include "hnsw/nodeset.h"
 #include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-
-/* ---- distances to the vector that is to be linked ---- */
-
-/* Forget the distances of the vector before. */
-void
-HnswKnownReset(HnswGraph *g)
-{
-	HnswScratch *s = g->scratch;
-
-	if (s->known == NULL)
-		s->known = nodeset_create(g->cxt, 4096, NULL);
-	else
-		nodeset_reset(s->known);
-}
-
-static void
-known_add(HnswGraph *g, BlockNumber blk, uint16 slot, float dist)
-{
-	nodeset_hash *known = g->scratch->known;
-	bool		found;
-
-	/* if it cannot grow it is of no use any more, but the handle is */
-	g->scratch->known = NULL;
-	nodeset_insert(known, NODESET_KEY(blk, slot), &found)->dist = dist;
-	g->scratch->known = known;
-}
-
-/*
- * Remember the distances of what a search of one level found.  (Without
- * sketches a search remembers all that it computed.)
- */
-void
-HnswKnowFound(HnswGraph *g, const HnswResult *res)
-{
-	if (g->lay.sketch == HNSW_SKETCH_NONE)
-		return;
-	HnswKnownReset(g);
-	for (int i = 0; i < res->nfound; i++)
-		known_add(g, res->found[i].blk, res->found[i].slot, res->found[i].dist);
-}
-
-/* The distance of a node to the vector that is to be linked, if it is known. */
-bool
-HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist)
-{
-	NodeSetEntry *e;
-
-	if (g->scratch->known == NULL)
-		return false;
-	e = nodeset_lookup(g->scratch->known, NODESET_KEY(blk, slot));
-	if (e)
-		*dist = e->dist;
-	return e != NULL;
-}
+#include "utils/memutils.h"
 
 /*
  * The standard deviation of a code's error is about 0.6, for any number of
@@ -403,7 +349,7 @@ evaluate(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 						   near ? HNSW_TODO_LINKS : HNSW_TODO_ALL});
 	HnswRelease(g, &pin);
 	if (res->keep_own && g->lay.sketch == HNSW_SKETCH_NONE)
-		known_add(g, blk, slot, dist);
+		HnswKnow(g, blk, slot, dist);
 }
 
 /* ---- visits ---- */
