@@ -631,7 +631,8 @@ walk(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidat
 		{
 			if (last_resort == NULL || res->nfound >= res->ef)
 			{
-				s->dry = true;
+				/* with enough results there may be more, which were too far to be queued */
+				s->dry = res->nfound < res->ef;
 				break;
 			}
 			push_seed(g, s, res, level, last_resort);
