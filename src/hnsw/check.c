@@ -55,6 +55,7 @@ typedef struct Check
 	ReturnSetInfo *out;
 	uint8 *kinds; /* of each block */
 	SlotNote *slots; /* of each block's per_page slots */
+	HnswMetric metric; /* of the operator class */
 	uint64 *chained; /* blocks that are in an overflow chain */
 	uint64 *reached; /* slots the walk has met */
 	char *other; /* copy of an overflow or side page */
@@ -188,9 +189,9 @@ check_meta(Check *c)
 	if (HnswColumnDim(c->x.index) >= 1 && meta->dim != HnswColumnDim(c->x.index))
 		problem(c, HNSW_META_BLOCK, NO_POS, "%u dimensions, but the column has %d",
 				meta->dim, HnswColumnDim(c->x.index));
-	if (meta->metric != HnswIndexMetric(c->x.index))
+	if (meta->metric != c->metric)
 		problem(c, HNSW_META_BLOCK, NO_POS, "metric %u, but that of the operator class is %d",
-				meta->metric, HnswIndexMetric(c->x.index));
+				meta->metric, c->metric);
 	if (meta->ncentre != HnswCentrePages(meta))
 	{
 		problem(c, HNSW_META_BLOCK, NO_POS, "%u centre pages do not fit %u dimensions and metric %u",
@@ -887,6 +888,8 @@ vectorx_hnsw_check(PG_FUNCTION_ARGS)
 	HnswInspectOpen(&c.x, relid);
 	InitMaterializedSRF(fcinfo, 0);
 	c.out = (ReturnSetInfo *) fcinfo->resultinfo;
+	/* reads catalogs, whose locks are not to be waited for under the one that follows */
+	c.metric = HnswIndexMetric(c.x.index);
 
 	/* the lock inserts hold in share mode; see the head of this file */
 	locked = !RecoveryInProgress();
