@@ -568,7 +568,8 @@ link_back(HnswGraph *g, const HnswQuery *q, HnswResult *res, int level, const Li
 		back[n].blk = f->blk;
 		back[n++].slot = f->slot;
 	}
-	HnswAddBackLinks(g, q, level, back, n, at);
+	if (n > 0)
+		HnswAddBackLinks(g, q, level, back, n, at);
 }
 
 /*
