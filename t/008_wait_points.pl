@@ -49,6 +49,8 @@ my %statements = (
 		  qw(vacuum-strip vacuum-repair-read vacuum-repair-write vacuum-repair-offers vacuum-free-node)),
 	(map { $_ => { sql => $create, rows => 1, more => 2000 } }
 		  qw(build-centre build-link build-write build-meta build-load build-insert build-log build-end)),
+	'scan-search' => { sql => 'SET enable_seqscan = off; SET enable_sort = off; '
+		  . 'SELECT count(*) FROM (SELECT FROM items ORDER BY v <-> (SELECT v FROM items LIMIT 1) LIMIT 10) s', rows => 300 },
 	'build-page' => { sql => $create, rows => 1, more => 2000, skip => 30 },
 	'build-context' => { sql => "ALTER TABLE items SET (parallel_workers = 2); $create", rows => 1, more => 2000 },
 );
