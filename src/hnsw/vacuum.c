@@ -8,11 +8,12 @@
  *
  * 1. strip: dead heap TIDs leave their nodes; nodes without any become DEAD.
  *    Then wait for the inserts under way: later ones do not link to DEAD
- *    nodes.
+ *    nodes (but a new root to the one before, see 3).
  * 2. repair: links of live nodes to DEAD ones are replaced.  The tree
  *    children of a DEAD node are adopted by its tree parent, so that every
  *    live node stays reachable; other links by a neighbour of the DEAD node.
- * 3. root and entry point move off DEAD nodes.
+ * 3. root and entry point move off DEAD nodes; 2 once more for pages added
+ *    meanwhile, where inserts may have put a root above a DEAD one.
  * 4. free: DEAD nodes, to which no live node links any more, become FREE.
  *
  * A crash or cancel between or within the phases leaves a sound graph with
