@@ -241,7 +241,7 @@ sub finish_client
 	{
 		if ($line =~ /^try (\d+)$/) { $try = $1 }
 		elsif ($line =~ /^done (\d+)$/) { $done = $1 }
-		elsif ($line =~ /(ERROR|FATAL|PANIC): / && $line !~ /unexpected postmaster exit/) { $unexpected .= "$line\n" }
+		elsif ($line =~ /(ERROR|FATAL|PANIC): / && $line !~ /(?:unexpected postmaster exit|postmaster exited during a parallel transaction)/) { $unexpected .= "$line\n" }
 	}
 	$unexpected .= "try $try after done $done\n" unless $try == $done || $try == $done + 1;
 	$client->{try} = $try;
