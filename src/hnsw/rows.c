@@ -34,7 +34,7 @@ cmp_killed(const void *a, const void *b)
 }
 
 /*
- * Mark a page's killed nodes that are still what they were: inserts add heap TIDs
+ * Mark a page's killed nodes that are still what they were, and are not marked: inserts add heap TIDs
  * behind the others, and VACUUM counts when it takes any out, so that none can
  * have been exchanged.
  */
@@ -51,7 +51,8 @@ mark_page(HnswScan *so, const HnswKilled *killed, int n)
 
 		if (rec->state != HNSW_LIVE || rec->level != 0 ||
 			rec->generation != killed[i].generation || rec->strips != killed[i].strips ||
-			rec->ntids != killed[i].ntids || rec->overflow != InvalidBlockNumber)
+			rec->ntids != killed[i].ntids || rec->overflow != InvalidBlockNumber ||
+			HnswIsKilled(&so->g->lay, pin.page, killed[i].slot))
 			continue;
 		HnswSetKilled(&so->g->lay, pin.page, killed[i].slot, true);
 		any = true;
@@ -68,7 +69,7 @@ HnswMarkKilled(HnswScan *so)
 	int			n = so->nkilled_nodes;
 
 	so->nkilled_nodes = 0;
-	if (n == 0)
+	if (n == 0 || so->g->lay.off_hints == 0)
 		return;
 	qsort(so->killed, n, sizeof(HnswKilled), cmp_killed);
 	for (int i = 0, next; i < n; i = next)
@@ -164,7 +165,7 @@ exact_distance(const HnswScan *so, const Vector *v)
 }
 
 /*
- * Is a row visible, and if so at what distance (as ScanItem's) from the query?
+ * Is a row visible, and if so at what distance (as HnswScanItem's) from the query?
  * dist may be NULL.  *all_dead: it is dead to all transactions.  The table's page
  * stays pinned until end_fetch.
  */
