@@ -529,18 +529,18 @@ place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
 }
 
 /* Which of the found a new node links to. */
-typedef struct Links
+typedef struct Chosen
 {
 	int			chosen[HNSW_MAX_FANOUT];	/* in the pool of the result */
 	int			n;
 	int			nselected;		/* of these, by the heuristic */
 	int			max_back;		/* so many are offered a link back */
-} Links;
+} Chosen;
 
 /* Choose them, and form the new record in scratch->record. */
 static void
 choose_links(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
-			 const char *own, const ItemPointerData *tids, int ntids, Links *links)
+			 const char *own, const ItemPointerData *tids, int ntids, Chosen *links)
 {
 	int			max_links;
 
@@ -553,7 +553,7 @@ choose_links(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec
 
 /* Offer those a link back that come first, but for the one that has it. */
 static void
-link_back(HnswGraph *g, const HnswQuery *q, HnswResult *res, int level, const Links *links,
+link_back(HnswGraph *g, const HnswQuery *q, HnswResult *res, int level, const Chosen *links,
 		  const HnswCandidate *has, const HnswCandidate *at)
 {
 	HnswCandidate back[HNSW_MAX_FANOUT];
@@ -585,7 +585,7 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 			const HnswRecord *own_rec, const char *own,
 			const ItemPointerData *tids, int ntids, HnswCandidate *at)
 {
-	Links		links;
+	Chosen		links;
 	ParentQueue queue;
 	HnswCandidate used;
 	bool		placed;
@@ -681,7 +681,7 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult
 	HnswMetaPage changed;
 	HnswWrite  *w = &g->scratch->write;
 	HnswPlace		place;
-	Links		links;
+	Chosen		links;
 	HnswCandidate none = {0, InvalidBlockNumber, 0, 0};
 
 	choose_links(g, res, 0, own_rec, own, tid, 1, &links);

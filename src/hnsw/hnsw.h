@@ -253,7 +253,7 @@ typedef struct HnswSearch
 	bool		coarse;			/* estimates say nothing: neighbours of results are all read */
 	HnswCandidate root;			/* of the tree links */
 	bool		unbounded;		/* candidates beyond the bound are queued, too */
-	bool		dry;			/* there are no candidates left */
+	bool		dry;			/* less than ef results: no candidates left, or too many to come */
 	int64		nvisits;		/* nodes visited */
 	int64		judged_from;	/* those before the results of now were looked for */
 	int64		max_visits;		/* beyond, a sweep is cheaper */
@@ -479,6 +479,8 @@ extern bool HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *see
 							bool coarse);
 extern void HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef);
 extern void HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef);
+extern float HnswMeasure(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot,
+						 const char *node, const char **own);
 extern void HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk,
 						 uint16 slot, float dist, HnswFound *f);
 extern int	HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at);

@@ -657,6 +657,7 @@ drop_dead_links(VacuumState *st, BlockNumber blk, uint16 slot)
 	Repair		r = {.st = st,.blk = blk,.slot = slot};
 	NodeList	heirs = {NULL, 0, 0};
 	NodeList	self = {NULL, 0, 0};
+	float	   *vec = palloc(lay->dim * sizeof(float));
 	HnswPin		pin;
 	char	   *node;
 
@@ -665,8 +666,6 @@ drop_dead_links(VacuumState *st, BlockNumber blk, uint16 slot)
 	(void) find_heirs(&r, &heirs);
 	for (int64 i = 0; i < heirs.n; i++)
 	{
-		float	   *vec = palloc(lay->dim * sizeof(float));
-
 		CHECK_FOR_INTERRUPTS();
 		if (heirs.items[i].blk == blk && heirs.items[i].slot == slot)
 			continue;
@@ -674,7 +673,6 @@ drop_dead_links(VacuumState *st, BlockNumber blk, uint16 slot)
 		nodelist_add(&self, blk, slot);
 		if (!add_tree_link(st, &self, &heirs.items[i], vec, r.level))
 			HnswCorrupted(g, blk, slot, "no node below it can take a tree link");
-		pfree(vec);
 	}
 	HnswAcquire(g, blk, BUFFER_LOCK_EXCLUSIVE, &pin);
 	node = HnswNodeAt(g, &pin, slot);

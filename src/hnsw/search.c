@@ -297,6 +297,24 @@ wanted(const HnswResult *res, const char *node, int level)
 }
 
 /*
+ * The distance of a query to a node in hand, of which *own is the own vector.  An
+ * error (index_corrupted) if it is no number.
+ */
+float
+HnswMeasure(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const char *node,
+			const char **own)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+	float		dist;
+
+	*own = HnswNodeOwn(g, pin, slot, node);
+	dist = HnswOwnDistance(g, q, *own, rec->scale, rec->offset, rec->norm2);
+	if (unlikely(isnan(dist)))
+		HnswCorrupted(g, pin->blk, slot, "the node's vector is not finite");
+	return dist;
+}
+
+/*
  * Take a node in hand (share lock) and compute its distance; *own: its own
  * vector.  NULL, with nothing in hand, when the search has no use for it.
  */
@@ -305,7 +323,6 @@ enter_node(HnswGraph *g, HnswSearch *s, int level, BlockNumber blk, uint16 slot,
 		   HnswPin *pin, const char **own, float *dist)
 {
 	char	   *node;
-	const HnswRecord *rec;
 
 	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, pin);
 	s->nvisits++;
@@ -315,11 +332,7 @@ enter_node(HnswGraph *g, HnswSearch *s, int level, BlockNumber blk, uint16 slot,
 		HnswRelease(g, pin);
 		return NULL;
 	}
-	rec = (const HnswRecord *) node;
-	*own = HnswNodeOwn(g, pin, slot, node);
-	*dist = HnswOwnDistance(g, &s->query, *own, rec->scale, rec->offset, rec->norm2);
-	if (unlikely(isnan(*dist)))
-		HnswCorrupted(g, blk, slot, "the node's vector is not finite");
+	*dist = HnswMeasure(g, &s->query, pin, slot, node, own);
 	return node;
 }
 

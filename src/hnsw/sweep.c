@@ -17,8 +17,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/tupdesc.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
@@ -60,15 +58,13 @@ describe_page(HnswGraph *g, HnswSearch *s, HnswPin *pin, HnswSweep *sweep)
 	for (int slot = 0; slot < nslots; slot++)
 	{
 		char	   *node = HnswNodeAt(g, pin, slot);
-		const HnswRecord *rec = (const HnswRecord *) node;
+		const char *own;
 		float		dist;
 
-		if (rec->state != HNSW_LIVE || HnswMarksTest(&s->taken, HnswNodeNumber(g, pin->blk, slot)))
+		if (((const HnswRecord *) node)->state != HNSW_LIVE ||
+			HnswMarksTest(&s->taken, HnswNodeNumber(g, pin->blk, slot)))
 			continue;
-		dist = HnswOwnDistance(g, &s->query, HnswNodeOwn(g, pin, slot, node),
-							   rec->scale, rec->offset, rec->norm2);
-		if (unlikely(isnan(dist)))
-			HnswCorrupted(g, pin->blk, slot, "the node's vector is not finite");
+		dist = HnswMeasure(g, &s->query, pin, slot, node, &own);
 		HnswDescribe(&g->lay, node, pin->blk, slot, dist, &sweep->batch[sweep->nbatch]);
 		sweep->batch[sweep->nbatch++].killed = HnswIsKilled(&g->lay, pin->page, slot);
 	}
@@ -164,9 +160,9 @@ read_pages(HnswGraph *g, HnswSearch *s, HnswSweep *sweep, HnswSweepFilter filter
 
 /*
  * Read all nodes that are live and not in s->taken, and sort them by the least
- * distance from s->query that they may have (HnswDistanceSlack).  filter, unless NULL, is called with arg for some
- * thousands of them at a time.  In a context below the current one; the caller
- * ends it.
+ * distance from s->query that they may have (HnswDistanceSlack).  filter, unless
+ * NULL, is called with arg for some thousands of them at a time.  In a context
+ * below the current one; the caller ends it.
  */
 HnswSweep *
 HnswSweepBegin(HnswGraph *g, HnswSearch *s, HnswSweepFilter filter, void *arg)

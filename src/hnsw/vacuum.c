@@ -270,7 +270,7 @@ trim_chain(VacuumState *st, const HnswCandidate *node)
 		if (more)
 			continue;
 		at = next;
-		if (++count > RelationGetNumberOfBlocks(g->rel))
+		if (++count > g->nblocks)
 			HnswCorrupted(g, at, 0, "overflow pages form a loop");
 	} while (next != InvalidBlockNumber);
 }
