@@ -175,6 +175,9 @@ CompatReadRecentBuffer(Relation rel, BlockNumber blk, Buffer buf)
 	pgstat_count_io_op(BufferIsLocal(buf) ? IOOBJECT_TEMP_RELATION : IOOBJECT_RELATION,
 					   IOCONTEXT_NORMAL, IOOP_HIT);
 #endif
+#if PG_VERSION_NUM < 180000
+	VacuumPageHit++;			/* VACUUM VERBOSE; later it counts as EXPLAIN does */
+#endif
 	if (VacuumCostActive)
 		VacuumCostBalance += VacuumCostPageHit;
 	return true;
