@@ -18,6 +18,9 @@ my @cases = (
 	{ metric => 'cosine', dim => 1536, size => 150,  groups => 8,  spread => 1e-4, recall => 0.85 },    # .77, .75
 	{ metric => 'ip',     dim => 384,  size => 150,  groups => 20, spread => 1e-5, recall => 0.85 },    # .39, .32
 	{ metric => 'l2',     dim => 100,  size => 1000, groups => 2,  spread => 2e-4, recall => 0.85 },    # .18, .55
+	# many groups: what counts are the links between them (built, when near rows had all: .83, .92)
+	{ metric => 'l1',     dim => 384,  size => 40,   groups => 100, spread => 1e-4, recall => 0.93 },
+	{ metric => 'ip',     dim => 384,  size => 40,   groups => 100, spread => 1e-4, recall => 0.95 },
 );
 
 my $node = PostgreSQL::Test::Cluster->new('duplicates');

@@ -49,8 +49,8 @@ node_bytes(const HnswLayout *lay)
 static Size
 member_bytes(const HnswLayout *lay)
 {
-	return BULK_WIDTH(lay) * sizeof(BulkLink) + sizeof(uint16) + 2 * sizeof(uint32) +
-		sizeof(uint8);
+	return BULK_WIDTH(lay) * sizeof(BulkLink) + sizeof(uint16) + sizeof(float) +
+		2 * sizeof(uint32) + sizeof(uint8);
 }
 
 /* What a row costs at the peak, all in all. */
@@ -205,6 +205,7 @@ carve(Bulk *b, char *base)
 		level->width = BULK_WIDTH(lay);
 		CARVE(level->links, mul_size(level->n, level->width));
 		CARVE(level->nlinks, level->n);
+		CARVE(level->reach, level->n);
 		CARVE(level->parent, level->n);
 		CARVE(level->nchildren, level->n);
 		CARVE(level->order, level->n);
@@ -247,6 +248,8 @@ make_levels(Bulk *b)
 
 		memset(level->nlinks, 0, (Size) level->n * sizeof(uint16));
 		memset(level->nchildren, 0, level->n);
+		for (uint32 i = 0; i < level->n; i++)
+			level->reach[i] = INFINITY;
 		memset(level->parent, 0xFF, (Size) level->n * sizeof(uint32));
 	}
 	if (b->team->nparticipants > 1)

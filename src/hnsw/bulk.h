@@ -84,6 +84,7 @@ typedef struct BulkLevel
 	int			width;			/* links and candidates there is room for */
 	BulkLink   *links;			/* n * width */
 	uint16	   *nlinks;
+	float	   *reach;			/* how far off a member is a candidate (neighbours.c) */
 	uint32	   *parent;			/* tree parent, BULK_NONE: not reached yet */
 	uint8	   *nchildren;		/* tree links given */
 	uint32	   *order;			/* members in the order they were reached */
@@ -144,6 +145,7 @@ typedef struct BulkShared
 	int64		nmembers;		/* in all leaves */
 
 	/* candidates */
+	bool		tight;			/* some are out of reach, of this level or one below */
 	int			lock_tranche;
 	LWLock		locks[BULK_LOCKS];
 

@@ -380,6 +380,7 @@ extern float HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswSto
 extern float HnswFoundDistance(HnswGraph *g, HnswResult *res, int a, int b);
 
 /* ---- precision.c: what stored vectors leave open ---- */
+extern double HnswElementError(const HnswLayout *lay, float norm2, float scale);
 extern double HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist,
 								float norm2, float scale);
 extern bool HnswResultsCoarse(HnswGraph *g, const HnswQuery *q, const HnswResult *res);

@@ -32,6 +32,12 @@
 /* Distances looked at to guess a bound. */
 #define BOUND_SAMPLE	64
 
+/*
+ * A member is no candidate for those that are more than so many times as far
+ * from it as it is from one that comes before it.
+ */
+#define REACH			10
+
 /* What one task is: members of leaves, and members of the level. */
 #define TASK_LEAVES		2048
 #define TASK_MEMBERS	256
@@ -47,6 +53,10 @@ typedef struct Linking
 	uint32	   *seen;			/* per member: who has it in its list */
 	int		   *chosen;
 	uint16		near[BULK_LEAF_MAX];
+	float		reach[BULK_LEAF_MAX];	/* of the members of a leaf */
+	bool		tight;			/* many of them are out of reach of most others */
+	float		norm2;			/* of the member being merged */
+	float		nearest;		/* square of its distance to one before it */
 	/* offers: who chose whom */
 	pg_atomic_uint64 *start;
 	BulkLink   *offers;
@@ -123,6 +133,32 @@ guess_bound(const float *dists, int n, int want)
 	return sample[rank - 1];
 }
 
+/* The square of the distance that two members are apart, from their norms and distance. */
+static inline float
+apart(const Linking *l, float norm2, float other_norm2, float dist)
+{
+	switch (l->b->g->lay.metric)
+	{
+		case HNSW_IP:
+			return norm2 + other_norm2 + 2 * dist;
+		case HNSW_L1:
+			return dist * dist;
+		default:
+			return dist;
+	}
+}
+
+/* The least square of a distance between two members that rounding may not account for. */
+static float
+least_apart(const Linking *l, const BulkNode *x)
+{
+	const HnswLayout *lay = &l->b->g->lay;
+	double		step = HnswElementError(lay, x->norm2, x->scale);
+	double		square = 2 * lay->dim * step * step + 1e-6 * x->norm2;
+
+	return (float) (lay->metric == HNSW_L1 ? lay->dim * square : square);
+}
+
 /*
  * Merge the members of a leaf at these distances, from "least" up to below
  * "bound", into the list l->list of nlist candidates.
@@ -132,6 +168,7 @@ merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, in
 			float least, float bound, int nlist)
 {
 	const int	width = l->level->width;
+	const float *norm = l->b->columns.norm;
 	int			near = vx_simd->below(dists, n, bound, l->near);
 
 	for (int i = 0; i < near; i++)
@@ -139,8 +176,18 @@ merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, in
 		float		dist = dists[l->near[i]];
 		uint32		id = ids[l->near[i]] & BULK_MAX_NODES;
 
+
 		if (!(dist < bound) || dist < least || l->seen[id] == member)
 			continue;
+		if (id < member || l->tight)
+		{
+			float		square = apart(l, l->norm2, norm[l->near[i]], dist);
+
+			if (id < member)
+				l->nearest = Min(l->nearest, square);
+			if (l->tight && square > l->reach[l->near[i]])
+				continue;
+		}
 		l->list[nlist++] = bulk_link(dist, id);
 		if (nlist == l->max)
 		{
@@ -173,6 +220,48 @@ HnswBulkInitLocks(BulkShared *shared)
 }
 
 /*
+ * Leave out of a member's n candidates those that have turned out to be out of
+ * reach since; returns how many stay.
+ */
+static int
+keep_in_reach(Linking *l, uint32 member, BulkLink *list, int n)
+{
+	BulkLevel  *level = l->level;
+	const float norm2 = l->b->nodes[bulk_node(level, member)].norm2;
+	int			nkept = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		uint32		id = BulkLinkMember(list[i]);
+		float		other = l->b->nodes[bulk_node(level, id)].norm2;
+
+		if (apart(l, norm2, other, bulk_link_dist(list[i])) <= level->reach[id])
+			list[nkept++] = list[i];
+	}
+	return nkept;
+}
+
+/*
+ * Load how far off each of a leaf's n members is a candidate.  The leaf is tight
+ * where an eighth is none for most others, by the distances of one of them.
+ */
+static void
+load_reach(Linking *l, const uint32 *ids, const float *dists, int n)
+{
+	const float *norm = l->b->columns.norm;
+	int			nfar = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		l->reach[i] = l->level->reach[LEAF_MEMBER(ids[i])];
+		nfar += apart(l, norm[0], norm[i], dists[i]) > l->reach[i];
+	}
+	l->tight = nfar > n / 8;
+	if (l->tight)
+		l->b->shared->tight = true;
+}
+
+/*
  * Merge the members of a leaf at these distances into a member's candidates,
  * which other participants may be about to do for another leaf.
  */
@@ -181,6 +270,7 @@ merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dist
 {
 	BulkLevel  *level = l->level;
 	const int	width = level->width;
+	const BulkNode *x = &l->b->nodes[bulk_node(level, member)];
 	BulkLink   *kept = level->links + (Size) member * width;
 	LWLock	   *lock = &l->b->shared->locks[member % BULK_LOCKS];
 	int			nlist;
@@ -192,9 +282,13 @@ merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dist
 	for (int i = 0; i < nlist; i++)
 		l->seen[BulkLinkMember(kept[i])] = member;
 	l->seen[member] = member;
+	if (l->tight)
+		nlist = keep_in_reach(l, member, l->list, nlist);
+	l->norm2 = x->norm2;
+	l->nearest = INFINITY;
 	if (nlist == width)
 		nlist = merge_range(l, member, ids, dists, n, -INFINITY,
-							bulk_link_dist(kept[width - 1]), nlist);
+							bulk_link_dist(l->list[width - 1]), nlist);
 	else
 	{
 		float		bound = guess_bound(dists, n, width - nlist);
@@ -210,6 +304,8 @@ merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dist
 	}
 	memcpy(kept, l->list, nlist * sizeof(BulkLink));
 	level->nlinks[member] = nlist;
+	level->reach[member] = Min(level->reach[member],
+							   REACH * REACH * Max(l->nearest, least_apart(l, x)));
 	if (l->locking)
 		LWLockRelease(lock);
 }
@@ -227,6 +323,8 @@ collect_leaf(Linking *l, const uint32 *ids, int n)
 
 		CHECK_FOR_INTERRUPTS();
 		HnswColumnsDistances(b, l->level, ids + from, rows, false);
+		if (from == 0)
+			load_reach(l, ids, b->dists, n);
 		for (int r = 0; r < rows; r++)
 			merge_candidates(l, LEAF_MEMBER(ids[from + r]), ids,
 							 b->dists + r * BULK_LEAF_MAX, n);
@@ -366,6 +464,8 @@ select_links(Linking *l)
 			int			n;
 
 			CHECK_FOR_INTERRUPTS();
+			if (l->b->shared->tight)
+				level->nlinks[m] = keep_in_reach(l, m, list, level->nlinks[m]);
 			sort_links(list, level->nlinks[m]);
 			n = select_diverse(l, list, level->nlinks[m], fanout, l->chosen);
 			for (int i = 0; i < n; i++)
@@ -543,6 +643,12 @@ HnswBulkLink(Bulk *b, BulkLevel *level)
 		b->shared->most_offers = 0;
 	collect_candidates(&l);
 	(void) HnswTeamSync(b->team);
+	if (b->shared->nmembers == level->n)
+	{
+		/* of one leaf, the first lists were made when little was known */
+		collect_candidates(&l);
+		(void) HnswTeamSync(b->team);
+	}
 	select_links(&l);
 	(void) HnswTeamSync(b->team);
 	if (collect_offers(&l))

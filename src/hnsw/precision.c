@@ -19,17 +19,17 @@
  * The standard deviation of an element's quantisation error (uniform rounding
  * of the rotated own vector, hence independent of the query).
  */
-static double
-element_error(const HnswGraph *g, float norm2, float scale)
+double
+HnswElementError(const HnswLayout *lay, float norm2, float scale)
 {
-	switch (g->lay.own)
+	switch (lay->own)
 	{
 		case HNSW_OWN_INT8:
 			/* elements that differ by less than a float's inverse are stored as one */
 			return (scale > 0 ? scale : 127 * FLT_MIN) * 0.2887;
 		case HNSW_OWN_FP16:
 			/* the squared norm may be no number: no element is above the scale then */
-			return (norm2 > 1e-30f && norm2 < FLT_MAX ? sqrt(norm2 / g->lay.dim) : scale) / 2048;
+			return (norm2 > 1e-30f && norm2 < FLT_MAX ? sqrt(norm2 / lay->dim) : scale) / 2048;
 		default:
 			return 0;
 	}
@@ -79,7 +79,7 @@ mean_square(const HnswGraph *g, double step)
 double
 HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist, float norm2, float scale)
 {
-	double		step = element_error(g, norm2, scale);
+	double		step = HnswElementError(&g->lay, norm2, scale);
 
 	/* elements of few different values have no errors, and add no squares */
 	return linear_slack(g, q, dist, norm2, step) + 2 * mean_square(g, step);
@@ -92,7 +92,7 @@ HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist, float norm2, flo
 static double
 noise(HnswGraph *g, const HnswQuery *q, const HnswFound *f, double *bias)
 {
-	double		step = element_error(g, f->norm2, f->scale);
+	double		step = HnswElementError(&g->lay, f->norm2, f->scale);
 
 	*bias = mean_square(g, step);
 	/* the square of a uniform error deviates by 0.9 of its mean */
