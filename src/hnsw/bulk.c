@@ -416,16 +416,16 @@ HnswBulkBuild(Bulk *b)
 		if (l == 0)
 		{
 			if (HnswTeamLeader(team))
-			{
 				reorder(b);
-				list_members(b);
-			}
 			(void) HnswTeamSync(team);
 		}
 		if (!HnswBulkLink(b, level))
 			return false;
 		if (l == 0 && HnswTeamLeader(team))
+		{
+			list_members(b);
 			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, sh->n);
+		}
 	}
 	pfree(b->seen);
 	HnswBulkWrite(b);

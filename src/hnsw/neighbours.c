@@ -473,6 +473,56 @@ select_links(Linking *l)
 		}
 }
 
+/* Is a node of a level above 0 among a member's candidates? */
+static bool
+has_upper(const Linking *l, const BulkLevel *level, uint32 member)
+{
+	for (int i = 0; i < level->nlinks[member]; i++)
+		if (l->b->nodes[BulkLinkMember(level->links[(Size) member * level->width + i])].level > 0)
+			return true;
+	return false;
+}
+
+/* Has a member, whose candidates are sorted, a full list with none that comes before it? */
+static bool
+is_first(const Linking *l, const BulkLevel *level, uint32 member)
+{
+	const BulkNode *nodes = l->b->nodes;
+	int			n = level->nlinks[member];
+	BulkLink	last;
+
+	if (n < level->width)
+		return false;
+	last = level->links[(Size) member * level->width + n - 1];
+	return level->reach[member] > REACH * REACH *
+		apart(l, nodes[member].norm2, nodes[BulkLinkMember(last)].norm2, bulk_link_dist(last));
+}
+
+/*
+ * The leader: let every cluster with more members than a list has places be on level
+ * 1, though levels are drawn: no list of level 0 leads to it.  The first of a cluster
+ * that is not gets the level of a node that has others of such near it.
+ */
+static void
+spread_levels(Linking *l, BulkLevel *level)
+{
+	BulkNode   *nodes = l->b->nodes;
+	uint32		giver = 0;
+
+	for (uint32 m = 0; m < level->n; m++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (nodes[m].level > 0 || !is_first(l, level, m) || has_upper(l, level, m))
+			continue;
+		while (giver < level->n && (nodes[giver].level == 0 || !has_upper(l, level, giver)))
+			giver++;
+		if (giver == level->n)
+			break;
+		nodes[m].level = nodes[giver].level;
+		nodes[giver].level = 0;
+	}
+}
+
 /*
  * Whom each member would link to that has it not as a candidate.  First
  * l->offers is NULL, and they are counted, those to member m in start[m + 2];
@@ -651,6 +701,8 @@ HnswBulkLink(Bulk *b, BulkLevel *level)
 	}
 	select_links(&l);
 	(void) HnswTeamSync(b->team);
+	if (level == &b->levels[0] && HnswTeamLeader(b->team))
+		spread_levels(&l, level);
 	if (collect_offers(&l))
 	{
 		choose_links(&l);
