@@ -94,14 +94,14 @@ typedef struct BulkLevel
  * Leaves are groups of members that are near to each other; a member may be in
  * several.  They stand one after the other, as numbers of members with flags.
  */
-#define LEAF_OWN	0x80000000	/* the leaf of the member's own leader */
+#define LEAF_OWN	0x80000000	/* the leaf of the member's own pivot */
 #define LEAF_START	0x40000000	/* the first of a leaf */
 #define LEAF_MEMBER(id)	((id) & BULK_MAX_NODES)
 
 /* Vectors in the form in which many distances are computed at once. */
 typedef struct BulkColumns
 {
-	int			max;			/* members of a group, and leaders of a division */
+	int			max;			/* members of a group, and pivots of a division */
 	int			n;
 	int			npanels;
 	int8	   *panels;			/* int8 own vectors, but for L1 */
@@ -136,11 +136,11 @@ typedef struct BulkShared
 	uint32		level_n[HNSW_MAX_LEVEL + 1];
 
 	/* the division of a level */
-	int			nleaders;
+	int			npivots;
 	int			copies;			/* groups each member joins */
-	uint32		leaders[BULK_LEAF_MAX];
+	uint32		pivots[BULK_LEAF_MAX];
 	pg_atomic_uint32 counts[BULK_LEAF_MAX];
-	int64		start[BULK_LEAF_MAX + 1];	/* of each leader's group */
+	int64		start[BULK_LEAF_MAX + 1];	/* of each pivot's group */
 	bool		leaf[BULK_LEAF_MAX];	/* that group is divided already */
 	int64		nmembers;		/* in all leaves */
 

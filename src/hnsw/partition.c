@@ -2,7 +2,7 @@
  * partition.c
  *		Groups of nodes that are near to each other, and all distances within.
  *
- * Leaders are drawn at random and every node joins the groups of its nearest
+ * Pivots are drawn at random and every node joins the groups of its nearest
  * few; groups that are still too large are divided again.  Groups overlap, so
  * that nearly all pairs of near nodes are in one together: what Randomized
  * Ball Carving does in PiPNN (Rubel et al., "Pick-in-Partitions Nearest
@@ -15,9 +15,9 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Members of a group that leaders are drawn for, of the most there may be. */
+/* Members of a group that pivots are drawn for, of the most there may be. */
 #define LEAF_TARGET(max)	((max) * 2 / 5)
-/* A smaller group joins that of the leader nearest to its own. */
+/* A smaller group joins that of the pivot nearest to its own. */
 #define SMALL_LEAF		32
 /* Most groups a member joins at one division. */
 #define MAX_COPIES		16
@@ -173,7 +173,7 @@ HnswColumnsDistances(Bulk *b, const BulkLevel *level, const uint32 *members,
 
 /* The nearest "copies" columns of a row of distances, nearest first. */
 static void
-nearest_leaders(const float *dists, int n, int copies, uint16 *chosen)
+nearest_pivots(const float *dists, int n, int copies, uint16 *chosen)
 {
 	float		best[MAX_COPIES];
 	int			found = 0;
@@ -196,22 +196,22 @@ nearest_leaders(const float *dists, int n, int copies, uint16 *chosen)
 }
 
 /*
- * Which leader's group each leader's group becomes part of: its own, or, for
- * a small one, that of the nearest leader with a larger one.
+ * Which pivot's group each pivot's group becomes part of: its own, or, for
+ * a small one, that of the nearest pivot with a larger one.
  */
 static void
-merge_small(Bulk *b, const BulkLevel *level, const uint32 *leaders, int nleaders,
+merge_small(Bulk *b, const BulkLevel *level, const uint32 *pivots, int npivots,
 			const uint32 *counts, uint16 *merged)
 {
-	for (int i = 0; i < nleaders; i++)
+	for (int i = 0; i < npivots; i++)
 	{
 		float		best = INFINITY;
 
 		merged[i] = i;
 		if (counts[i] >= SMALL_LEAF)
 			continue;
-		HnswColumnsDistances(b, level, &leaders[i], 1, true);
-		for (int j = 0; j < nleaders; j++)
+		HnswColumnsDistances(b, level, &pivots[i], 1, true);
+		for (int j = 0; j < npivots; j++)
 			if (counts[j] >= SMALL_LEAF && b->dists[j] < best)
 			{
 				best = b->dists[j];
@@ -228,8 +228,8 @@ static void
 divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n)
 {
 	const int	most = b->columns.max;
-	int			nleaders;
-	uint32	   *leaders;
+	int			npivots;
+	uint32	   *pivots;
 	uint16	   *joined;
 	uint16	   *merged;
 	uint32	   *counts;
@@ -243,8 +243,8 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n)
 			members[0] |= LEAF_START;
 		return;
 	}
-	nleaders = Min(most, Max(2, n / LEAF_TARGET(most)));
-	for (int i = 0; i < nleaders; i++)
+	npivots = Min(most, Max(2, n / LEAF_TARGET(most)));
+	for (int i = 0; i < npivots; i++)
 	{
 		int64		j = i + pg_prng_uint64_range(&pg_global_prng_state, 0, n - 1 - i);
 		uint32		swap = members[i];
@@ -252,11 +252,11 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n)
 		members[i] = members[j];
 		members[j] = swap;
 	}
-	leaders = palloc(nleaders * sizeof(uint32));
-	memcpy(leaders, members, nleaders * sizeof(uint32));
+	pivots = palloc(npivots * sizeof(uint32));
+	memcpy(pivots, members, npivots * sizeof(uint32));
 	joined = palloc_extended(n * sizeof(uint16), MCXT_ALLOC_HUGE);
-	counts = palloc0(nleaders * sizeof(uint32));
-	HnswColumnsLoad(b, level, leaders, nleaders);
+	counts = palloc0(npivots * sizeof(uint32));
+	HnswColumnsLoad(b, level, pivots, npivots);
 	for (int64 i = 0; i < n; i += BULK_ROWS)
 	{
 		int			rows = Min(BULK_ROWS, n - i);
@@ -265,23 +265,23 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n)
 		HnswColumnsDistances(b, level, members + i, rows, true);
 		for (int r = 0; r < rows; r++)
 		{
-			nearest_leaders(b->dists + r * BULK_LEAF_MAX, nleaders, 1, &joined[i + r]);
+			nearest_pivots(b->dists + r * BULK_LEAF_MAX, npivots, 1, &joined[i + r]);
 			counts[joined[i + r]]++;
 		}
 	}
-	merged = palloc(nleaders * sizeof(uint16));
-	merge_small(b, level, leaders, nleaders, counts, merged);
+	merged = palloc(npivots * sizeof(uint16));
+	merge_small(b, level, pivots, npivots, counts, merged);
 
 	/* sort the members by group */
-	start = palloc0((nleaders + 1) * sizeof(int64));
-	for (int i = 0; i < nleaders; i++)
+	start = palloc0((npivots + 1) * sizeof(int64));
+	for (int i = 0; i < npivots; i++)
 		start[merged[i] + 1] += counts[i];
-	for (int i = 0; i < nleaders; i++)
+	for (int i = 0; i < npivots; i++)
 		start[i + 1] += start[i];
 	groups = palloc_extended(n * sizeof(uint32), MCXT_ALLOC_HUGE);
 	for (int64 i = 0; i < n; i++)
 		groups[start[merged[joined[i]]]++] = members[i];
-	for (int i = nleaders; i > 0; i--)
+	for (int i = npivots; i > 0; i--)
 		start[i] = start[i - 1];
 	start[0] = 0;
 	memcpy(members, groups, n * sizeof(uint32));
@@ -289,9 +289,9 @@ divide(Bulk *b, const BulkLevel *level, uint32 *members, int64 n)
 	pfree(joined);
 	pfree(merged);
 	pfree(counts);
-	pfree(leaders);
+	pfree(pivots);
 
-	for (int i = 0; i < nleaders; i++)
+	for (int i = 0; i < npivots; i++)
 	{
 		uint32	   *group = members + start[i];
 		int64		size = start[i + 1] - start[i];
@@ -328,16 +328,16 @@ HnswNearOrder(Bulk *b, uint32 n, uint32 *order)
 	MemoryContextDelete(cxt);
 }
 
-/* Every participant: which leaders' groups the members of a level join. */
+/* Every participant: which pivots' groups the members of a level join. */
 static void
-join_leaders(Bulk *b, const BulkLevel *level, uint16 *joined)
+join_pivots(Bulk *b, const BulkLevel *level, uint16 *joined)
 {
 	BulkShared *sh = b->shared;
-	uint32	   *counts = palloc0(sh->nleaders * sizeof(uint32));
+	uint32	   *counts = palloc0(sh->npivots * sizeof(uint32));
 	const int	copies = sh->copies;
 	uint64		from;
 
-	HnswColumnsLoad(b, level, sh->leaders, sh->nleaders);
+	HnswColumnsLoad(b, level, sh->pivots, sh->npivots);
 	while ((from = HnswTeamTask(b->team) * TASK_MEMBERS) < level->n)
 	{
 		uint32		end = (uint32) Min(level->n, from + TASK_MEMBERS);
@@ -354,13 +354,13 @@ join_leaders(Bulk *b, const BulkLevel *level, uint16 *joined)
 			{
 				uint16	   *to = joined + (Size) (i + r) * copies;
 
-				nearest_leaders(b->dists + r * BULK_LEAF_MAX, sh->nleaders, copies, to);
+				nearest_pivots(b->dists + r * BULK_LEAF_MAX, sh->npivots, copies, to);
 				for (int c = 0; c < copies; c++)
 					counts[to[c]]++;
 			}
 		}
 	}
-	for (int i = 0; i < sh->nleaders; i++)
+	for (int i = 0; i < sh->npivots; i++)
 		pg_atomic_fetch_add_u32(&sh->counts[i], counts[i]);
 	pfree(counts);
 }
@@ -372,12 +372,12 @@ make_groups(Bulk *b, const BulkLevel *level, uint16 *joined)
 	BulkShared *sh = b->shared;
 	const int	copies = sh->copies;
 	const int	most = b->columns.max;
-	uint16	   *merged = palloc(sh->nleaders * sizeof(uint16));
-	uint32	   *counts = palloc(sh->nleaders * sizeof(uint32));
+	uint16	   *merged = palloc(sh->npivots * sizeof(uint16));
+	uint32	   *counts = palloc(sh->npivots * sizeof(uint32));
 
-	for (int i = 0; i < sh->nleaders; i++)
+	for (int i = 0; i < sh->npivots; i++)
 		counts[i] = pg_atomic_read_u32(&sh->counts[i]);
-	merge_small(b, level, sh->leaders, sh->nleaders, counts, merged);
+	merge_small(b, level, sh->pivots, sh->npivots, counts, merged);
 	memset(sh->start, 0, sizeof(sh->start));
 	for (uint32 i = 0; i < level->n; i++)
 	{
@@ -397,7 +397,7 @@ make_groups(Bulk *b, const BulkLevel *level, uint16 *joined)
 				sh->start[to[c] + 1]++;
 		}
 	}
-	for (int i = 0; i < sh->nleaders; i++)
+	for (int i = 0; i < sh->npivots; i++)
 		sh->start[i + 1] += sh->start[i];
 	for (uint32 i = 0; i < level->n; i++)
 	{
@@ -410,11 +410,11 @@ make_groups(Bulk *b, const BulkLevel *level, uint16 *joined)
 				b->members[sh->start[to]++] = c == 0 ? i | LEAF_OWN : i;
 		}
 	}
-	for (int i = sh->nleaders; i > 0; i--)
+	for (int i = sh->npivots; i > 0; i--)
 		sh->start[i] = sh->start[i - 1];
 	sh->start[0] = 0;
-	sh->nmembers = sh->start[sh->nleaders];
-	for (int i = 0; i < sh->nleaders; i++)
+	sh->nmembers = sh->start[sh->npivots];
+	for (int i = 0; i < sh->npivots; i++)
 	{
 		int64		size = sh->start[i + 1] - sh->start[i];
 
@@ -427,22 +427,22 @@ make_groups(Bulk *b, const BulkLevel *level, uint16 *joined)
 	pfree(merged);
 }
 
-/* The leader: who the leaders of a level are, one of each of its parts. */
+/* The leader: which the pivots of a level are, one of each of its parts. */
 static void
-draw_leaders(Bulk *b, const BulkLevel *level)
+draw_pivots(Bulk *b, const BulkLevel *level)
 {
 	BulkShared *sh = b->shared;
 	const int	most = b->columns.max;
 
 	sh->copies = Min(BULK_COPIES(&b->g->lay), MAX_COPIES);
-	sh->nleaders = (int) Min(most, Max(2, (int64) level->n * sh->copies / LEAF_TARGET(most)));
-	sh->copies = Min(sh->copies, sh->nleaders - 1);
-	for (int i = 0; i < sh->nleaders; i++)
+	sh->npivots = (int) Min(most, Max(2, (int64) level->n * sh->copies / LEAF_TARGET(most)));
+	sh->copies = Min(sh->copies, sh->npivots - 1);
+	for (int i = 0; i < sh->npivots; i++)
 	{
-		uint64		from = (uint64) level->n * i / sh->nleaders;
-		uint64		to = (uint64) level->n * (i + 1) / sh->nleaders;
+		uint64		from = (uint64) level->n * i / sh->npivots;
+		uint64		to = (uint64) level->n * (i + 1) / sh->npivots;
 
-		sh->leaders[i] = (uint32) pg_prng_uint64_range(&pg_global_prng_state, from, to - 1);
+		sh->pivots[i] = (uint32) pg_prng_uint64_range(&pg_global_prng_state, from, to - 1);
 		pg_atomic_init_u32(&sh->counts[i], 0);
 	}
 }
@@ -481,14 +481,14 @@ HnswPartition(Bulk *b, const BulkLevel *level)
 	cxt = AllocSetContextCreate(b->cxt, "hnsw partition", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(cxt);
 	if (leader)
-		draw_leaders(b, level);
+		draw_pivots(b, level);
 	(void) HnswTeamSync(team);
-	join_leaders(b, level, joined);
+	join_pivots(b, level, joined);
 	(void) HnswTeamSync(team);
 	if (leader)
 		make_groups(b, level, joined);
 	(void) HnswTeamSync(team);
-	while ((i = HnswTeamTask(team)) < (uint64) sh->nleaders)
+	while ((i = HnswTeamTask(team)) < (uint64) sh->npivots)
 		if (!sh->leaf[i])
 			divide(b, level, b->members + sh->start[i], sh->start[i + 1] - sh->start[i]);
 	MemoryContextSwitchTo(old);
