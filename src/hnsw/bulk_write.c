@@ -9,7 +9,7 @@
 #include "postgres.h"
 
 #include "commands/progress.h"
-#include "hnsw/bulk.h"
+#include "hnsw/bulk_write.h"
 #include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -195,9 +195,9 @@ place_nodes(Bulk *b)
 	}
 }
 
-/* The leader: which pages there will be. */
-static void
-plan_pages(Bulk *b)
+/* The leader: which pages there will be.  Errors: too many. */
+void
+HnswBulkPlan(Bulk *b)
 {
 	BulkShared *sh = b->shared;
 	const HnswLayout *lay = &b->g->lay;
@@ -416,7 +416,7 @@ write_meta(Bulk *b)
 }
 
 /*
- * Make the tree links, and write all pages of the batch and the metapage.  All
+ * Write all pages of the batch, planned before, and the metapage.  All
  * participants.
  */
 void
@@ -429,9 +429,6 @@ HnswBulkWrite(Bulk *b)
 	w->b = b;
 	if (HnswTeamLeader(team))
 	{
-		plan_pages(b);
-		sh->entry = sh->top == 0 ? 0 : b->levels[sh->top].node[0];
-		HnswBulkTree(b, sh->entry);
 		place_nodes(b);
 		plan_overflow(b);
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_WRITE);

@@ -6,7 +6,7 @@
 
 #include "fmgr.h"
 #include "hnsw/build.h"
-#include "hnsw/bulk.h"
+#include "hnsw/fill.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
 

@@ -10,9 +10,8 @@
 #include "postgres.h"
 
 #include "commands/progress.h"
-#include "hnsw/bulk.h"
+#include "hnsw/neighbours.h"
 #include "miscadmin.h"
-#include "storage/shmem.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
@@ -46,6 +45,7 @@
 typedef struct Linking
 {
 	Bulk	   *b;
+	BulkColumns *c;
 	BulkLevel  *level;
 	BulkLink   *list;			/* candidates of one member being merged */
 	int			max;
@@ -168,7 +168,7 @@ merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, in
 			float least, float bound, int nlist)
 {
 	const int	width = l->level->width;
-	const float *norm = l->b->columns.norm;
+	const float *norm = l->c->norm;
 	int			near = vx_simd->below(dists, n, bound, l->near);
 
 	for (int i = 0; i < near; i++)
@@ -200,26 +200,6 @@ merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, in
 }
 
 /*
- * The leader: make the locks of candidates.  Their tranche is the server's, not
- * the build's: numbers of tranches are never given back.
- */
-void
-HnswBulkInitLocks(BulkShared *shared)
-{
-	int		   *tranche;
-	bool		found;
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	tranche = ShmemInitStruct("vectorx build lock tranche", sizeof(int), &found);
-	if (!found)
-		*tranche = LWLockNewTrancheId();
-	LWLockRelease(AddinShmemInitLock);
-	shared->lock_tranche = *tranche;
-	for (int i = 0; i < BULK_LOCKS; i++)
-		LWLockInitialize(&shared->locks[i], shared->lock_tranche);
-}
-
-/*
  * Leave out of a member's n candidates those that have turned out to be out of
  * reach since; returns how many stay.
  */
@@ -248,7 +228,7 @@ keep_in_reach(Linking *l, uint32 member, BulkLink *list, int n)
 static void
 load_reach(Linking *l, const uint32 *ids, const float *dists, int n)
 {
-	const float *norm = l->b->columns.norm;
+	const float *norm = l->c->norm;
 	int			nfar = 0;
 
 	for (int i = 0; i < n; i++)
@@ -314,20 +294,18 @@ merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dist
 static void
 collect_leaf(Linking *l, const uint32 *ids, int n)
 {
-	Bulk	   *b = l->b;
-
-	HnswColumnsLoad(b, l->level, ids, n);
+	HnswColumnsLoad(l->c, l->level, ids, n);
 	for (int from = 0; from < n; from += BULK_ROWS)
 	{
 		int			rows = Min(BULK_ROWS, n - from);
 
 		CHECK_FOR_INTERRUPTS();
-		HnswColumnsDistances(b, l->level, ids + from, rows, false);
+		HnswColumnsDistances(l->c, l->level, ids + from, rows, false);
 		if (from == 0)
-			load_reach(l, ids, b->dists, n);
+			load_reach(l, ids, l->c->dists, n);
 		for (int r = 0; r < rows; r++)
 			merge_candidates(l, LEAF_MEMBER(ids[from + r]), ids,
-							 b->dists + r * BULK_LEAF_MAX, n);
+							 l->c->dists + r * BULK_LEAF_MAX, n);
 	}
 }
 
@@ -370,7 +348,7 @@ distance_from(const Linking *l, const BulkOrigin *o, BulkLink link)
 	const BulkNode *y = &b->nodes[node];
 	float		dot;
 
-	if (!b->integer)
+	if (!l->c->integer)
 		return HnswBulkDistance(b, o->node, node);
 	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) bulk_own(b, o->node),
 									(const int8_t *) bulk_own(b, node), b->g->lay.dim) * y->scale +
@@ -674,12 +652,14 @@ choose_links(Linking *l)
  * All participants; false for a worker that has been left behind.
  */
 bool
-HnswBulkLink(Bulk *b, BulkLevel *level)
+HnswBulkLink(BulkColumns *c, BulkLevel *level)
 {
+	Bulk	   *b = c->b;
 	Linking		l;
 
 	memset(&l, 0, sizeof(l));
 	l.b = b;
+	l.c = c;
 	l.level = level;
 	l.max = 2 * level->width;
 	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BulkLink));

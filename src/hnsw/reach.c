@@ -1,5 +1,5 @@
 /*
- * bulk_tree.c
+ * reach.c
  *		Tree links of a batch: every member of a level can be reached from the
  *		entry point.
  *
@@ -9,7 +9,8 @@
  */
 #include "postgres.h"
 
-#include "hnsw/bulk.h"
+#include "hnsw/columns.h"
+#include "hnsw/reach.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -143,40 +144,22 @@ attach_by_links(Tree *t)
 	return any;
 }
 
-/* The member of a level that is a node, which has that level. */
-uint32
-HnswBulkMember(const BulkLevel *level, uint32 node)
-{
-	uint32		low = 0;
-	uint32		high = level->n;
-
-	if (level->node == NULL)
-		return node;
-	while (low + 1 < high)
-	{
-		uint32		mid = low + (high - low) / 2;
-
-		if (level->node[mid] <= node)
-			low = mid;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-/* Tree links of all levels, the top one first, from the node "entry"; by the leader. */
+/* The leader: choose the entry point, and make the tree links of all levels, the top one first. */
 void
-HnswBulkTree(Bulk *b, uint32 entry)
+HnswBulkReach(Bulk *b)
 {
-	for (int l = b->shared->top; l >= 0; l--)
+	BulkShared *sh = b->shared;
+
+	sh->entry = sh->top == 0 ? 0 : b->levels[sh->top].node[0];
+	for (int l = sh->top; l >= 0; l--)
 	{
 		BulkLevel  *level = &b->levels[l];
 		Tree		t = {b, level, 0, 0};
-		uint32		root = HnswBulkMember(level, entry);
+		uint32		root = HnswBulkMember(level, sh->entry);
 
 		reach(&t, root, root);
 		spread(&t);
-		if (l < b->shared->top)
+		if (l < sh->top)
 		{
 			const BulkLevel *above = &b->levels[l + 1];
 

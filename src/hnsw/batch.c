@@ -1,0 +1,260 @@
+/*
+ * batch.c
+ *		The memory of a batch: its nodes, and levels with room for their links.
+ */
+#include "postgres.h"
+
+#include "hnsw/batch.h"
+#include "miscadmin.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+
+/* Bytes of a node of level 0 in the arrays of its batch. */
+Size
+HnswBulkNodeBytes(const HnswLayout *lay)
+{
+	return sizeof(BulkNode) + lay->own_bytes;
+}
+
+/* Bytes of a member in the arrays of its level, with its offers. */
+static Size
+member_bytes(const HnswLayout *lay)
+{
+	return BULK_WIDTH(lay) * sizeof(BulkLink) + sizeof(uint16) + sizeof(float) +
+		2 * sizeof(uint32) + sizeof(uint8);
+}
+
+/* What a row costs at the peak, all in all. */
+double
+HnswBulkRowBytes(const HnswLayout *lay, int participants)
+{
+	/* levels above: each has 1 / fanout of the members of the one below */
+	double		upper = (member_bytes(lay) + sizeof(uint32)) / (lay->fanout - 1.0);
+	Size		offers = lay->fanout / 2 * sizeof(BulkLink) + sizeof(uint64);
+	Size		leaves = BULK_COPIES(lay) * sizeof(uint32);
+
+	return HnswBulkNodeBytes(lay) + member_bytes(lay) + upper + leaves + offers +
+		participants * sizeof(uint32);
+}
+
+/*
+ * A participant's side of a batch.  shared: zeroed, in the memory that
+ * HnswTeamPrepare gave, or anywhere if there is no worker.  limit: bytes for
+ * all participants.
+ */
+Bulk *
+HnswBulkCreate(HnswGraph *g, Team *team, BulkShared *shared, Size limit)
+{
+	MemoryContext cxt = AllocSetContextCreate(g->cxt, "hnsw bulk construction",
+											  ALLOCSET_DEFAULT_SIZES);
+	Bulk	   *b = MemoryContextAllocZero(cxt, sizeof(Bulk));
+
+	b->g = g;
+	b->team = team;
+	b->shared = shared;
+	b->cxt = cxt;
+	b->limit = limit;
+	return b;
+}
+
+/* The arrays of nodes in the piece of memory that they have. */
+static void
+carve_nodes(Bulk *b, char *base)
+{
+	b->nodes = (BulkNode *) base;
+	b->own = base + MAXALIGN(mul_size(b->shared->cap, sizeof(BulkNode)));
+}
+
+/* The leader: memory for so many nodes. */
+void
+HnswBulkMakeNodes(Bulk *b, uint32 cap)
+{
+	b->shared->cap = cap;
+	carve_nodes(b, HnswTeamAlloc(b->team, TEAM_NODES,
+								 add_size(MAXALIGN(mul_size(cap, sizeof(BulkNode))),
+										  mul_size(cap, b->g->lay.own_bytes))));
+}
+
+/*
+ * Give the arrays their places in one piece of memory, and return its size;
+ * base NULL: just that.
+ */
+static Size
+carve_levels(Bulk *b, char *base)
+{
+	BulkShared *sh = b->shared;
+	const HnswLayout *lay = &b->g->lay;
+	Size		at = 0;
+
+#define CARVE(to, n) \
+	do { \
+		if (base) \
+			(to) = (void *) (base + at); \
+		at = MAXALIGN(add_size(at, mul_size(n, sizeof(*(to))))); \
+	} while (0)
+
+	for (int l = 0; l <= sh->top; l++)
+	{
+		BulkLevel  *level = &b->levels[l];
+
+		level->n = sh->level_n[l];
+		level->width = BULK_WIDTH(lay);
+		CARVE(level->links, mul_size(level->n, level->width));
+		CARVE(level->nlinks, level->n);
+		CARVE(level->reach, level->n);
+		CARVE(level->parent, level->n);
+		CARVE(level->nchildren, level->n);
+		CARVE(level->order, level->n);
+		if (l > 0)
+			CARVE(level->node, level->n);
+	}
+	CARVE(b->offered, (Size) sh->n + 2);
+	CARVE(b->members, mul_size(sh->n, BULK_COPIES(lay)));
+	CARVE(b->extra, sh->nextra);
+	/* when all levels are linked there are no leaves any more */
+	b->position = b->members;
+	b->order = b->members + sh->n;
+	return at;
+}
+
+/*
+ * The leader: make the locks of candidates.  Their tranche is the server's, not
+ * the build's: numbers of tranches are never given back.
+ */
+static void
+init_locks(BulkShared *shared)
+{
+	int		   *tranche;
+	bool		found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	tranche = ShmemInitStruct("vectorx build lock tranche", sizeof(int), &found);
+	if (!found)
+		*tranche = LWLockNewTrancheId();
+	LWLockRelease(AddinShmemInitLock);
+	shared->lock_tranche = *tranche;
+	for (int i = 0; i < BULK_LOCKS; i++)
+		LWLockInitialize(&shared->locks[i], shared->lock_tranche);
+}
+
+/* The leader: memory for the graph of the nodes that have been collected. */
+void
+HnswBulkMakeLevels(Bulk *b)
+{
+	BulkShared *sh = b->shared;
+	BulkTid    *extra = b->extra;
+	char	   *base;
+
+	for (uint32 i = 0; i < sh->n; i++)
+	{
+		sh->top = Max(sh->top, b->nodes[i].level);
+		for (int l = 0; l <= b->nodes[i].level; l++)
+			sh->level_n[l]++;
+	}
+	base = HnswTeamAlloc(b->team, TEAM_LINKS, carve_levels(b, NULL));
+	(void) carve_levels(b, base);
+	if (extra)
+	{
+		memcpy(b->extra, extra, (Size) sh->nextra * sizeof(BulkTid));
+		pfree(extra);
+	}
+	for (int l = 0; l <= sh->top; l++)
+	{
+		BulkLevel  *level = &b->levels[l];
+
+		memset(level->nlinks, 0, (Size) level->n * sizeof(uint16));
+		memset(level->nchildren, 0, level->n);
+		for (uint32 i = 0; i < level->n; i++)
+			level->reach[i] = INFINITY;
+		memset(level->parent, 0xFF, (Size) level->n * sizeof(uint32));
+	}
+	if (b->team->nparticipants > 1)
+		init_locks(sh);
+}
+
+/* Everyone else: find all this memory. */
+void
+HnswBulkAttach(Bulk *b)
+{
+	carve_nodes(b, HnswTeamAttach(b->team, TEAM_NODES));
+	(void) carve_levels(b, HnswTeamAttach(b->team, TEAM_LINKS));
+}
+
+/* Let go of a batch's memory. */
+void
+HnswBulkDestroy(Bulk *b)
+{
+	HnswTeamFree(b->team, TEAM_LINKS);
+	HnswTeamFree(b->team, TEAM_NODES);
+	MemoryContextDelete(b->cxt);
+}
+
+/* The leader: bring the nodes into the order of their own leaves, for locality. */
+void
+HnswBulkMoveNodes(Bulk *b)
+{
+	const Size	own_bytes = b->g->lay.own_bytes;
+	uint32	   *moved = b->levels[0].order;		/* not in use yet */
+	char	   *other = MemoryContextAlloc(b->cxt, own_bytes);
+	uint32		n = 0;
+
+	for (int64 i = 0; i < b->shared->nmembers; i++)
+		if (b->members[i] & LEAF_OWN)
+			moved[LEAF_MEMBER(b->members[i])] = n++;
+	Assert(n == b->shared->n);
+	for (int64 i = 0; i < b->shared->nmembers; i++)
+		b->members[i] = moved[LEAF_MEMBER(b->members[i])] | (b->members[i] & LEAF_START);
+	for (uint32 i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		/* each exchange brings one node to its place */
+		while (moved[i] != i)
+		{
+			uint32		to = moved[i];
+			BulkNode	node = b->nodes[to];
+			char	   *own = b->own + (Size) i * own_bytes;
+			char	   *to_own = b->own + (Size) to * own_bytes;
+
+			b->nodes[to] = b->nodes[i];
+			b->nodes[i] = node;
+			memcpy(other, to_own, own_bytes);
+			memcpy(to_own, own, own_bytes);
+			memcpy(own, other, own_bytes);
+			moved[i] = moved[to];
+			moved[to] = to;
+		}
+	}
+	pfree(other);
+}
+
+/* The leader: the members of levels 1 and up. */
+void
+HnswBulkListMembers(Bulk *b)
+{
+	uint32		n[HNSW_MAX_LEVEL + 1] = {0};
+
+	for (uint32 i = 0; i < b->shared->n; i++)
+		for (int l = 1; l <= b->nodes[i].level; l++)
+			b->levels[l].node[n[l]++] = i;
+}
+
+/* The member of a level that is a node, which has that level. */
+uint32
+HnswBulkMember(const BulkLevel *level, uint32 node)
+{
+	uint32		low = 0;
+	uint32		high = level->n;
+
+	if (level->node == NULL)
+		return node;
+	while (low + 1 < high)
+	{
+		uint32		mid = low + (high - low) / 2;
+
+		if (level->node[mid] <= node)
+			low = mid;
+		else
+			high = mid;
+	}
+	return low;
+}

@@ -1,0 +1,194 @@
+/*
+ * batch.h
+ *		A batch: the rows of a bulk build as nodes, the levels they make, and
+ *		their links, in memory that all participants share.
+ *
+ * Below everything else that builds in bulk: fill.c brings rows in, columns.c
+ * computes distances, partition.c groups nodes that are near to each other,
+ * neighbours.c chooses links, reach.c makes every node reachable, bulk_write.c
+ * writes pages, and bulk.c calls these in turn.
+ */
+#ifndef HNSW_BATCH_H
+#define HNSW_BATCH_H
+
+#include "hnsw/hnsw.h"
+#include "hnsw/team.h"
+#include "storage/lwlock.h"
+
+/* A row of the batch; further rows with an equal vector hang on "more". */
+typedef struct BulkNode
+{
+	float		norm2;
+	float		scale;
+	float		offset;
+	int32		codesum;
+	uint32		hash;
+	union
+	{
+		uint32		same_hash;	/* next node with this hash, or BULK_NONE */
+		BlockNumber overflow;	/* once all rows are there: first overflow page */
+	};
+	uint32		more;			/* in Bulk.extra, or BULK_NONE */
+	ItemPointerData tid;
+	uint8		level;
+} BulkNode;
+
+#define BULK_NONE	PG_UINT32_MAX
+
+/* A further heap TID of a node. */
+typedef struct BulkTid
+{
+	uint32		next;
+	ItemPointerData tid;
+} BulkTid;
+
+/*
+ * A link: its distance, made sortable, in the upper half, and the neighbour,
+ * a member of the same level, in the lower.  While candidates are collected
+ * they are such numbers too.
+ */
+typedef uint64 BulkLink;
+
+#define BULK_TREE	0x80000000
+#define BULK_PRUNED	0x40000000
+#define BULK_MAX_NODES	0x3FFFFFFF
+#define BulkLinkMember(l)	((uint32) (l) & BULK_MAX_NODES)
+
+static inline BulkLink
+bulk_link(float dist, uint32 member)
+{
+	uint32		bits;
+
+	memcpy(&bits, &dist, sizeof(bits));
+	bits ^= (bits >> 31) ? 0xFFFFFFFF : 0x80000000;
+	return (uint64) bits << 32 | member;
+}
+
+static inline float
+bulk_link_dist(BulkLink link)
+{
+	uint32		bits = (uint32) (link >> 32);
+	float		dist;
+
+	bits ^= (bits >> 31) ? 0x80000000 : 0xFFFFFFFF;
+	memcpy(&dist, &bits, sizeof(dist));
+	return dist;
+}
+
+/* The nodes of one level, called members, and their links. */
+typedef struct BulkLevel
+{
+	uint32		n;
+	uint32	   *node;			/* of a member; NULL at level 0: the same number */
+	int			width;			/* links and candidates there is room for */
+	BulkLink   *links;			/* n * width */
+	uint16	   *nlinks;
+	float	   *reach;			/* how far off a member is a candidate (neighbours.c) */
+	uint32	   *parent;			/* tree parent, BULK_NONE: not reached yet */
+	uint8	   *nchildren;		/* tree links given */
+	uint32	   *order;			/* members in the order they were reached */
+} BulkLevel;
+
+/*
+ * Leaves are groups of members that are near to each other; a member may be in
+ * several.  They stand one after the other, as numbers of members with flags.
+ */
+#define LEAF_OWN	0x80000000	/* the leaf of the member's own pivot */
+#define LEAF_START	0x40000000	/* the first of a leaf */
+#define LEAF_MEMBER(id)	((id) & BULK_MAX_NODES)
+
+/* Most columns there can be. */
+#define BULK_LEAF_MAX	1024
+
+/*
+ * Locks of members' candidates: a member's is number member % BULK_LOCKS.  With
+ * so many, of 1,000 times that one of eight participants takes a lock it has to
+ * wait once or twice.
+ */
+#define BULK_LOCKS	1024
+
+/* What the participants of a batch share besides its arrays. */
+typedef struct BulkShared
+{
+	uint32		cap;			/* nodes there is room for */
+	uint32		n;
+	uint32		nextra;
+	int			top;			/* highest level */
+	uint32		level_n[HNSW_MAX_LEVEL + 1];
+
+	/* the division of a level */
+	int			npivots;
+	int			copies;			/* groups each member joins */
+	uint32		pivots[BULK_LEAF_MAX];
+	pg_atomic_uint32 counts[BULK_LEAF_MAX];
+	int64		start[BULK_LEAF_MAX + 1];	/* of each pivot's group */
+	bool		leaf[BULK_LEAF_MAX];	/* that group is divided already */
+	int64		nmembers;		/* in all leaves */
+
+	/* candidates */
+	bool		tight;			/* some are out of reach, of this level or one below */
+	int			lock_tranche;
+	LWLock		locks[BULK_LOCKS];
+
+	/* offers */
+	int			most_offers;	/* of a member */
+	bool		too_many;		/* once more, with fewer */
+
+	/* pages */
+	uint32		entry;			/* node */
+	BlockNumber first0;			/* first page of level 0 */
+	BlockNumber first_upper;
+	BlockNumber first_overflow;
+	BlockNumber end;
+	uint64		upper[HNSW_MAX_LEVEL + 2];	/* number of the first record of each level */
+} BulkShared;
+
+typedef struct Bulk
+{
+	HnswGraph  *g;
+	Team	   *team;
+	BulkShared *shared;
+	MemoryContext cxt;
+	Size		limit;			/* bytes, of all participants together */
+	/* shared */
+	BulkNode   *nodes;
+	char	   *own;			/* own_bytes each */
+	BulkTid    *extra;
+	BulkLevel	levels[HNSW_MAX_LEVEL + 1];
+	uint32	   *members;		/* of the leaves of the level at hand */
+	pg_atomic_uint64 *offered;	/* of each member: where its offers begin */
+	uint32	   *position;		/* of each node among the records of level 0 */
+	uint32	   *order;			/* the node at each position */
+	/* a participant's own */
+	uint32	   *seen;			/* per member: who has it in its list */
+} Bulk;
+
+static inline const char *
+bulk_own(const Bulk *b, uint32 node)
+{
+	return b->own + (Size) node * b->g->lay.own_bytes;
+}
+
+static inline uint32
+bulk_node(const BulkLevel *level, uint32 member)
+{
+	return level->node ? level->node[member] : member;
+}
+
+/* Groups that a node is in: more find more of its neighbours. */
+#define BULK_COPIES(lay)	Max(4, Min(16, (lay)->ef_construction / 8))
+/* Links and candidates of a member that there is room for. */
+#define BULK_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
+
+extern Bulk *HnswBulkCreate(HnswGraph *g, Team *team, BulkShared *shared, Size limit);
+extern Size HnswBulkNodeBytes(const HnswLayout *lay);
+extern double HnswBulkRowBytes(const HnswLayout *lay, int participants);
+extern void HnswBulkMakeNodes(Bulk *b, uint32 cap);
+extern void HnswBulkMakeLevels(Bulk *b);
+extern void HnswBulkAttach(Bulk *b);
+extern void HnswBulkDestroy(Bulk *b);
+extern void HnswBulkMoveNodes(Bulk *b);
+extern void HnswBulkListMembers(Bulk *b);
+extern uint32 HnswBulkMember(const BulkLevel *level, uint32 node);
+
+#endif							/* HNSW_BATCH_H */

@@ -1,0 +1,13 @@
+/*
+ * bulk_write.h
+ *		The pages of a batch.
+ */
+#ifndef HNSW_BULK_WRITE_H
+#define HNSW_BULK_WRITE_H
+
+#include "hnsw/batch.h"
+
+extern void HnswBulkPlan(Bulk *b);
+extern void HnswBulkWrite(Bulk *b);
+
+#endif							/* HNSW_BULK_WRITE_H */

@@ -1,0 +1,13 @@
+/*
+ * partition.h
+ *		Groups of nodes that are near to each other.
+ */
+#ifndef HNSW_PARTITION_H
+#define HNSW_PARTITION_H
+
+#include "hnsw/columns.h"
+
+extern void HnswPartition(BulkColumns *c, const BulkLevel *level);
+extern void HnswNearOrder(BulkColumns *c, uint32 n, uint32 *order);
+
+#endif							/* HNSW_PARTITION_H */
