@@ -5,8 +5,7 @@
 #ifndef HNSW_BUILD_H
 #define HNSW_BUILD_H
 
-#include "postgres.h"
-
+#include "compat.h"
 #include "storage/dsm.h"
 #include "storage/shm_toc.h"
 
