@@ -3,6 +3,7 @@
 -- before.  A new class is tested by being there; a new type wants a line below.
 SELECT setseed(0.25);
 SET enable_seqscan = off;
+SET jit = off;
 SET hnsw.ef_search = 1000;
 -- How a value of a type is made of a vector.
 CREATE TABLE made (type regtype, value text);
