@@ -10,6 +10,7 @@
 #               (src/hnsw/README, "Wait points"); never for use
 #   SANITIZE=1  a library for scripts/sanitize, which no ordinary server can load
 #   MEMCHECK=1  a library for scripts/valgrind; wants Valgrind's headers
+#   REGRESS     SQL regression tests to run (default: all of sql/)
 #   PROVE_TESTS TAP tests to run (default: t/*.pl)
 #
 # The targets installcheck, check-isolation and check-waitpoints use the running
@@ -41,9 +42,10 @@ endif
 OBJS = $(SRCS:.c=.o)
 DEPS = $(SRCS:.c=.d)
 
-REGRESS = $(patsubst sql/%.sql,%,$(wildcard sql/setup.sql) \
-		$(sort $(wildcard sql/vector_*.sql)) \
+# sql/setup.sql makes the extension, so that it comes before any test that is named.
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/vector_*.sql)) \
 		$(sort $(wildcard sql/hnsw_*.sql)))
+override REGRESS := setup $(filter-out setup,$(REGRESS))
 ISOLATION_SPECS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
 WAIT_POINT_SPECS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/waitpoints/*.spec)))
 
@@ -121,14 +123,28 @@ $(error $(PG_CONFIG) --pgxs gave nothing: set PG_CONFIG, and install the server'
 endif
 include $(PGXS)
 
+# Goals that build nothing.
+IDLE_GOALS = check-% bench-% installcheck format lint clean
+ifneq ($(filter-out $(IDLE_GOALS),$(or $(MAKECMDGOALS),all)),)
+# A newer compiler than this one may have built the server, and left flags in
+# CFLAGS that this one stops at.
+UNKNOWN_FLAGS := $(shell echo 'int vx;' | LC_ALL=C $(CC) $(CFLAGS) -fsyntax-only -x c - 2>&1 | \
+		sed -nE "s/.*(unrecognized command[- ]line option|unknown argument:) ['\"]([^'\"]+)['\"].*/\2/p")
+ifneq ($(UNKNOWN_FLAGS),)
+$(warning $(CC) does not know $(UNKNOWN_FLAGS), with which the server was built: left out. \
+		CC=... names another compiler)
+override CFLAGS := $(filter-out $(UNKNOWN_FLAGS),$(CFLAGS))
+override LDFLAGS := $(filter-out $(UNKNOWN_FLAGS),$(LDFLAGS))
+endif
+endif
+
 # Objects of one server or compiler are of no use to another.  Goals that build
 # nothing leave the note alone, for they may run as a user who cannot write.
 BUILD_FOR := $(strip $(shell $(PG_CONFIG) --version) $(PGXS) $(CC) \
 		$(if $(WERROR),-Werror) $(if $(SANITIZE),sanitized) \
 		$(if $(MEMCHECK),memcheck) \
 		$(if $(WAIT_POINTS),wait points))
-ifneq ($(filter-out check-% bench-% installcheck format lint clean,\
-		$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out $(IDLE_GOALS),$(or $(MAKECMDGOALS),all)),)
 ifneq ($(BUILD_FOR),$(shell cat .build-for 2>/dev/null))
 $(shell printf '%s\n' '$(BUILD_FOR)' > .build-for)
 endif
@@ -165,8 +181,18 @@ check-waitpoints:
 		--load-extension=vectorx $(WAIT_POINT_SPECS)
 
 # PGPORT is a number to start the search for free ports at; IPC::Run and the
-# server's Perl modules have to be there.  Not as root: initdb refuses.
+# server's Perl modules have to be there.  Not as root, as whom initdb does not
+# run: nothing is left behind then that the next user cannot remove.
+TAP_TESTS = $(or $(PROVE_TESTS),t/*.pl)
+TAP_PERL = $(dir $(PGXS))../test/perl
+TAP_NOT_RUN = { echo 'not run:' $(TAP_TESTS); echo "check-tap: $$1" >&2; exit 1; }
+
 check-tap:
+	@not_run() $(TAP_NOT_RUN); \
+	test "$$(id -u)" -ne 0 || not_run 'PostgreSQL refuses root: run it as another user, or scripts/test tap'; \
+	test -r '$(TAP_PERL)/PostgreSQL/Test/Cluster.pm' || \
+		not_run "$(PG_CONFIG) names a server without PostgreSQL::Test ($(TAP_PERL)): install its development files, or build it with --enable-tap-tests"; \
+	perl -MIPC::Run -e 1 2>/dev/null || not_run 'Perl has no IPC::Run (Debian: libipc-run-perl)'
 	cd $(srcdir) && rm -rf '$(abspath $(TEST_OUTPUT))/tmp_check' && \
 	mkdir -p '$(abspath $(TEST_OUTPUT))' && \
 	TESTDIR='$(abspath $(TEST_OUTPUT))' \
@@ -175,8 +201,7 @@ check-tap:
 	PATH="$(bindir):$$PATH" \
 	PG_REGRESS='$(top_builddir)/src/test/regress/pg_regress' \
 	PGPORT='6$(DEF_PGPORT)' \
-	prove -v -I $(dir $(PGXS))../test/perl -I $(srcdir)/t \
-		$(or $(PROVE_TESTS),t/*.pl)
+	prove -v -I $(TAP_PERL) -I $(srcdir)/t $(TAP_TESTS)
 
 # The kernels and the number parser know nothing of PostgreSQL.
 PARSE_TEST = src/types/test_parse_float
@@ -218,8 +243,13 @@ EXTRA_CLEAN += $(PARSE_TEST) $(PARSE_TEST)_sanitize simd/build
 
 FORMAT_FILES = $(wildcard src/*.[ch] src/*/*.[ch] simd/*.[ch])
 
+# That of scripts/bootstrap lint, which is pinned, before any other.
+CLANG_FORMAT = $(or $(wildcard $(srcdir)/.venv/bin/clang-format),clang-format)
+
 format:
-	clang-format -i $(FORMAT_FILES)
+	@command -v $(CLANG_FORMAT) >/dev/null || \
+		{ echo 'format: there is no clang-format; "scripts/bootstrap lint" installs it in .venv' >&2; exit 1; }
+	$(CLANG_FORMAT) -i $(FORMAT_FILES)
 
 # Whole builds with every compiler that is here, warnings as errors, in a copy
 # of the sources so that no object of the working tree is touched.

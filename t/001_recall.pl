@@ -11,7 +11,6 @@
 use strict;
 use warnings FATAL => 'all';
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -74,15 +73,7 @@ foreach my $case (@present)
 	$case->{queries} = $queries;
 }
 
-my $node = PostgreSQL::Test::Cluster->new('recall');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
-log_statement = none
-maintenance_work_mem = '256MB'
-shared_buffers = '256MB'
-));
-$node->start;
+my $node = new_node('recall', "maintenance_work_mem = '256MB'\nshared_buffers = '256MB'\n");
 
 run_python($node, 'recall.py', \@present);
 

@@ -7,7 +7,6 @@
 use strict;
 use warnings FATAL => 'all';
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -20,21 +19,15 @@ my $seed = $ENV{VX_FUZZ_SEED} || ($long ? 1 + int(rand(1_000_000)) : 32000);
 
 note("VX_FUZZ_SEED=$seed VX_FUZZ_CASES=$cases VX_FUZZ_TABLES=$tables");
 
-my $node = PostgreSQL::Test::Cluster->new('fuzz');
-$node->init(extra => [ '--locale=C', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
-log_statement = none
+my $node = new_node('fuzz', q(
 log_min_error_statement = panic
 log_line_prefix = '%m [%p] %e '
 restart_after_crash = off
-));
-$node->start;
+), '--locale=C', '--encoding=UTF8');
 
 run_python($node, 'fuzz.py', $cases, $seed);
 run_python($node, 'fuzz_sql.py', $tables, $seed);
 
 $node->stop;
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP|XX00|invalid page|Segmentation|signal \d|is damaged|AddressSanitizer|runtime error/,
-	'the server log is clean');
+log_is_clean($node, 'XX000');
 done_testing();

@@ -5,7 +5,6 @@
 use strict;
 use warnings FATAL => 'all';
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -16,20 +15,14 @@ my $seed = $ENV{VX_EXTREME_SEED} || ($ENV{VX_EXTREME_CASES} ? 1 + int(rand(1_000
 
 note("VX_EXTREME_SEED=$seed VX_EXTREME_CASES=$cases");
 
-my $node = PostgreSQL::Test::Cluster->new('extremes');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
-log_statement = none
+my $node = new_node('extremes', q(
 log_min_error_statement = panic
 log_line_prefix = '%m [%p] %e '
 restart_after_crash = off
 ));
-$node->start;
 
 run_python($node, 'extremes.py', $cases, $seed);
 
 $node->stop;
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP|XX00|Segmentation|signal \d|is damaged|AddressSanitizer|runtime error/,
-	'the server log is clean');
+log_is_clean($node, 'XX000');
 done_testing();

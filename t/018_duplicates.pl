@@ -4,7 +4,6 @@
 use strict;
 use warnings FATAL => 'all';
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -25,14 +24,7 @@ my @cases = (
 	{ metric => 'l2',     dim => 100,  size => 80,   groups => 100, spread => 1e-3, recall => 0.96 },
 );
 
-my $node = PostgreSQL::Test::Cluster->new('duplicates');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
-log_statement = none
-shared_buffers = '256MB'
-));
-$node->start;
+my $node = new_node('duplicates', "shared_buffers = '256MB'\n");
 
 run_python($node, 'duplicates.py', \@cases);
 

@@ -11,6 +11,7 @@ use Exporter 'import';
 use File::Basename qw(dirname);
 use IPC::Run;
 use JSON::PP;
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
@@ -18,7 +19,7 @@ use Time::HiRes qw(usleep);
 our @EXPORT = qw(%kinds create_tables fill_tables write_scripts start_pgbench
   finish_pgbench index_is_sound built_is_sound recall_of files_of_nothing leftovers
   states_of session end_session wait_for_server create_gates close_gates open_gates wait_for_build
-  progress_is_right fill_disk free_disk
+  progress_is_right fill_disk free_disk new_node log_is_clean
   sets_that_are_here python_command run_python_command run_python);
 
 # One table and index for each way a node can be laid out.  "distinct" bounds
@@ -32,6 +33,30 @@ our %kinds = (
 	cos  => { dim => 384, opclass => 'vector_cosine_ops', op => '<=>', keep => 600 }, # 1 bit
 	side => { dim => 3000, opclass => 'vector_ip_ops', op => '<#>', keep => 150 },    # side pages
 );
+
+# A server that has been started: nothing but the test writes to it, and its log
+# holds no statements.  "conf" is added; "extra" are options of initdb.
+sub new_node
+{
+	my ($name, $conf, @extra) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(@extra ? (extra => \@extra) : ());
+	$node->append_conf('postgresql.conf', "autovacuum = off\nlog_statement = none\n$conf");
+	$node->start;
+	return $node;
+}
+
+# What a server's log must not say, whatever statements it was sent; "more" is a
+# pattern of what a test adds to that.
+sub log_is_clean
+{
+	my ($node, $more) = @_;
+	my $bad = join('|', 'PANIC', 'TRAP', 'XX00[12]', 'invalid page', 'Segmentation', 'signal \d', 'is damaged',
+		'AddressSanitizer', 'runtime error', $more // ());
+
+	unlike(slurp_file($node->logfile), qr/$bad/, 'the server log is clean');
+}
 
 # Extension, generators of vectors, and an empty table with an index for each
 # kind.  "unlogged" is put before TABLE.
@@ -488,14 +513,31 @@ sub sets_that_are_here
 	return @present;
 }
 
+# The Python that helpers run with: one that has what they import.
+sub python
+{
+	our $python;
+
+	return $python if $python;
+	$python = $ENV{VX_PYTHON} || (-x "$root/.venv/bin/python" ? "$root/.venv/bin/python" : 'python3');
+	my $said = `'$python' -c 'import numpy, psycopg' 2>&1`;
+	if ($? != 0)
+	{
+		my ($why) = reverse split(/\n/, $said);
+
+		BAIL_OUT("$python does not serve (" . ($why // 'cannot be run')
+			. '): scripts/bootstrap makes .venv, VX_PYTHON may name another Python with requirements.txt');
+	}
+	return $python;
+}
+
 # The words of a command that runs a Python helper of this folder against a server.
 sub python_command
 {
 	my ($node, $script, @arguments) = @_;
-	my $python = $ENV{VX_PYTHON} || (-x "$root/.venv/bin/python" ? "$root/.venv/bin/python" : 'python3');
 
 	return ('env', 'PGHOST=' . $node->host, 'PGPORT=' . $node->port, 'PGDATABASE=postgres',
-		$python, "$root/t/$script", @arguments);
+		python(), "$root/t/$script", @arguments);
 }
 
 sub run_python_command
