@@ -241,7 +241,7 @@ EXTRA_CLEAN += $(PARSE_TEST) $(PARSE_TEST)_sanitize simd/build
 
 # ---- source form
 
-FORMAT_FILES = $(wildcard src/*.[ch] src/*/*.[ch] simd/*.[ch])
+FORMAT_FILES = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] simd/*.[ch])
 
 # That of scripts/bootstrap lint, which is pinned, before any other.
 CLANG_FORMAT = $(or $(wildcard $(srcdir)/.venv/bin/clang-format),clang-format)
