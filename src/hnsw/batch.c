@@ -111,9 +111,8 @@ carve_levels(Bulk *b, char *base)
 	CARVE(b->offered, (Size) sh->n + 2);
 	CARVE(b->members, mul_size(sh->n, BULK_COPIES(lay)));
 	CARVE(b->extra, sh->nextra);
-	/* when all levels are linked there are no leaves any more */
-	b->position = b->members;
-	b->order = b->members + sh->n;
+	StaticAssertStmt(sizeof(BulkPlace) <= BULK_MIN_COPIES * sizeof(uint32),
+					 "the room for leaves' members holds as many places");
 	return at;
 }
 
@@ -194,7 +193,7 @@ void
 HnswBulkMoveNodes(Bulk *b)
 {
 	const Size	own_bytes = b->g->lay.own_bytes;
-	uint32	   *moved = b->levels[0].order;		/* not in use yet */
+	uint32	   *moved = b->levels[0].moved;
 	char	   *other = MemoryContextAlloc(b->cxt, own_bytes);
 	uint32		n = 0;
 

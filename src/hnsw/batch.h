@@ -81,12 +81,20 @@ typedef struct BulkLevel
 	uint32		n;
 	uint32	   *node;			/* of a member; NULL at level 0: the same number */
 	int			width;			/* links and candidates there is room for */
-	BulkLink   *links;			/* n * width */
+	union
+	{
+		uint16	   *joined;		/* while it is divided: the groups each member joins */
+		BulkLink   *links;		/* from then on: n * width */
+	};
 	uint16	   *nlinks;
 	float	   *reach;			/* how far off a member is a candidate (neighbours.c) */
 	uint32	   *parent;			/* tree parent, BULK_NONE: not reached yet */
 	uint8	   *nchildren;		/* tree links given */
-	uint32	   *order;			/* members in the order they were reached */
+	union
+	{
+		uint32	   *moved;		/* of level 0, once divided: where a node belongs */
+		uint32	   *order;		/* while tree links are made: members in order */
+	};
 } BulkLevel;
 
 /*
@@ -143,6 +151,13 @@ typedef struct BulkShared
 	uint64		upper[HNSW_MAX_LEVEL + 2];	/* number of the first record of each level */
 } BulkShared;
 
+/* Places among the records of level 0: that of a node, and the node at a place. */
+typedef struct BulkPlace
+{
+	uint32		position;		/* of the node with this number */
+	uint32		node;			/* at the position with this number */
+} BulkPlace;
+
 typedef struct Bulk
 {
 	HnswGraph  *g;
@@ -155,10 +170,12 @@ typedef struct Bulk
 	char	   *own;			/* own_bytes each */
 	BulkTid    *extra;
 	BulkLevel	levels[HNSW_MAX_LEVEL + 1];
-	uint32	   *members;		/* of the leaves of the level at hand */
+	union
+	{
+		uint32	   *members;	/* until all is linked: of the leaves of a level */
+		BulkPlace  *places;		/* from then on: as many as nodes */
+	};
 	pg_atomic_uint64 *offered;	/* of each member: where its offers begin */
-	uint32	   *position;		/* of each node among the records of level 0 */
-	uint32	   *order;			/* the node at each position */
 	/* a participant's own */
 	uint32	   *seen;			/* per member: who has it in its list */
 } Bulk;
@@ -176,7 +193,10 @@ bulk_node(const BulkLevel *level, uint32 member)
 }
 
 /* Groups that a node is in: more find more of its neighbours. */
-#define BULK_COPIES(lay)	Max(4, Min(16, (lay)->ef_construction / 8))
+#define BULK_MIN_COPIES		4
+#define BULK_MAX_COPIES		16
+#define BULK_COPIES(lay) \
+	Max(BULK_MIN_COPIES, Min(BULK_MAX_COPIES, (lay)->ef_construction / 8))
 /* Links and candidates of a member that there is room for. */
 #define BULK_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
 

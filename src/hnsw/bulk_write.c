@@ -86,7 +86,7 @@ static void
 locate_member(const Bulk *b, int l, uint32 member, BlockNumber *blk, uint16 *slot)
 {
 	if (l == 0)
-		locate(b, b->shared->first0, b->position[member], blk, slot);
+		locate(b, b->shared->first0, b->places[member].position, blk, slot);
 	else
 		locate(b, b->shared->first_upper, b->shared->upper[l] + member, blk, slot);
 }
@@ -173,24 +173,25 @@ place_nodes(Bulk *b)
 	const int	per_page = b->g->lay.per_page;
 	uint32		n = 0;
 
-	memset(b->position, 0xFF, (Size) level->n * sizeof(uint32));
+	for (uint32 i = 0; i < level->n; i++)
+		b->places[i].position = BULK_NONE;
 	for (uint32 i = 0; i < level->n; i++)
 	{
 		const BulkLink *links = level->links + (Size) i * level->width;
 
 		CHECK_FOR_INTERRUPTS();
-		if (b->position[i] != BULK_NONE)
+		if (b->places[i].position != BULK_NONE)
 			continue;
-		b->position[i] = n;
-		b->order[n++] = i;
+		b->places[i].position = n;
+		b->places[n++].node = i;
 		for (int j = 0; j < level->nlinks[i] && n % per_page != 0; j++)
 		{
 			uint32		to = BulkLinkMember(links[j]);
 
-			if (b->position[to] != BULK_NONE)
+			if (b->places[to].position != BULK_NONE)
 				continue;
-			b->position[to] = n;
-			b->order[n++] = to;
+			b->places[to].position = n;
+			b->places[n++].node = to;
 		}
 	}
 }
@@ -235,7 +236,7 @@ plan_overflow(Bulk *b)
 
 	for (uint32 p = 0; p < sh->n; p++)
 	{
-		uint32		node = b->order[p];
+		uint32		node = b->places[p].node;
 
 		CHECK_FOR_INTERRUPTS();
 		b->nodes[node].overflow = next;
@@ -324,7 +325,7 @@ write_records(Writer *w, bool upper, uint64 number, uint64 nrecords)
 		if (upper)
 			l = upper_member(b, number + i, &member);
 		else
-			member = b->order[number + i];
+			member = b->places[number + i].node;
 		form_record(b, l, member, (char *) page + HnswSlotOffset(lay, i), own);
 		for (Size done = 0; lay->own_side && done < (Size) lay->own_bytes;)
 		{
@@ -343,8 +344,8 @@ write_records(Writer *w, bool upper, uint64 number, uint64 nrecords)
 		write_page(w, blk + 1 + i, (Page) w->side[i].data);
 	if (!upper && b->shared->nextra > 0)
 		for (int i = 0; i < n; i++)
-			if (overflow_pages(b, b->order[number + i]) > 0)
-				write_overflow(w, b->order[number + i]);
+			if (overflow_pages(b, b->places[number + i].node) > 0)
+				write_overflow(w, b->places[number + i].node);
 }
 
 /* Every participant: write pages until there are none left. */

@@ -49,6 +49,7 @@ typedef struct Linking
 	BulkLevel  *level;
 	BulkLink   *list;			/* candidates of one member being merged */
 	int			max;
+	bool		integer;		/* as in its columns */
 	bool		locking;		/* other participants merge, too */
 	uint32	   *seen;			/* per member: who has it in its list */
 	int		   *chosen;
@@ -348,7 +349,7 @@ distance_from(const Linking *l, const BulkOrigin *o, BulkLink link)
 	const BulkNode *y = &b->nodes[node];
 	float		dot;
 
-	if (!l->c->integer)
+	if (!l->integer)
 		return HnswBulkDistance(b, o->node, node);
 	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) bulk_own(b, o->node),
 									(const int8_t *) bulk_own(b, node), b->g->lay.dim) * y->scale +
@@ -660,6 +661,7 @@ HnswBulkLink(BulkColumns *c, BulkLevel *level)
 	memset(&l, 0, sizeof(l));
 	l.b = b;
 	l.c = c;
+	l.integer = c->integer;
 	l.level = level;
 	l.max = 2 * level->width;
 	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BulkLink));

@@ -19,8 +19,6 @@
 #define LEAF_TARGET(max)	((max) * 2 / 5)
 /* A smaller group joins that of the pivot nearest to its own. */
 #define SMALL_LEAF		32
-/* Most groups a member joins at one division. */
-#define MAX_COPIES		16
 
 /* Members that are one task. */
 #define TASK_MEMBERS	(64 * BULK_ROWS)
@@ -29,7 +27,7 @@
 static void
 nearest_pivots(const float *dists, int n, int copies, uint16 *chosen)
 {
-	float		best[MAX_COPIES];
+	float		best[BULK_MAX_COPIES];
 	int			found = 0;
 
 	for (int i = 0; i < n; i++)
@@ -184,7 +182,7 @@ HnswNearOrder(BulkColumns *c, uint32 n, uint32 *order)
 
 /* Every participant: which pivots' groups the members of a level join. */
 static void
-join_pivots(BulkColumns *c, const BulkLevel *level, uint16 *joined)
+join_pivots(BulkColumns *c, const BulkLevel *level)
 {
 	Bulk	   *b = c->b;
 	BulkShared *sh = b->shared;
@@ -207,7 +205,7 @@ join_pivots(BulkColumns *c, const BulkLevel *level, uint16 *joined)
 			HnswColumnsDistances(c, level, members, rows, true);
 			for (int r = 0; r < rows; r++)
 			{
-				uint16	   *to = joined + (Size) (i + r) * copies;
+				uint16	   *to = level->joined + (Size) (i + r) * copies;
 
 				nearest_pivots(c->dists + r * BULK_LEAF_MAX, sh->npivots, copies, to);
 				for (int k = 0; k < copies; k++)
@@ -222,7 +220,7 @@ join_pivots(BulkColumns *c, const BulkLevel *level, uint16 *joined)
 
 /* The leader: sort the members of a level by the groups they have joined. */
 static void
-make_groups(BulkColumns *c, const BulkLevel *level, uint16 *joined)
+make_groups(BulkColumns *c, const BulkLevel *level)
 {
 	Bulk	   *b = c->b;
 	BulkShared *sh = b->shared;
@@ -237,7 +235,7 @@ make_groups(BulkColumns *c, const BulkLevel *level, uint16 *joined)
 	memset(sh->start, 0, sizeof(sh->start));
 	for (uint32 i = 0; i < level->n; i++)
 	{
-		uint16	   *to = joined + (Size) i * copies;
+		uint16	   *to = level->joined + (Size) i * copies;
 
 		CHECK_FOR_INTERRUPTS();
 		for (int k = 0; k < copies; k++)
@@ -260,7 +258,7 @@ make_groups(BulkColumns *c, const BulkLevel *level, uint16 *joined)
 		CHECK_FOR_INTERRUPTS();
 		for (int k = 0; k < copies; k++)
 		{
-			uint16		to = joined[(Size) i * copies + k];
+			uint16		to = level->joined[(Size) i * copies + k];
 
 			if (to != PG_UINT16_MAX)
 				b->members[sh->start[to]++] = k == 0 ? i | LEAF_OWN : i;
@@ -291,7 +289,7 @@ draw_pivots(BulkColumns *c, const BulkLevel *level)
 	BulkShared *sh = b->shared;
 	const int	most = c->max;
 
-	sh->copies = Min(BULK_COPIES(&b->g->lay), MAX_COPIES);
+	sh->copies = BULK_COPIES(&b->g->lay);
 	sh->npivots = (int) Min(most, Max(2, (int64) level->n * sh->copies / LEAF_TARGET(most)));
 	sh->copies = Min(sh->copies, sh->npivots - 1);
 	for (int i = 0; i < sh->npivots; i++)
@@ -316,12 +314,11 @@ HnswPartition(BulkColumns *c, const BulkLevel *level)
 	BulkShared *sh = b->shared;
 	Team	   *team = b->team;
 	bool		leader = HnswTeamLeader(team);
-	uint16	   *joined = (uint16 *) level->links;	/* not in use yet */
 	uint64		i;
 	MemoryContext cxt;
 	MemoryContext old;
 
-	StaticAssertStmt(MAX_COPIES * sizeof(uint16) <= VX_BLOCK * sizeof(BulkLink),
+	StaticAssertStmt(BULK_MAX_COPIES * sizeof(uint16) <= VX_BLOCK * sizeof(BulkLink),
 					 "a member's links hold the groups it joins");
 	if (level->n <= (uint32) c->max)
 	{
@@ -341,10 +338,10 @@ HnswPartition(BulkColumns *c, const BulkLevel *level)
 	if (leader)
 		draw_pivots(c, level);
 	(void) HnswTeamSync(team);
-	join_pivots(c, level, joined);
+	join_pivots(c, level);
 	(void) HnswTeamSync(team);
 	if (leader)
-		make_groups(c, level, joined);
+		make_groups(c, level);
 	(void) HnswTeamSync(team);
 	while ((i = HnswTeamTask(team)) < (uint64) sh->npivots)
 		if (!sh->leaf[i])
