@@ -11,20 +11,17 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xloginsert.h"
 #include "catalog/index.h"
-#include "catalog/indexing.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "commands/progress.h"
 #include "hnsw/build.h"
 #include "hnsw/bulk.h"
 #include "hnsw/fill.h"
+#include "hnsw/sample.h"
 #include "hnsw/waitpoint.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
@@ -35,16 +32,10 @@
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
-#include "storage/smgr.h"
 #include "utils/backend_progress.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-
-/* Rows that the centre is the mean of, and blocks they are looked for in. */
-#define CENTRE_SAMPLE	1000
-#define CENTRE_BLOCKS	4000
 
 /* Rows that another participant is worth its start. */
 #define ROWS_PER_PARTICIPANT	5000
@@ -96,103 +87,6 @@ typedef struct BuildState
 	double		indexed;
 	int			untold;			/* rows not in shared->nread yet */
 } BuildState;
-
-/* The mean of some rows. */
-typedef struct CentreSample
-{
-	HnswGraph  *g;
-	double	   *sum;
-	float	   *vec;
-	int			n;
-	MemoryContext row_cxt;
-} CentreSample;
-
-static void
-sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
-		   bool alive, void *arg)
-{
-	CentreSample *sample = (CentreSample *) arg;
-	MemoryContext old;
-
-	if (isnull[0] || sample->n == CENTRE_SAMPLE)
-		return;
-	old = MemoryContextSwitchTo(sample->row_cxt);
-	if (HnswNormaliseVector(sample->g, DatumGetVector(values[0]), sample->vec))
-	{
-		for (int j = 0; j < sample->g->lay.dim; j++)
-			sample->sum[j] += sample->vec[j];
-		sample->n++;
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(sample->row_cxt);
-}
-
-static uint64
-common_divisor(uint64 a, uint64 b)
-{
-	while (b != 0)
-	{
-		uint64		rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a;
-}
-
-/* Set the centre to the mean of rows from blocks all over the table. */
-static void
-set_centre(BuildState *st)
-{
-	HnswGraph  *g = st->g;
-	const int	dim = g->lay.dim;
-	const BlockNumber nblocks = RelationGetNumberOfBlocks(st->heap);
-	CentreSample sample;
-	uint64		step = Max(1, (uint64) (nblocks * 0.618));
-	bool		finite = true;
-
-	if (g->ncentre == 0)
-		return;
-	sample.g = g;
-	sample.sum = palloc0(dim * sizeof(double));
-	sample.vec = palloc(dim * sizeof(float));
-	sample.n = 0;
-	sample.row_cxt = st->row_cxt;
-	/* steps of this size come to every block */
-	while (common_divisor(nblocks, step) > 1)
-		step++;
-	for (uint64 i = 0; i < Min(nblocks, CENTRE_BLOCKS) && sample.n < CENTRE_SAMPLE; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		(void) table_index_build_range_scan(st->heap, st->index, st->info, false, false, false,
-											(BlockNumber) (i * step % nblocks), 1,
-											sample_row, &sample, NULL);
-	}
-	HNSW_WAIT_POINT("build-centre");
-	for (int j = 0; j < dim; j++)
-	{
-		sample.vec[j] = sample.n ? (float) (sample.sum[j] / sample.n) : 0;
-		finite = finite && isfinite(sample.vec[j]);
-	}
-	if (sample.n > 0 && finite)
-	{
-		HnswWrite  *w = &g->scratch->write;
-		HnswPin		pin;
-		uint16		set = 1;
-
-		HnswStoreCentre(g, sample.vec);
-		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, centre_set),
-					   &set, sizeof(set));
-		HnswWriteEnd(w);
-		HnswRelease(g, &pin);
-		g->centre_set = true;
-	}
-	pfree(sample.sum);
-	pfree(sample.vec);
-}
 
 /* Bring the number of rows read up to date, and show it. */
 static void
@@ -477,92 +371,6 @@ start_team(BuildState *st, int nworkers, Snapshot *registered)
 		HnswTeamLaunch(st->team);
 }
 
-/* table_index_build_range_scan callback: the dimensions of the first vector. */
-static void
-first_dim(Relation index, ItemPointer tid, Datum *values, bool *isnull,
-		  bool alive, void *arg)
-{
-	int		   *dim = (int *) arg;
-
-	if (!isnull[0] && *dim < 1)
-		*dim = DatumGetVector(values[0])->dim;
-}
-
-/*
- * The dimensions of the index's metapage before this command gave it a new file,
- * which stays until the end of the transaction.  The command's own snapshot still
- * tells which it was.  -1 if that is not to be had: a temporary index, or damage.
- */
-static int
-previous_dim(Relation index)
-{
-	Relation	pg_class;
-	CompatRelFile file = CompatRelFileOf(index);
-	HnswLayout	lay;
-	HnswMetaPage meta;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Buffer		buf;
-	SMgrRelation smgr;
-
-	if (RelationUsesLocalBuffers(index) || !ActiveSnapshotSet())
-		return -1;
-	pg_class = table_open(RelationRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(RelationGetRelid(index)));
-	scan = systable_beginscan(pg_class, ClassOidIndexId, true, GetActiveSnapshot(), 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-
-		CompatRelFileSet(&file, OidIsValid(form->reltablespace) ? form->reltablespace :
-						 MyDatabaseTableSpace, form->relfilenode);
-	}
-	systable_endscan(scan);
-	table_close(pg_class, AccessShareLock);
-
-	if (CompatRelFileEquals(file, CompatRelFileOf(index)))
-		return -1;
-	smgr = CompatOpenFile(file);
-	if (!smgrexists(smgr, MAIN_FORKNUM) || smgrnblocks(smgr, MAIN_FORKNUM) == 0)
-		return -1;
-	buf = ReadBufferWithoutRelcache(file, MAIN_FORKNUM, HNSW_META_BLOCK, RBM_NORMAL, NULL,
-									RelationIsPermanent(index));
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	meta = *HnswPageGetMeta(BufferGetPage(buf));
-	UnlockReleaseBuffer(buf);
-	if (meta.magic != HNSW_MAGIC || meta.version != HNSW_VERSION ||
-		!HnswLayoutFromMeta(&meta, &lay))
-		return -1;
-	return lay.dim;
-}
-
-/*
- * The dimensions to build for.  A column that has lost its length since the index
- * was created (ALTER COLUMN ... TYPE vector, which leaves indexes as they are)
- * still holds vectors of the index's length only: an index that is built again
- * takes it from them, and without rows from the index it replaces.  A new index
- * wants the column's.
- */
-static int
-choose_dim(Relation heap, Relation index, IndexInfo *info)
-{
-	int			dim = HnswColumnDim(index);
-	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
-
-	if (dim >= 1 || !ReindexIsProcessingIndex(RelationGetRelid(index)))
-		return dim;
-	for (BlockNumber blk = 0; blk < nblocks && dim < 1; blk++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		(void) table_index_build_range_scan(heap, index, info, false, false, false,
-											blk, 1, first_dim, &dim, NULL);
-	}
-	return dim >= 1 ? dim : previous_dim(index);
-}
-
 /* ambuild */
 IndexBuildResult *
 hnswbuild(Relation heap, Relation index, IndexInfo *info)
@@ -580,7 +388,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" already contains data", RelationGetRelationName(index))));
 
-	HnswMetaFor(index, choose_dim(heap, index, info), &meta);
+	HnswMetaFor(index, HnswBuildDim(heap, index, info), &meta);
 	memset(&st, 0, sizeof(st));
 	st.heap = heap;
 	st.index = index;
@@ -588,10 +396,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	st.g = HnswGraphCreate(index, CurrentMemoryContext, &meta);
 	st.g->nolog = true;
 	HnswCreatePages(st.g, &meta);
-	st.row_cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw build sample",
-									   ALLOCSET_DEFAULT_SIZES);
-	set_centre(&st);
-	MemoryContextDelete(st.row_cxt);
+	HnswBuildCentre(st.g, heap, info);
 
 	table_relation_estimate_size(heap, NULL, &nblocks, &tuples, &allvis);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
@@ -660,7 +465,7 @@ hnswbuildempty(Relation index)
 
 	if (dim < 1 && RelationGetNumberOfBlocks(index) > 0)
 	{
-		/* built again: see choose_dim */
+		/* built again: see HnswBuildDim */
 		HnswGraph  *g = HnswGraphRead(index, CurrentMemoryContext);
 
 		dim = g->lay.dim;
