@@ -72,31 +72,42 @@ merge_small(BulkColumns *c, const BulkLevel *level, const uint32 *pivots, int np
 	}
 }
 
-/*
- * Divide a group of members, in place, until each of its groups is a leaf;
- * marks where these begin.
- */
+/* Where each of n groups begins, from start[i + 1], the members of group i. */
 static void
-divide(BulkColumns *c, const BulkLevel *level, uint32 *members, int64 n)
+sum_starts(int64 *start, int n)
 {
-	const int	most = c->max;
-	int			npivots;
-	uint32	   *pivots;
-	uint16	   *joined;
-	uint16	   *merged;
-	uint32	   *counts;
-	int64	   *start;
-	uint32	   *groups;
+	for (int i = 0; i < n; i++)
+		start[i + 1] += start[i];
+}
 
-	check_stack_depth();
-	if (n <= most)
-	{
-		if (n > 0)
-			members[0] |= LEAF_START;
-		return;
-	}
-	npivots = Min(most, Max(2, n / LEAF_TARGET(most)));
-	for (int i = 0; i < npivots; i++)
+/* The same again, when each start has moved on by its group's members. */
+static void
+reset_starts(int64 *start, int n)
+{
+	for (int i = n; i > 0; i--)
+		start[i] = start[i - 1];
+	start[0] = 0;
+}
+
+/*
+ * Is a group, of n members that have been divided, too much alike to be divided by
+ * distance?  Then any pieces do: mark where these begin.
+ */
+static bool
+cut_alike(uint32 *group, int64 size, int64 n, int most)
+{
+	if (size <= n - n / 8)
+		return false;
+	for (int64 at = 0; at < size; at += most)
+		group[at] |= LEAF_START;
+	return true;
+}
+
+/* Draw some of n members at random, and bring them to the front. */
+static void
+draw_members(uint32 *members, int64 n, int ndrawn)
+{
+	for (int i = 0; i < ndrawn; i++)
 	{
 		int64		j = i + pg_prng_uint64_range(&pg_global_prng_state, 0, n - 1 - i);
 		uint32		swap = members[i];
@@ -104,11 +115,14 @@ divide(BulkColumns *c, const BulkLevel *level, uint32 *members, int64 n)
 		members[i] = members[j];
 		members[j] = swap;
 	}
-	pivots = palloc(npivots * sizeof(uint32));
-	memcpy(pivots, members, npivots * sizeof(uint32));
-	joined = palloc_extended(n * sizeof(uint16), MCXT_ALLOC_HUGE);
-	counts = palloc0(npivots * sizeof(uint32));
-	HnswColumnsLoad(c, level, pivots, npivots);
+}
+
+/* Which pivot, the first of the members, each of these is nearest to; counts: of each. */
+static void
+join_nearest(BulkColumns *c, const BulkLevel *level, const uint32 *members, int64 n,
+			 int npivots, uint16 *joined, uint32 *counts)
+{
+	HnswColumnsLoad(c, level, members, npivots);
 	for (int64 i = 0; i < n; i += BULK_ROWS)
 	{
 		int			rows = Min(BULK_ROWS, n - i);
@@ -121,40 +135,66 @@ divide(BulkColumns *c, const BulkLevel *level, uint32 *members, int64 n)
 			counts[joined[i + r]]++;
 		}
 	}
-	merged = palloc(npivots * sizeof(uint16));
-	merge_small(c, level, pivots, npivots, counts, merged);
+}
 
-	/* sort the members by group */
-	start = palloc0((npivots + 1) * sizeof(int64));
+/*
+ * Sort members by the group of the nearest of some pivots drawn from them.  start
+ * gets where each group begins, npivots + 1 of them.
+ */
+static void
+sort_by_pivot(BulkColumns *c, const BulkLevel *level, uint32 *members, int64 n,
+			  int npivots, int64 *start)
+{
+	uint16	   *joined = palloc_extended(n * sizeof(uint16), MCXT_ALLOC_HUGE);
+	uint32	   *counts = palloc0(npivots * sizeof(uint32));
+	uint16	   *merged = palloc(npivots * sizeof(uint16));
+	uint32	   *sorted;
+
+	draw_members(members, n, npivots);
+	join_nearest(c, level, members, n, npivots, joined, counts);
+	merge_small(c, level, members, npivots, counts, merged);
+	memset(start, 0, (npivots + 1) * sizeof(int64));
 	for (int i = 0; i < npivots; i++)
 		start[merged[i] + 1] += counts[i];
-	for (int i = 0; i < npivots; i++)
-		start[i + 1] += start[i];
-	groups = palloc_extended(n * sizeof(uint32), MCXT_ALLOC_HUGE);
+	sum_starts(start, npivots);
+	sorted = palloc_extended(n * sizeof(uint32), MCXT_ALLOC_HUGE);
 	for (int64 i = 0; i < n; i++)
-		groups[start[merged[joined[i]]]++] = members[i];
-	for (int i = npivots; i > 0; i--)
-		start[i] = start[i - 1];
-	start[0] = 0;
-	memcpy(members, groups, n * sizeof(uint32));
-	pfree(groups);
-	pfree(joined);
+		sorted[start[merged[joined[i]]]++] = members[i];
+	reset_starts(start, npivots);
+	memcpy(members, sorted, n * sizeof(uint32));
+	pfree(sorted);
 	pfree(merged);
 	pfree(counts);
-	pfree(pivots);
+	pfree(joined);
+}
 
+/*
+ * Divide a group of members, in place, until each of its groups is a leaf;
+ * marks where these begin.
+ */
+static void
+divide(BulkColumns *c, const BulkLevel *level, uint32 *members, int64 n)
+{
+	const int	most = c->max;
+	int			npivots;
+	int64	   *start;
+
+	check_stack_depth();
+	if (n <= most)
+	{
+		if (n > 0)
+			members[0] |= LEAF_START;
+		return;
+	}
+	npivots = Min(most, Max(2, n / LEAF_TARGET(most)));
+	start = palloc((npivots + 1) * sizeof(int64));
+	sort_by_pivot(c, level, members, n, npivots, start);
 	for (int i = 0; i < npivots; i++)
 	{
 		uint32	   *group = members + start[i];
 		int64		size = start[i + 1] - start[i];
 
-		if (size > n - n / 8)
-		{
-			/* too much alike to be divided by distance: any pieces do */
-			for (int64 at = 0; at < size; at += most)
-				group[at] |= LEAF_START;
-		}
-		else
+		if (!cut_alike(group, size, n, most))
 			divide(c, level, group, size);
 	}
 	pfree(start);
@@ -218,6 +258,24 @@ join_pivots(BulkColumns *c, const BulkLevel *level)
 	pfree(counts);
 }
 
+/* The groups a member joins when small ones have merged, each once; counts them. */
+static void
+merge_joined(uint16 *joined, int copies, const uint16 *merged, int64 *counts)
+{
+	for (int k = 0; k < copies; k++)
+	{
+		joined[k] = merged[joined[k]];
+		for (int d = 0; d < k; d++)
+			if (joined[d] == joined[k])
+			{
+				joined[k] = PG_UINT16_MAX;	/* in it already */
+				break;
+			}
+		if (joined[k] != PG_UINT16_MAX)
+			counts[joined[k]]++;
+	}
+}
+
 /* The leader: sort the members of a level by the groups they have joined. */
 static void
 make_groups(BulkColumns *c, const BulkLevel *level)
@@ -225,7 +283,6 @@ make_groups(BulkColumns *c, const BulkLevel *level)
 	Bulk	   *b = c->b;
 	BulkShared *sh = b->shared;
 	const int	copies = sh->copies;
-	const int	most = c->max;
 	uint16	   *merged = palloc(sh->npivots * sizeof(uint16));
 	uint32	   *counts = palloc(sh->npivots * sizeof(uint32));
 
@@ -235,24 +292,10 @@ make_groups(BulkColumns *c, const BulkLevel *level)
 	memset(sh->start, 0, sizeof(sh->start));
 	for (uint32 i = 0; i < level->n; i++)
 	{
-		uint16	   *to = level->joined + (Size) i * copies;
-
 		CHECK_FOR_INTERRUPTS();
-		for (int k = 0; k < copies; k++)
-		{
-			to[k] = merged[to[k]];
-			for (int d = 0; d < k; d++)
-				if (to[d] == to[k])
-				{
-					to[k] = PG_UINT16_MAX;	/* in it already */
-					break;
-				}
-			if (to[k] != PG_UINT16_MAX)
-				sh->start[to[k] + 1]++;
-		}
+		merge_joined(level->joined + (Size) i * copies, copies, merged, sh->start + 1);
 	}
-	for (int i = 0; i < sh->npivots; i++)
-		sh->start[i + 1] += sh->start[i];
+	sum_starts(sh->start, sh->npivots);
 	for (uint32 i = 0; i < level->n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -264,19 +307,11 @@ make_groups(BulkColumns *c, const BulkLevel *level)
 				b->members[sh->start[to]++] = k == 0 ? i | LEAF_OWN : i;
 		}
 	}
-	for (int i = sh->npivots; i > 0; i--)
-		sh->start[i] = sh->start[i - 1];
-	sh->start[0] = 0;
+	reset_starts(sh->start, sh->npivots);
 	sh->nmembers = sh->start[sh->npivots];
 	for (int i = 0; i < sh->npivots; i++)
-	{
-		int64		size = sh->start[i + 1] - sh->start[i];
-
-		/* as in divide */
-		sh->leaf[i] = size > level->n - level->n / 8;
-		for (int64 at = 0; sh->leaf[i] && at < size; at += most)
-			b->members[sh->start[i] + at] |= LEAF_START;
-	}
+		sh->leaf[i] = cut_alike(b->members + sh->start[i], sh->start[i + 1] - sh->start[i],
+								level->n, c->max);
 	pfree(counts);
 	pfree(merged);
 }
