@@ -91,60 +91,58 @@ locate_member(const Bulk *b, int l, uint32 member, BlockNumber *blk, uint16 *slo
 		locate(b, b->shared->first_upper, b->shared->upper[l] + member, blk, slot);
 }
 
-/* Form the record of a member in place. */
+/*
+ * The TIDs of a record: of its rows at level 0, above of its records one level
+ * below and at level 0.
+ */
 static void
-form_record(Bulk *b, int l, uint32 member, char *node, char *side)
+put_tids(Bulk *b, int l, uint32 node, HnswRecord *rec, ItemPointer tids)
 {
-	HnswGraph  *g = b->g;
-	const HnswLayout *lay = &g->lay;
-	HnswScratch *s = g->scratch;
-	const BulkLevel *level = &b->levels[l];
-	uint32		id = bulk_node(level, member);
-	const BulkNode *x = &b->nodes[id];
-	const BulkLink *links = level->links + (Size) member * level->width;
-	HnswRecord *rec = (HnswRecord *) node;
-	ItemPointer tids = HnswNodeTids(lay, node);
+	const int	max_tids = b->g->lay.max_tids;
+	const BulkNode *x = &b->nodes[node];
 	BlockNumber blk;
 	uint16		slot;
 
-	rec->state = HNSW_LIVE;
-	rec->level = l;
-	rec->nlinks = level->nlinks[member];
-	rec->hash = x->hash;
-	rec->norm2 = x->norm2;
-	rec->scale = x->scale;
-	rec->offset = x->offset;
-	rec->codesum = x->codesum;
 	rec->overflow = InvalidBlockNumber;
 	if (l == 0)
 	{
-		int64		total = count_tids(b, id);
+		int64		total = count_tids(b, node);
 
-		rec->ntids = Min(total, lay->max_tids);
+		rec->ntids = Min(total, max_tids);
 		tids[0] = x->tid;
 		for (uint32 i = x->more, n = 1; n < rec->ntids; i = b->extra[i].next, n++)
 			tids[n] = b->extra[i].tid;
-		if (total > lay->max_tids)
+		if (total > max_tids)
 			rec->overflow = x->overflow;
+		return;
 	}
-	else
-	{
-		rec->ntids = 2;
-		locate_member(b, l - 1, HnswBulkMember(&b->levels[l - 1], id), &blk, &slot);
-		ItemPointerSet(&tids[0], blk, slot);
-		locate_member(b, 0, id, &blk, &slot);
-		ItemPointerSet(&tids[1], blk, slot);
-	}
-	memcpy(lay->own_side ? side : node + lay->off_own, bulk_own(b, id), lay->own_bytes);
+	rec->ntids = 2;
+	locate_member(b, l - 1, HnswBulkMember(&b->levels[l - 1], node), &blk, &slot);
+	ItemPointerSet(&tids[0], blk, slot);
+	locate_member(b, 0, node, &blk, &slot);
+	ItemPointerSet(&tids[1], blk, slot);
+}
 
-	if (lay->sketch == HNSW_SKETCH_BITS)
-		HnswOwnDecode(g, bulk_own(b, id), x->scale, x->offset, s->fa);
-	for (int i = 0; i < rec->nlinks; i++)
+/* The links of a member in its record, which has the rest already. */
+static void
+put_links(Bulk *b, int l, uint32 member, char *record)
+{
+	HnswGraph  *g = b->g;
+	HnswScratch *s = g->scratch;
+	const BulkLevel *level = &b->levels[l];
+	const BulkLink *links = level->links + (Size) member * level->width;
+	uint32		node = bulk_node(level, member);
+
+	if (g->lay.sketch == HNSW_SKETCH_BITS)
+		HnswOwnDecode(g, bulk_own(b, node), b->nodes[node].scale, b->nodes[node].offset, s->fa);
+	for (int i = 0; i < level->nlinks[member]; i++)
 	{
 		uint32		to = BulkLinkMember(links[i]);
 		uint32		other = bulk_node(level, to);
 		float		dist = bulk_link_dist(links[i]);
 		uint16		flags = 0;
+		BlockNumber blk;
+		uint16		slot;
 		float		fa;
 		float		fb;
 
@@ -152,13 +150,35 @@ form_record(Bulk *b, int l, uint32 member, char *node, char *side)
 			flags |= HNSW_LINK_TREE;
 		if (links[i] & BULK_PRUNED)
 			flags |= HNSW_LINK_PRUNED;
-		if (lay->sketch != HNSW_SKETCH_NONE)
+		if (g->lay.sketch != HNSW_SKETCH_NONE)
 			HnswOwnDecode(g, bulk_own(b, other), b->nodes[other].scale,
 						  b->nodes[other].offset, s->fb);
 		HnswLinkForm(g, s->fa, s->fb, dist, &fa, &fb, s->code);
 		locate_member(b, l, to, &blk, &slot);
-		HnswLinkPut(g, node, i, blk, slot | flags, dist, fa, fb, s->code);
+		HnswLinkPut(g, record, i, blk, slot | flags, dist, fa, fb, s->code);
 	}
+}
+
+/* The record of a member; side: where its own vector is if it is in side pages. */
+static void
+put_record(Bulk *b, int l, uint32 member, char *record, char *side)
+{
+	const HnswLayout *lay = &b->g->lay;
+	uint32		node = bulk_node(&b->levels[l], member);
+	const BulkNode *x = &b->nodes[node];
+	HnswRecord *rec = (HnswRecord *) record;
+
+	rec->state = HNSW_LIVE;
+	rec->level = l;
+	rec->nlinks = b->levels[l].nlinks[member];
+	rec->hash = x->hash;
+	rec->norm2 = x->norm2;
+	rec->scale = x->scale;
+	rec->offset = x->offset;
+	rec->codesum = x->codesum;
+	put_tids(b, l, node, rec, HnswNodeTids(lay, record));
+	memcpy(lay->own_side ? side : record + lay->off_own, bulk_own(b, node), lay->own_bytes);
+	put_links(b, l, member, record);
 }
 
 /*
@@ -326,7 +346,7 @@ write_records(Writer *w, bool upper, uint64 number, uint64 nrecords)
 			l = upper_member(b, number + i, &member);
 		else
 			member = b->places[number + i].node;
-		form_record(b, l, member, (char *) page + HnswSlotOffset(lay, i), own);
+		put_record(b, l, member, (char *) page + HnswSlotOffset(lay, i), own);
 		for (Size done = 0; lay->own_side && done < (Size) lay->own_bytes;)
 		{
 			Size		pos = first + done;

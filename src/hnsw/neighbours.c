@@ -15,7 +15,7 @@
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
-#define ST_SORT sort_links
+#define ST_SORT sort_candidates
 #define ST_ELEMENT_TYPE BulkLink
 #define ST_COMPARE(a, b) (*(a) < *(b) ? -1 : *(a) > *(b))
 #define ST_SCOPE static
@@ -72,7 +72,7 @@ select_least(BulkLink *list, int n, int k)
 
 	while (low < high)
 	{
-		BulkLink	pivot;
+		BulkLink	middle;
 		int			i = low;
 		int			j = high;
 		int			mid = low + (high - low) / 2;
@@ -81,12 +81,12 @@ select_least(BulkLink *list, int n, int k)
 		BulkLink	z = list[high];
 
 		/* median of three */
-		pivot = x < y ? (y < z ? y : Max(x, z)) : (x < z ? x : Max(y, z));
+		middle = x < y ? (y < z ? y : Max(x, z)) : (x < z ? x : Max(y, z));
 		while (i <= j)
 		{
-			while (list[i] < pivot)
+			while (list[i] < middle)
 				i++;
-			while (list[j] > pivot)
+			while (list[j] > middle)
 				j--;
 			if (i <= j)
 			{
@@ -445,7 +445,7 @@ select_links(Linking *l)
 			CHECK_FOR_INTERRUPTS();
 			if (l->b->shared->tight)
 				level->nlinks[m] = keep_in_reach(l, m, list, level->nlinks[m]);
-			sort_links(list, level->nlinks[m]);
+			sort_candidates(list, level->nlinks[m]);
 			n = select_diverse(l, list, level->nlinks[m], fanout, l->chosen);
 			for (int i = 0; i < n; i++)
 				list[l->chosen[i]] |= LINK_SELECTED;
@@ -632,7 +632,7 @@ choose_links(Linking *l)
 				if (l->seen[BulkLinkMember(l->offers[i])] != m)
 					l->list[n++] = l->offers[i] | LINK_OFFER;
 			if (n > level->nlinks[m])
-				sort_links(l->list, n);
+				sort_candidates(l->list, n);
 			nchosen = select_again(l, l->list, n, fanout, l->chosen);
 			nlinks = 0;
 			for (int i = 0; i < nchosen; i++)
