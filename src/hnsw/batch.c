@@ -11,29 +11,29 @@
 
 /* Bytes of a node of level 0 in the arrays of its batch. */
 Size
-HnswBulkNodeBytes(const HnswLayout *lay)
+HnswBatchNodeBytes(const HnswLayout *lay)
 {
-	return sizeof(BulkNode) + lay->own_bytes;
+	return sizeof(BatchNode) + lay->own_bytes;
 }
 
 /* Bytes of a member in the arrays of its level, with its offers. */
 static Size
 member_bytes(const HnswLayout *lay)
 {
-	return BULK_WIDTH(lay) * sizeof(BulkLink) + sizeof(uint16) + sizeof(float) +
+	return BATCH_WIDTH(lay) * sizeof(BatchLink) + sizeof(uint16) + sizeof(float) +
 		2 * sizeof(uint32) + sizeof(uint8);
 }
 
 /* What a row costs at the peak, all in all. */
 double
-HnswBulkRowBytes(const HnswLayout *lay, int participants)
+HnswBatchRowBytes(const HnswLayout *lay, int participants)
 {
 	/* levels above: each has 1 / fanout of the members of the one below */
 	double		upper = (member_bytes(lay) + sizeof(uint32)) / (lay->fanout - 1.0);
-	Size		offers = lay->fanout / 2 * sizeof(BulkLink) + sizeof(uint64);
-	Size		leaves = BULK_COPIES(lay) * sizeof(uint32);
+	Size		offers = lay->fanout / 2 * sizeof(BatchLink) + sizeof(uint64);
+	Size		leaves = BATCH_COPIES(lay) * sizeof(uint32);
 
-	return HnswBulkNodeBytes(lay) + member_bytes(lay) + upper + leaves + offers +
+	return HnswBatchNodeBytes(lay) + member_bytes(lay) + upper + leaves + offers +
 		participants * sizeof(uint32);
 }
 
@@ -42,12 +42,12 @@ HnswBulkRowBytes(const HnswLayout *lay, int participants)
  * HnswTeamPrepare gave, or anywhere if there is no worker.  limit: bytes for
  * all participants.
  */
-Bulk *
-HnswBulkCreate(HnswGraph *g, Team *team, BulkShared *shared, Size limit)
+Batch *
+HnswBatchCreate(HnswGraph *g, Team *team, BatchShared *shared, Size limit)
 {
 	MemoryContext cxt = AllocSetContextCreate(g->cxt, "hnsw bulk construction",
 											  ALLOCSET_DEFAULT_SIZES);
-	Bulk	   *b = MemoryContextAllocZero(cxt, sizeof(Bulk));
+	Batch	   *b = MemoryContextAllocZero(cxt, sizeof(Batch));
 
 	b->g = g;
 	b->team = team;
@@ -59,19 +59,19 @@ HnswBulkCreate(HnswGraph *g, Team *team, BulkShared *shared, Size limit)
 
 /* The arrays of nodes in the piece of memory that they have. */
 static void
-carve_nodes(Bulk *b, char *base)
+carve_nodes(Batch *b, char *base)
 {
-	b->nodes = (BulkNode *) base;
-	b->own = base + MAXALIGN(mul_size(b->shared->cap, sizeof(BulkNode)));
+	b->nodes = (BatchNode *) base;
+	b->own = base + MAXALIGN(mul_size(b->shared->cap, sizeof(BatchNode)));
 }
 
 /* The leader: memory for so many nodes. */
 void
-HnswBulkMakeNodes(Bulk *b, uint32 cap)
+HnswBatchMakeNodes(Batch *b, uint32 cap)
 {
 	b->shared->cap = cap;
 	carve_nodes(b, HnswTeamAlloc(b->team, TEAM_NODES,
-								 add_size(MAXALIGN(mul_size(cap, sizeof(BulkNode))),
+								 add_size(MAXALIGN(mul_size(cap, sizeof(BatchNode))),
 										  mul_size(cap, b->g->lay.own_bytes))));
 }
 
@@ -80,9 +80,9 @@ HnswBulkMakeNodes(Bulk *b, uint32 cap)
  * base NULL: just that.
  */
 static Size
-carve_levels(Bulk *b, char *base)
+carve_levels(Batch *b, char *base)
 {
-	BulkShared *sh = b->shared;
+	BatchShared *sh = b->shared;
 	const HnswLayout *lay = &b->g->lay;
 	Size		at = 0;
 
@@ -95,10 +95,10 @@ carve_levels(Bulk *b, char *base)
 
 	for (int l = 0; l <= sh->top; l++)
 	{
-		BulkLevel  *level = &b->levels[l];
+		BatchLevel *level = &b->levels[l];
 
 		level->n = sh->level_n[l];
-		level->width = BULK_WIDTH(lay);
+		level->width = BATCH_WIDTH(lay);
 		CARVE(level->links, mul_size(level->n, level->width));
 		CARVE(level->nlinks, level->n);
 		CARVE(level->reach, level->n);
@@ -109,9 +109,9 @@ carve_levels(Bulk *b, char *base)
 			CARVE(level->node, level->n);
 	}
 	CARVE(b->offered, (Size) sh->n + 2);
-	CARVE(b->members, mul_size(sh->n, BULK_COPIES(lay)));
+	CARVE(b->members, mul_size(sh->n, BATCH_COPIES(lay)));
 	CARVE(b->extra, sh->nextra);
-	StaticAssertStmt(sizeof(BulkPlace) <= BULK_MIN_COPIES * sizeof(uint32),
+	StaticAssertStmt(sizeof(BatchPlace) <= BATCH_MIN_COPIES * sizeof(uint32),
 					 "the room for leaves' members holds as many places");
 	return at;
 }
@@ -121,7 +121,7 @@ carve_levels(Bulk *b, char *base)
  * the build's: numbers of tranches are never given back.
  */
 static void
-init_locks(BulkShared *shared)
+init_locks(BatchShared *shared)
 {
 	int		   *tranche;
 	bool		found;
@@ -132,16 +132,16 @@ init_locks(BulkShared *shared)
 		*tranche = LWLockNewTrancheId();
 	LWLockRelease(AddinShmemInitLock);
 	shared->lock_tranche = *tranche;
-	for (int i = 0; i < BULK_LOCKS; i++)
+	for (int i = 0; i < BATCH_LOCKS; i++)
 		LWLockInitialize(&shared->locks[i], shared->lock_tranche);
 }
 
 /* The leader: memory for the graph of the nodes that have been collected. */
 void
-HnswBulkMakeLevels(Bulk *b)
+HnswBatchMakeLevels(Batch *b)
 {
-	BulkShared *sh = b->shared;
-	BulkTid    *extra = b->extra;
+	BatchShared *sh = b->shared;
+	BatchTid   *extra = b->extra;
 	char	   *base;
 
 	for (uint32 i = 0; i < sh->n; i++)
@@ -154,12 +154,12 @@ HnswBulkMakeLevels(Bulk *b)
 	(void) carve_levels(b, base);
 	if (extra)
 	{
-		memcpy(b->extra, extra, (Size) sh->nextra * sizeof(BulkTid));
+		memcpy(b->extra, extra, (Size) sh->nextra * sizeof(BatchTid));
 		pfree(extra);
 	}
 	for (int l = 0; l <= sh->top; l++)
 	{
-		BulkLevel  *level = &b->levels[l];
+		BatchLevel *level = &b->levels[l];
 
 		memset(level->nlinks, 0, (Size) level->n * sizeof(uint16));
 		memset(level->nchildren, 0, level->n);
@@ -173,7 +173,7 @@ HnswBulkMakeLevels(Bulk *b)
 
 /* Everyone else: find all this memory. */
 void
-HnswBulkAttach(Bulk *b)
+HnswBatchAttach(Batch *b)
 {
 	carve_nodes(b, HnswTeamAttach(b->team, TEAM_NODES));
 	(void) carve_levels(b, HnswTeamAttach(b->team, TEAM_LINKS));
@@ -181,7 +181,7 @@ HnswBulkAttach(Bulk *b)
 
 /* Let go of a batch's memory. */
 void
-HnswBulkDestroy(Bulk *b)
+HnswBatchDestroy(Batch *b)
 {
 	HnswTeamFree(b->team, TEAM_LINKS);
 	HnswTeamFree(b->team, TEAM_NODES);
@@ -190,7 +190,7 @@ HnswBulkDestroy(Bulk *b)
 
 /* The leader: bring the nodes into the order of their own leaves, for locality. */
 void
-HnswBulkMoveNodes(Bulk *b)
+HnswBatchMoveNodes(Batch *b)
 {
 	const Size	own_bytes = b->g->lay.own_bytes;
 	uint32	   *moved = b->levels[0].moved;
@@ -210,7 +210,7 @@ HnswBulkMoveNodes(Bulk *b)
 		while (moved[i] != i)
 		{
 			uint32		to = moved[i];
-			BulkNode	node = b->nodes[to];
+			BatchNode	node = b->nodes[to];
 			char	   *own = b->own + (Size) i * own_bytes;
 			char	   *to_own = b->own + (Size) to * own_bytes;
 
@@ -228,7 +228,7 @@ HnswBulkMoveNodes(Bulk *b)
 
 /* The leader: the members of levels 1 and up. */
 void
-HnswBulkListMembers(Bulk *b)
+HnswBatchListMembers(Batch *b)
 {
 	uint32		n[HNSW_MAX_LEVEL + 1] = {0};
 
@@ -239,7 +239,7 @@ HnswBulkListMembers(Bulk *b)
 
 /* The member of a level that is a node, which has that level. */
 uint32
-HnswBulkMember(const BulkLevel *level, uint32 node)
+HnswBatchMember(const BatchLevel *level, uint32 node)
 {
 	uint32		low = 0;
 	uint32		high = level->n;

@@ -16,7 +16,7 @@
 #include "storage/lwlock.h"
 
 /* A row of the batch; further rows with an equal vector hang on "more". */
-typedef struct BulkNode
+typedef struct BatchNode
 {
 	float		norm2;
 	float		scale;
@@ -25,37 +25,37 @@ typedef struct BulkNode
 	uint32		hash;
 	union
 	{
-		uint32		same_hash;	/* next node with this hash, or BULK_NONE */
+		uint32		same_hash;	/* next node with this hash, or BATCH_NONE */
 		BlockNumber overflow;	/* once all rows are there: first overflow page */
 	};
-	uint32		more;			/* in Bulk.extra, or BULK_NONE */
+	uint32		more;			/* in Batch.extra, or BATCH_NONE */
 	ItemPointerData tid;
 	uint8		level;
-} BulkNode;
+} BatchNode;
 
-#define BULK_NONE	PG_UINT32_MAX
+#define BATCH_NONE	PG_UINT32_MAX
 
 /* A further heap TID of a node. */
-typedef struct BulkTid
+typedef struct BatchTid
 {
 	uint32		next;
 	ItemPointerData tid;
-} BulkTid;
+} BatchTid;
 
 /*
  * A link: its distance, made sortable, in the upper half, and the neighbour,
  * a member of the same level, in the lower.  While candidates are collected
  * they are such numbers too.
  */
-typedef uint64 BulkLink;
+typedef uint64 BatchLink;
 
-#define BULK_TREE	0x80000000
-#define BULK_PRUNED	0x40000000
-#define BULK_MAX_NODES	0x3FFFFFFF
-#define BulkLinkMember(l)	((uint32) (l) & BULK_MAX_NODES)
+#define BATCH_TREE	0x80000000
+#define BATCH_PRUNED	0x40000000
+#define BATCH_MAX_NODES	0x3FFFFFFF
+#define BatchLinkMember(l)	((uint32) (l) & BATCH_MAX_NODES)
 
-static inline BulkLink
-bulk_link(float dist, uint32 member)
+static inline BatchLink
+batch_link(float dist, uint32 member)
 {
 	uint32		bits;
 
@@ -65,7 +65,7 @@ bulk_link(float dist, uint32 member)
 }
 
 static inline float
-bulk_link_dist(BulkLink link)
+batch_link_dist(BatchLink link)
 {
 	uint32		bits = (uint32) (link >> 32);
 	float		dist;
@@ -76,7 +76,7 @@ bulk_link_dist(BulkLink link)
 }
 
 /* The nodes of one level, called members, and their links. */
-typedef struct BulkLevel
+typedef struct BatchLevel
 {
 	uint32		n;
 	uint32	   *node;			/* of a member; NULL at level 0: the same number */
@@ -84,18 +84,18 @@ typedef struct BulkLevel
 	union
 	{
 		uint16	   *joined;		/* while it is divided: the groups each member joins */
-		BulkLink   *links;		/* from then on: n * width */
+		BatchLink  *links;		/* from then on: n * width */
 	};
 	uint16	   *nlinks;
 	float	   *reach;			/* how far off a member is a candidate (neighbours.c) */
-	uint32	   *parent;			/* tree parent, BULK_NONE: not reached yet */
+	uint32	   *parent;			/* tree parent, BATCH_NONE: not reached yet */
 	uint8	   *nchildren;		/* tree links given */
 	union
 	{
 		uint32	   *moved;		/* of level 0, once divided: where a node belongs */
 		uint32	   *order;		/* while tree links are made: members in order */
 	};
-} BulkLevel;
+} BatchLevel;
 
 /*
  * Leaves are groups of members that are near to each other; a member may be in
@@ -103,20 +103,20 @@ typedef struct BulkLevel
  */
 #define LEAF_OWN	0x80000000	/* the leaf of the member's own pivot */
 #define LEAF_START	0x40000000	/* the first of a leaf */
-#define LEAF_MEMBER(id)	((id) & BULK_MAX_NODES)
+#define LEAF_MEMBER(id)	((id) & BATCH_MAX_NODES)
 
 /* Most columns there can be. */
-#define BULK_LEAF_MAX	1024
+#define BATCH_LEAF_MAX	1024
 
 /*
- * Locks of members' candidates: a member's is number member % BULK_LOCKS.  With
+ * Locks of members' candidates: a member's is number member % BATCH_LOCKS.  With
  * so many, of 1,000 times that one of eight participants takes a lock it has to
  * wait once or twice.
  */
-#define BULK_LOCKS	1024
+#define BATCH_LOCKS	1024
 
 /* What the participants of a batch share besides its arrays. */
-typedef struct BulkShared
+typedef struct BatchShared
 {
 	uint32		cap;			/* nodes there is room for */
 	uint32		n;
@@ -127,16 +127,16 @@ typedef struct BulkShared
 	/* the division of a level */
 	int			npivots;
 	int			copies;			/* groups each member joins */
-	uint32		pivots[BULK_LEAF_MAX];
-	pg_atomic_uint32 counts[BULK_LEAF_MAX];
-	int64		start[BULK_LEAF_MAX + 1];	/* of each pivot's group */
-	bool		leaf[BULK_LEAF_MAX];	/* that group is divided already */
+	uint32		pivots[BATCH_LEAF_MAX];
+	pg_atomic_uint32 counts[BATCH_LEAF_MAX];
+	int64		start[BATCH_LEAF_MAX + 1];	/* of each pivot's group */
+	bool		leaf[BATCH_LEAF_MAX];	/* that group is divided already */
 	int64		nmembers;		/* in all leaves */
 
 	/* candidates */
 	bool		tight;			/* some are out of reach, of this level or one below */
 	int			lock_tranche;
-	LWLock		locks[BULK_LOCKS];
+	LWLock		locks[BATCH_LOCKS];
 
 	/* offers */
 	int			most_offers;	/* of a member */
@@ -149,66 +149,66 @@ typedef struct BulkShared
 	BlockNumber first_overflow;
 	BlockNumber end;
 	uint64		upper[HNSW_MAX_LEVEL + 2];	/* number of the first record of each level */
-} BulkShared;
+} BatchShared;
 
 /* Places among the records of level 0: that of a node, and the node at a place. */
-typedef struct BulkPlace
+typedef struct BatchPlace
 {
 	uint32		position;		/* of the node with this number */
 	uint32		node;			/* at the position with this number */
-} BulkPlace;
+} BatchPlace;
 
-typedef struct Bulk
+typedef struct Batch
 {
 	HnswGraph  *g;
 	Team	   *team;
-	BulkShared *shared;
+	BatchShared *shared;
 	MemoryContext cxt;
 	Size		limit;			/* bytes, of all participants together */
 	/* shared */
-	BulkNode   *nodes;
+	BatchNode  *nodes;
 	char	   *own;			/* own_bytes each */
-	BulkTid    *extra;
-	BulkLevel	levels[HNSW_MAX_LEVEL + 1];
+	BatchTid   *extra;
+	BatchLevel	levels[HNSW_MAX_LEVEL + 1];
 	union
 	{
 		uint32	   *members;	/* until all is linked: of the leaves of a level */
-		BulkPlace  *places;		/* from then on: as many as nodes */
+		BatchPlace *places;		/* from then on: as many as nodes */
 	};
 	pg_atomic_uint64 *offered;	/* of each member: where its offers begin */
 	/* a participant's own */
 	uint32	   *seen;			/* per member: who has it in its list */
-} Bulk;
+} Batch;
 
 static inline const char *
-bulk_own(const Bulk *b, uint32 node)
+batch_own(const Batch *b, uint32 node)
 {
 	return b->own + (Size) node * b->g->lay.own_bytes;
 }
 
 static inline uint32
-bulk_node(const BulkLevel *level, uint32 member)
+batch_node(const BatchLevel *level, uint32 member)
 {
 	return level->node ? level->node[member] : member;
 }
 
 /* Groups that a node is in: more find more of its neighbours. */
-#define BULK_MIN_COPIES		4
-#define BULK_MAX_COPIES		16
-#define BULK_COPIES(lay) \
-	Max(BULK_MIN_COPIES, Min(BULK_MAX_COPIES, (lay)->ef_construction / 8))
+#define BATCH_MIN_COPIES		4
+#define BATCH_MAX_COPIES		16
+#define BATCH_COPIES(lay) \
+	Max(BATCH_MIN_COPIES, Min(BATCH_MAX_COPIES, (lay)->ef_construction / 8))
 /* Links and candidates of a member that there is room for. */
-#define BULK_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
+#define BATCH_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
 
-extern Bulk *HnswBulkCreate(HnswGraph *g, Team *team, BulkShared *shared, Size limit);
-extern Size HnswBulkNodeBytes(const HnswLayout *lay);
-extern double HnswBulkRowBytes(const HnswLayout *lay, int participants);
-extern void HnswBulkMakeNodes(Bulk *b, uint32 cap);
-extern void HnswBulkMakeLevels(Bulk *b);
-extern void HnswBulkAttach(Bulk *b);
-extern void HnswBulkDestroy(Bulk *b);
-extern void HnswBulkMoveNodes(Bulk *b);
-extern void HnswBulkListMembers(Bulk *b);
-extern uint32 HnswBulkMember(const BulkLevel *level, uint32 node);
+extern Batch *HnswBatchCreate(HnswGraph *g, Team *team, BatchShared *shared, Size limit);
+extern Size HnswBatchNodeBytes(const HnswLayout *lay);
+extern double HnswBatchRowBytes(const HnswLayout *lay, int participants);
+extern void HnswBatchMakeNodes(Batch *b, uint32 cap);
+extern void HnswBatchMakeLevels(Batch *b);
+extern void HnswBatchAttach(Batch *b);
+extern void HnswBatchDestroy(Batch *b);
+extern void HnswBatchMoveNodes(Batch *b);
+extern void HnswBatchListMembers(Batch *b);
+extern uint32 HnswBatchMember(const BatchLevel *level, uint32 node);
 
 #endif							/* HNSW_BATCH_H */

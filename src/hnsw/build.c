@@ -68,7 +68,7 @@ typedef struct BuildShared
 	double		heap_tuples;
 	double		indexed;
 	bool		broken_hot_chain;
-	BulkShared	bulk;
+	BatchShared batch;
 	BuildFile	files[FLEXIBLE_ARRAY_MEMBER];
 } BuildShared;
 
@@ -159,7 +159,7 @@ load_rows(BuildState *st)
 
 /* The leader: take what fits the memory into a batch. */
 static void
-fill_batch(BuildState *st, Bulk *b)
+fill_batch(BuildState *st, Batch *b)
 {
 	BuildShared *sh = st->shared;
 	Team	   *team = st->team;
@@ -172,7 +172,7 @@ fill_batch(BuildState *st, Bulk *b)
 		spools[i] = HnswSpoolOpen(team, i, st->g->lay.own_bytes, sh->files[i].nrows);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
 								 (int64) pg_atomic_read_u64(&sh->nread));
-	taken = HnswBulkFill(b, spools, sh->indexed);
+	taken = HnswBatchFill(b, spools, sh->indexed);
 	for (int i = 0; i < nparticipants; i++)
 	{
 		sh->files[i].nread = spools[i]->nread;
@@ -182,7 +182,7 @@ fill_batch(BuildState *st, Bulk *b)
 	pfree(spools);
 	if (taken < sh->indexed)
 	{
-		double		bytes = HnswBulkBytes(&st->g->lay, sh->indexed, nparticipants);
+		double		bytes = HnswBatchBytes(&st->g->lay, sh->indexed, nparticipants);
 
 		ereport(NOTICE,
 				(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT " tuples",
@@ -210,16 +210,16 @@ static void
 insert_rest(BuildState *st)
 {
 	BuildFile  *file = &st->shared->files[st->team->number];
-	Bulk	   *b;
+	Batch	   *b;
 
 	if (file->nread == file->nrows)
 		return;
 	HNSW_WAIT_POINT("build-insert");
 	HnswSpoolSkip(st->spool, file->nread);
-	b = HnswBulkCreate(st->g, HnswTeamCreate(st->index), palloc0(sizeof(BulkShared)),
-					   (Size) maintenance_work_mem * 1024 / st->team->nparticipants);
+	b = HnswBatchCreate(st->g, HnswTeamCreate(st->index), palloc0(sizeof(BatchShared)),
+						(Size) maintenance_work_mem * 1024 / st->team->nparticipants);
 	HnswBulkInsert(b, st->spool, tell_inserted, st);
-	HnswBulkDestroy(b);
+	HnswBatchDestroy(b);
 }
 
 /* Log a part of the index, and say in the free space map where there is room. */
@@ -249,7 +249,7 @@ take_part(BuildState *st)
 	Team	   *team = st->team;
 	bool		leader = HnswTeamLeader(team);
 	double		rest = 0;
-	Bulk	   *b;
+	Batch	   *b;
 
 	st->row_cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row",
 										ALLOCSET_DEFAULT_SIZES);
@@ -259,11 +259,11 @@ take_part(BuildState *st)
 	else
 		HnswTeamJoin(team);
 
-	b = HnswBulkCreate(st->g, team, &sh->bulk, (Size) maintenance_work_mem * 1024);
+	b = HnswBatchCreate(st->g, team, &sh->batch, (Size) maintenance_work_mem * 1024);
 	if (leader)
 		fill_batch(st, b);
 	(void) HnswBulkBuild(b);
-	HnswBulkDestroy(b);
+	HnswBatchDestroy(b);
 	if (leader)
 	{
 		for (int i = 0; i < team->nparticipants; i++)

@@ -5,7 +5,7 @@
  * The steps of a batch in turn: its nodes are grouped by nearness (partition.c),
  * which also gives the order they are kept and written in, and linked level by
  * level (neighbours.c); then all are made reachable (reach.c) and written
- * (bulk_write.c).  Touches no page before HnswBulkWrite.
+ * (bulk_write.c).  Touches no page before HnswBatchWrite.
  */
 #include "postgres.h"
 
@@ -23,23 +23,23 @@
 #include "utils/memutils.h"
 
 /*
- * Make the graph of the rows that HnswBulkFill has collected, and write it into
+ * Make the graph of the rows that HnswBatchFill has collected, and write it into
  * the index, which has its metapage and no node yet.  All participants call
  * this at the same time.  False for a worker that has been left behind.
  */
 bool
-HnswBulkBuild(Bulk *b)
+HnswBulkBuild(Batch *b)
 {
 	Team	   *team = b->team;
-	BulkShared *sh = b->shared;
-	BulkColumns *c;
+	BatchShared *sh = b->shared;
+	BatchColumns *c;
 
 	if (!HnswTeamSync(team))
 		return false;
 	if (sh->n == 0)
 		return true;
 	if (!HnswTeamLeader(team))
-		HnswBulkAttach(b);
+		HnswBatchAttach(b);
 	else
 	{
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LINK);
@@ -51,30 +51,30 @@ HnswBulkBuild(Bulk *b)
 	b->seen = MemoryContextAllocHuge(b->cxt, (Size) sh->n * sizeof(uint32));
 	for (int l = 0; l <= sh->top; l++)
 	{
-		BulkLevel  *level = &b->levels[l];
+		BatchLevel *level = &b->levels[l];
 
 		HnswPartition(c, level);
 		if (l == 0)
 		{
 			if (HnswTeamLeader(team))
-				HnswBulkMoveNodes(b);
+				HnswBatchMoveNodes(b);
 			(void) HnswTeamSync(team);
 		}
-		if (!HnswBulkLink(c, level))
+		if (!HnswBatchLink(c, level))
 			return false;
 		if (l == 0 && HnswTeamLeader(team))
 		{
-			HnswBulkListMembers(b);
+			HnswBatchListMembers(b);
 			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, sh->n);
 		}
 	}
 	pfree(b->seen);
 	if (HnswTeamLeader(team))
 	{
-		HnswBulkPlan(b);
-		HnswBulkReach(b);
+		HnswBatchPlan(b);
+		HnswBatchReach(b);
 	}
-	HnswBulkWrite(b);
+	HnswBatchWrite(b);
 	return true;
 }
 
@@ -85,21 +85,21 @@ HnswBulkBuild(Bulk *b)
  * one else in its team, and nothing in it.  tell: called after each row.
  */
 void
-HnswBulkInsert(Bulk *b, Spool *spool, void (*tell) (void *arg), void *arg)
+HnswBulkInsert(Batch *b, Spool *spool, void (*tell) (void *arg), void *arg)
 {
 	const HnswLayout *lay = &b->g->lay;
 	const Size	columns = HnswColumnsBytes(lay, HnswColumnsMax(lay, b->limit, 1));
 	/* divided, a row is in one list more, for a time */
-	const Size	row = HnswBulkNodeBytes(lay) + 2 * sizeof(uint32) + sizeof(uint16);
+	const Size	row = HnswBatchNodeBytes(lay) + 2 * sizeof(uint32) + sizeof(uint16);
 	uint32		most = 1024;
 	uint32	   *order;
-	BulkColumns *c;
+	BatchColumns *c;
 
 	if (b->limit > columns + most * row)
-		most = (uint32) Min((b->limit - columns) / row, BULK_MAX_NODES);
+		most = (uint32) Min((b->limit - columns) / row, BATCH_MAX_NODES);
 	most = (uint32) Min(most, spool->nrows - spool->nread);
 	c = HnswColumnsCreate(b);
-	b->nodes = MemoryContextAllocHuge(b->cxt, mul_size(most, sizeof(BulkNode)));
+	b->nodes = MemoryContextAllocHuge(b->cxt, mul_size(most, sizeof(BatchNode)));
 	b->own = MemoryContextAllocHuge(b->cxt, mul_size(most, lay->own_bytes));
 	order = MemoryContextAllocHuge(b->cxt, mul_size(most, sizeof(uint32)));
 	for (;;)
@@ -110,14 +110,14 @@ HnswBulkInsert(Bulk *b, Spool *spool, void (*tell) (void *arg), void *arg)
 		for (; n < most && HnswSpoolNext(spool, &r, b->own + (Size) n * lay->own_bytes); n++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			HnswBulkSetRow(&b->nodes[n], &r);
+			HnswBatchSetRow(&b->nodes[n], &r);
 		}
 		if (n == 0)
 			break;
 		HnswNearOrder(c, n, order);
 		for (uint32 i = 0; i < n; i++)
 		{
-			BulkNode   *x = &b->nodes[order[i]];
+			BatchNode  *x = &b->nodes[order[i]];
 			HnswRecord	rec;
 
 			CHECK_FOR_INTERRUPTS();
@@ -127,7 +127,7 @@ HnswBulkInsert(Bulk *b, Spool *spool, void (*tell) (void *arg), void *arg)
 			rec.offset = x->offset;
 			rec.codesum = x->codesum;
 			rec.hash = x->hash;
-			HnswInsertStored(b->g, &rec, bulk_own(b, order[i]), &x->tid);
+			HnswInsertStored(b->g, &rec, batch_own(b, order[i]), &x->tid);
 			tell(arg);
 		}
 	}

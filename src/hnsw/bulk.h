@@ -8,7 +8,7 @@
 #include "hnsw/batch.h"
 #include "hnsw/spool.h"
 
-extern bool HnswBulkBuild(Bulk *b);
-extern void HnswBulkInsert(Bulk *b, Spool *spool, void (*tell) (void *arg), void *arg);
+extern bool HnswBulkBuild(Batch *b);
+extern void HnswBulkInsert(Batch *b, Spool *spool, void (*tell) (void *arg), void *arg);
 
 #endif							/* HNSW_BULK_H */

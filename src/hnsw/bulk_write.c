@@ -21,27 +21,27 @@
 
 typedef struct Writer
 {
-	Bulk	   *b;
+	Batch	   *b;
 	PGAlignedBlock page;
 	PGAlignedBlock side[HNSW_MAX_SIDE_PAGES];
 } Writer;
 
 /* Inline TIDs and those in overflow pages. */
 static int64
-count_tids(const Bulk *b, uint32 node)
+count_tids(const Batch *b, uint32 node)
 {
 	int64		n = 1;
 
-	for (uint32 i = b->nodes[node].more; i != BULK_NONE; i = b->extra[i].next)
+	for (uint32 i = b->nodes[node].more; i != BATCH_NONE; i = b->extra[i].next)
 		n++;
 	return n;
 }
 
 /* How many overflow pages a node needs. */
 static BlockNumber
-overflow_pages(const Bulk *b, uint32 node)
+overflow_pages(const Batch *b, uint32 node)
 {
-	int64		left = b->nodes[node].more == BULK_NONE ? 0 :
+	int64		left = b->nodes[node].more == BATCH_NONE ? 0 :
 		count_tids(b, node) - b->g->lay.max_tids;
 
 	return left <= 0 ? 0 : (BlockNumber) ((left + HNSW_OVERFLOW_TIDS - 1) / HNSW_OVERFLOW_TIDS);
@@ -74,7 +74,7 @@ start_page(Page page, BlockNumber blk, HnswPageKind kind)
 
 /* Where a record is, by its number among those of its kind. */
 static void
-locate(const Bulk *b, BlockNumber first, uint64 number, BlockNumber *blk, uint16 *slot)
+locate(const Batch *b, BlockNumber first, uint64 number, BlockNumber *blk, uint16 *slot)
 {
 	const HnswLayout *lay = &b->g->lay;
 
@@ -83,7 +83,7 @@ locate(const Bulk *b, BlockNumber first, uint64 number, BlockNumber *blk, uint16
 }
 
 static void
-locate_member(const Bulk *b, int l, uint32 member, BlockNumber *blk, uint16 *slot)
+locate_member(const Batch *b, int l, uint32 member, BlockNumber *blk, uint16 *slot)
 {
 	if (l == 0)
 		locate(b, b->shared->first0, b->places[member].position, blk, slot);
@@ -96,10 +96,10 @@ locate_member(const Bulk *b, int l, uint32 member, BlockNumber *blk, uint16 *slo
  * below and at level 0.
  */
 static void
-put_tids(Bulk *b, int l, uint32 node, HnswRecord *rec, ItemPointer tids)
+put_tids(Batch *b, int l, uint32 node, HnswRecord *rec, ItemPointer tids)
 {
 	const int	max_tids = b->g->lay.max_tids;
-	const BulkNode *x = &b->nodes[node];
+	const BatchNode *x = &b->nodes[node];
 	BlockNumber blk;
 	uint16		slot;
 
@@ -117,7 +117,7 @@ put_tids(Bulk *b, int l, uint32 node, HnswRecord *rec, ItemPointer tids)
 		return;
 	}
 	rec->ntids = 2;
-	locate_member(b, l - 1, HnswBulkMember(&b->levels[l - 1], node), &blk, &slot);
+	locate_member(b, l - 1, HnswBatchMember(&b->levels[l - 1], node), &blk, &slot);
 	ItemPointerSet(&tids[0], blk, slot);
 	locate_member(b, 0, node, &blk, &slot);
 	ItemPointerSet(&tids[1], blk, slot);
@@ -125,33 +125,33 @@ put_tids(Bulk *b, int l, uint32 node, HnswRecord *rec, ItemPointer tids)
 
 /* The links of a member in its record, which has the rest already. */
 static void
-put_links(Bulk *b, int l, uint32 member, char *record)
+put_links(Batch *b, int l, uint32 member, char *record)
 {
 	HnswGraph  *g = b->g;
 	HnswScratch *s = g->scratch;
-	const BulkLevel *level = &b->levels[l];
-	const BulkLink *links = level->links + (Size) member * level->width;
-	uint32		node = bulk_node(level, member);
+	const BatchLevel *level = &b->levels[l];
+	const BatchLink *links = level->links + (Size) member * level->width;
+	uint32		node = batch_node(level, member);
 
 	if (g->lay.sketch == HNSW_SKETCH_BITS)
-		HnswOwnDecode(g, bulk_own(b, node), b->nodes[node].scale, b->nodes[node].offset, s->fa);
+		HnswOwnDecode(g, batch_own(b, node), b->nodes[node].scale, b->nodes[node].offset, s->fa);
 	for (int i = 0; i < level->nlinks[member]; i++)
 	{
-		uint32		to = BulkLinkMember(links[i]);
-		uint32		other = bulk_node(level, to);
-		float		dist = bulk_link_dist(links[i]);
+		uint32		to = BatchLinkMember(links[i]);
+		uint32		other = batch_node(level, to);
+		float		dist = batch_link_dist(links[i]);
 		uint16		flags = 0;
 		BlockNumber blk;
 		uint16		slot;
 		float		fa;
 		float		fb;
 
-		if (links[i] & BULK_TREE)
+		if (links[i] & BATCH_TREE)
 			flags |= HNSW_LINK_TREE;
-		if (links[i] & BULK_PRUNED)
+		if (links[i] & BATCH_PRUNED)
 			flags |= HNSW_LINK_PRUNED;
 		if (g->lay.sketch != HNSW_SKETCH_NONE)
-			HnswOwnDecode(g, bulk_own(b, other), b->nodes[other].scale,
+			HnswOwnDecode(g, batch_own(b, other), b->nodes[other].scale,
 						  b->nodes[other].offset, s->fb);
 		HnswLinkForm(g, s->fa, s->fb, dist, &fa, &fb, s->code);
 		locate_member(b, l, to, &blk, &slot);
@@ -161,11 +161,11 @@ put_links(Bulk *b, int l, uint32 member, char *record)
 
 /* The record of a member; side: where its own vector is if it is in side pages. */
 static void
-put_record(Bulk *b, int l, uint32 member, char *record, char *side)
+put_record(Batch *b, int l, uint32 member, char *record, char *side)
 {
 	const HnswLayout *lay = &b->g->lay;
-	uint32		node = bulk_node(&b->levels[l], member);
-	const BulkNode *x = &b->nodes[node];
+	uint32		node = batch_node(&b->levels[l], member);
+	const BatchNode *x = &b->nodes[node];
 	HnswRecord *rec = (HnswRecord *) record;
 
 	rec->state = HNSW_LIVE;
@@ -177,7 +177,7 @@ put_record(Bulk *b, int l, uint32 member, char *record, char *side)
 	rec->offset = x->offset;
 	rec->codesum = x->codesum;
 	put_tids(b, l, node, rec, HnswNodeTids(lay, record));
-	memcpy(lay->own_side ? side : record + lay->off_own, bulk_own(b, node), lay->own_bytes);
+	memcpy(lay->own_side ? side : record + lay->off_own, batch_own(b, node), lay->own_bytes);
 	put_links(b, l, member, record);
 }
 
@@ -187,28 +187,28 @@ put_record(Bulk *b, int l, uint32 member, char *record, char *side)
  * its neighbours that are left share one.
  */
 static void
-place_nodes(Bulk *b)
+place_nodes(Batch *b)
 {
-	const BulkLevel *level = &b->levels[0];
+	const BatchLevel *level = &b->levels[0];
 	const int	per_page = b->g->lay.per_page;
 	uint32		n = 0;
 
 	for (uint32 i = 0; i < level->n; i++)
-		b->places[i].position = BULK_NONE;
+		b->places[i].position = BATCH_NONE;
 	for (uint32 i = 0; i < level->n; i++)
 	{
-		const BulkLink *links = level->links + (Size) i * level->width;
+		const BatchLink *links = level->links + (Size) i * level->width;
 
 		CHECK_FOR_INTERRUPTS();
-		if (b->places[i].position != BULK_NONE)
+		if (b->places[i].position != BATCH_NONE)
 			continue;
 		b->places[i].position = n;
 		b->places[n++].node = i;
 		for (int j = 0; j < level->nlinks[i] && n % per_page != 0; j++)
 		{
-			uint32		to = BulkLinkMember(links[j]);
+			uint32		to = BatchLinkMember(links[j]);
 
-			if (b->places[to].position != BULK_NONE)
+			if (b->places[to].position != BATCH_NONE)
 				continue;
 			b->places[to].position = n;
 			b->places[n++].node = to;
@@ -218,9 +218,9 @@ place_nodes(Bulk *b)
 
 /* The leader: which pages there will be.  Errors: too many. */
 void
-HnswBulkPlan(Bulk *b)
+HnswBatchPlan(Batch *b)
 {
-	BulkShared *sh = b->shared;
+	BatchShared *sh = b->shared;
 	const HnswLayout *lay = &b->g->lay;
 	uint64		pages = RelationGetNumberOfBlocks(b->g->rel);
 	uint64		npages = 0;
@@ -249,9 +249,9 @@ HnswBulkPlan(Bulk *b)
 
 /* The leader: where each node's overflow pages begin, in the order of nodes. */
 static void
-plan_overflow(Bulk *b)
+plan_overflow(Batch *b)
 {
-	BulkShared *sh = b->shared;
+	BatchShared *sh = b->shared;
 	BlockNumber next = sh->first_overflow;
 
 	for (uint32 p = 0; p < sh->n; p++)
@@ -269,7 +269,7 @@ plan_overflow(Bulk *b)
 static void
 write_overflow(Writer *w, uint32 node)
 {
-	Bulk	   *b = w->b;
+	Batch	   *b = w->b;
 	const int	inline_tids = b->g->lay.max_tids;
 	BlockNumber at = b->nodes[node].overflow;
 	uint32		next = b->nodes[node].more;
@@ -305,7 +305,7 @@ write_overflow(Writer *w, uint32 node)
 
 /* The member with a number among the records above level 0, and its level. */
 static int
-upper_member(const Bulk *b, uint64 number, uint32 *member)
+upper_member(const Batch *b, uint64 number, uint32 *member)
 {
 	int			l = 1;
 
@@ -319,7 +319,7 @@ upper_member(const Bulk *b, uint64 number, uint32 *member)
 static void
 write_records(Writer *w, bool upper, uint64 number, uint64 nrecords)
 {
-	Bulk	   *b = w->b;
+	Batch	   *b = w->b;
 	const HnswLayout *lay = &b->g->lay;
 	Page		page = (Page) w->page.data;
 	int			n = (int) Min((uint64) lay->per_page, nrecords - number);
@@ -372,8 +372,8 @@ write_records(Writer *w, bool upper, uint64 number, uint64 nrecords)
 static void
 write_pages(Writer *w)
 {
-	Bulk	   *b = w->b;
-	BulkShared *sh = b->shared;
+	Batch	   *b = w->b;
+	BatchShared *sh = b->shared;
 	const uint64 step = (uint64) TASK_PAGES * b->g->lay.per_page;
 	const uint64 nupper = sh->top > 0 ? sh->upper[sh->top + 1] : 0;
 	const uint64 tasks0 = (sh->n + step - 1) / step;
@@ -403,9 +403,9 @@ write_pages(Writer *w)
 
 /* Set root, entry point and the page for further upper records. */
 static void
-write_meta(Bulk *b)
+write_meta(Batch *b)
 {
-	BulkShared *sh = b->shared;
+	BatchShared *sh = b->shared;
 	HnswGraph  *g = b->g;
 	const HnswLayout *lay = &g->lay;
 	HnswWrite  *write = &g->scratch->write;
@@ -423,7 +423,7 @@ write_meta(Bulk *b)
 	meta = *HnswPageGetMeta(pin.page);
 	locate_member(b, 0, sh->entry, &blk, &slot);
 	ItemPointerSet(&meta.root, blk, slot);
-	locate_member(b, sh->top, HnswBulkMember(&b->levels[sh->top], sh->entry), &blk, &slot);
+	locate_member(b, sh->top, HnswBatchMember(&b->levels[sh->top], sh->entry), &blk, &slot);
 	ItemPointerSet(&meta.entry, blk, slot);
 	meta.entry_level = sh->top;
 	meta.centre_set = 1;
@@ -441,10 +441,10 @@ write_meta(Bulk *b)
  * participants.
  */
 void
-HnswBulkWrite(Bulk *b)
+HnswBatchWrite(Batch *b)
 {
 	Team	   *team = b->team;
-	BulkShared *sh = b->shared;
+	BatchShared *sh = b->shared;
 	Writer	   *w = MemoryContextAlloc(b->cxt, sizeof(Writer));
 
 	w->b = b;

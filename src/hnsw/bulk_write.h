@@ -7,7 +7,7 @@
 
 #include "hnsw/batch.h"
 
-extern void HnswBulkPlan(Bulk *b);
-extern void HnswBulkWrite(Bulk *b);
+extern void HnswBatchPlan(Batch *b);
+extern void HnswBatchWrite(Batch *b);
 
 #endif							/* HNSW_BULK_WRITE_H */

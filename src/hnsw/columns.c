@@ -11,12 +11,12 @@
 
 /* Distance between two nodes, in index units. */
 float
-HnswBulkDistance(Bulk *b, uint32 i, uint32 j)
+HnswBatchDistance(Batch *b, uint32 i, uint32 j)
 {
-	const BulkNode *x = &b->nodes[i];
-	const BulkNode *y = &b->nodes[j];
-	HnswStored	sx = {bulk_own(b, i), x->norm2, x->scale, x->offset, x->codesum};
-	HnswStored	sy = {bulk_own(b, j), y->norm2, y->scale, y->offset, y->codesum};
+	const BatchNode *x = &b->nodes[i];
+	const BatchNode *y = &b->nodes[j];
+	HnswStored	sx = {batch_own(b, i), x->norm2, x->scale, x->offset, x->codesum};
+	HnswStored	sy = {batch_own(b, j), y->norm2, y->scale, y->offset, y->codesum};
 
 	return HnswStoredDistance(b->g, &sx, &sy);
 }
@@ -25,32 +25,32 @@ HnswBulkDistance(Bulk *b, uint32 i, uint32 j)
 int
 HnswColumnsMax(const HnswLayout *lay, Size limit, int participants)
 {
-	Size		width = lay->dim * (HnswBulkInteger(lay) ? sizeof(int8) : sizeof(float));
-	int			max = (int) Min(BULK_LEAF_MAX, limit / 4 / participants / width);
+	Size		width = lay->dim * (HnswBatchInteger(lay) ? sizeof(int8) : sizeof(float));
+	int			max = (int) Min(BATCH_LEAF_MAX, limit / 4 / participants / width);
 
-	return Max(BULK_LEAF_MIN, max / VX_PANEL * VX_PANEL);
+	return Max(BATCH_LEAF_MIN, max / VX_PANEL * VX_PANEL);
 }
 
 /* Bytes of so many columns and of what goes with them. */
 Size
 HnswColumnsBytes(const HnswLayout *lay, int max)
 {
-	Size		vectors = HnswBulkInteger(lay) ? max / VX_PANEL * VX_PANEL_BYTES(lay->dim) :
+	Size		vectors = HnswBatchInteger(lay) ? max / VX_PANEL * VX_PANEL_BYTES(lay->dim) :
 		(Size) max * lay->dim * sizeof(float);
 
 	return vectors + 4 * max * sizeof(float) +
-		BULK_ROWS * BULK_LEAF_MAX * (sizeof(int32) + sizeof(float));
+		BATCH_ROWS * BATCH_LEAF_MAX * (sizeof(int32) + sizeof(float));
 }
 
 /* Memory for the columns and for one block of distances to them. */
-BulkColumns *
-HnswColumnsCreate(Bulk *b)
+BatchColumns *
+HnswColumnsCreate(Batch *b)
 {
 	const int	dim = b->g->lay.dim;
-	BulkColumns *c = MemoryContextAllocZero(b->cxt, sizeof(BulkColumns));
+	BatchColumns *c = MemoryContextAllocZero(b->cxt, sizeof(BatchColumns));
 
 	c->b = b;
-	c->integer = HnswBulkInteger(&b->g->lay);
+	c->integer = HnswBatchInteger(&b->g->lay);
 	c->max = HnswColumnsMax(&b->g->lay, b->limit, b->team->nparticipants);
 	if (c->integer)
 	{
@@ -64,8 +64,8 @@ HnswColumnsCreate(Bulk *b)
 	c->scale = MemoryContextAlloc(b->cxt, c->max * sizeof(float));
 	c->offset = MemoryContextAlloc(b->cxt, c->max * sizeof(float));
 	c->sum = MemoryContextAlloc(b->cxt, c->max * sizeof(float));
-	c->dots = MemoryContextAlloc(b->cxt, BULK_ROWS * BULK_LEAF_MAX * sizeof(int32));
-	c->dists = MemoryContextAlloc(b->cxt, BULK_ROWS * BULK_LEAF_MAX * sizeof(float));
+	c->dots = MemoryContextAlloc(b->cxt, BATCH_ROWS * BATCH_LEAF_MAX * sizeof(int32));
+	c->dists = MemoryContextAlloc(b->cxt, BATCH_ROWS * BATCH_LEAF_MAX * sizeof(float));
 	return c;
 }
 
@@ -87,9 +87,9 @@ load_panel(int8 *panel, int column, const int8 *own, int dim)
 
 /* Make n members (at most as there are columns) the columns. */
 void
-HnswColumnsLoad(BulkColumns *c, const BulkLevel *level, const uint32 *members, int n)
+HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members, int n)
 {
-	Bulk	   *b = c->b;
+	Batch	   *b = c->b;
 	const int	dim = b->g->lay.dim;
 	const Size	panel_bytes = VX_PANEL_BYTES(dim);
 
@@ -97,9 +97,9 @@ HnswColumnsLoad(BulkColumns *c, const BulkLevel *level, const uint32 *members, i
 	c->npanels = (n + VX_PANEL - 1) / VX_PANEL;
 	for (int i = 0; i < n; i++)
 	{
-		uint32		node = bulk_node(level, LEAF_MEMBER(members[i]));
-		const BulkNode *x = &b->nodes[node];
-		const char *own = bulk_own(b, node);
+		uint32		node = batch_node(level, LEAF_MEMBER(members[i]));
+		const BatchNode *x = &b->nodes[node];
+		const char *own = batch_own(b, node);
 
 		if (c->integer)
 			load_panel(c->panels + i / VX_PANEL * panel_bytes, i % VX_PANEL,
@@ -118,45 +118,45 @@ HnswColumnsLoad(BulkColumns *c, const BulkLevel *level, const uint32 *members, i
 }
 
 /*
- * The distances of n members (at most BULK_ROWS) to all columns, in c->dists,
- * BULK_LEAF_MAX to a member.  to_divide: as squared L2 where the metric is
+ * The distances of n members (at most BATCH_ROWS) to all columns, in c->dists,
+ * BATCH_LEAF_MAX to a member.  to_divide: as squared L2 where the metric is
  * the inner product, which draws everything to the longest vectors.
  */
 void
-HnswColumnsDistances(BulkColumns *c, const BulkLevel *level, const uint32 *members,
+HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *members,
 					 int n, bool to_divide)
 {
-	Bulk	   *b = c->b;
+	Batch	   *b = c->b;
 	HnswGraph  *g = b->g;
 	const int	dim = g->lay.dim;
 	bool		ip = g->lay.metric == HNSW_IP && !to_divide;
 
 	if (c->integer)
 	{
-		static const float no_norm[BULK_LEAF_MAX];
-		const int8_t *rows[BULK_ROWS] = {NULL};
+		static const float no_norm[BATCH_LEAF_MAX];
+		const int8_t *rows[BATCH_ROWS] = {NULL};
 
 		for (int i = 0; i < n; i++)
-			rows[i] = (const int8_t *) bulk_own(b, bulk_node(level, LEAF_MEMBER(members[i])));
-		vx_simd->dot_i8_panels(rows, n, dim, c->panels, c->npanels, c->dots, BULK_LEAF_MAX);
+			rows[i] = (const int8_t *) batch_own(b, batch_node(level, LEAF_MEMBER(members[i])));
+		vx_simd->dot_i8_panels(rows, n, dim, c->panels, c->npanels, c->dots, BATCH_LEAF_MAX);
 		for (int i = 0; i < n; i++)
 		{
-			BulkOrigin	o = bulk_origin(b, bulk_node(level, LEAF_MEMBER(members[i])), ip);
+			BatchOrigin	o = batch_origin(b, batch_node(level, LEAF_MEMBER(members[i])), ip);
 
-			vx_simd->panel_distances(c->dots + i * BULK_LEAF_MAX, c->n, ip ? no_norm : c->norm,
+			vx_simd->panel_distances(c->dots + i * BATCH_LEAF_MAX, c->n, ip ? no_norm : c->norm,
 									 c->scale, c->offset, c->sum, o.base, o.p, o.q, o.r,
-									 c->dists + i * BULK_LEAF_MAX);
+									 c->dists + i * BATCH_LEAF_MAX);
 		}
 		return;
 	}
 	for (int i = 0; i < n; i++)
 	{
-		uint32		node = bulk_node(level, LEAF_MEMBER(members[i]));
-		const BulkNode *x = &b->nodes[node];
-		float	   *out = c->dists + i * BULK_LEAF_MAX;
+		uint32		node = batch_node(level, LEAF_MEMBER(members[i]));
+		const BatchNode *x = &b->nodes[node];
+		float	   *out = c->dists + i * BATCH_LEAF_MAX;
 		float	   *v = g->scratch->fa;
 
-		HnswOwnDecode(g, bulk_own(b, node), x->scale, x->offset, v);
+		HnswOwnDecode(g, batch_own(b, node), x->scale, x->offset, v);
 		if (g->lay.metric == HNSW_L1)
 			vx_simd->l1_many(v, c->rows, dim, dim, c->n, out);
 		else if (ip)

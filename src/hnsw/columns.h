@@ -8,17 +8,17 @@
 #include "hnsw/batch.h"
 
 /* Rows whose distances to all columns are computed at a time. */
-#define BULK_ROWS	8
+#define BATCH_ROWS	8
 /* There are so many columns at least, be memory as scarce as it may. */
-#define BULK_LEAF_MIN	64
+#define BATCH_LEAF_MIN	64
 
 /*
  * Vectors in the form in which many distances are computed at once, and the
  * distances; a participant's own.
  */
-typedef struct BulkColumns
+typedef struct BatchColumns
 {
-	Bulk	   *b;
+	Batch	   *b;
 	bool		integer;		/* distances from int8 inner products */
 	int			max;			/* members of a group, and pivots of a division */
 	int			n;
@@ -29,9 +29,9 @@ typedef struct BulkColumns
 	float	   *scale;
 	float	   *offset;
 	float	   *sum;
-	int32	   *dots;			/* BULK_ROWS * BULK_LEAF_MAX */
+	int32	   *dots;			/* BATCH_ROWS * BATCH_LEAF_MAX */
 	float	   *dists;			/* the same */
-} BulkColumns;
+} BatchColumns;
 
 /*
  * A node that distances are computed from, by inner products of int8 codes:
@@ -40,21 +40,21 @@ typedef struct BulkColumns
  * codesum(y)); for the inner product without the two norms (VxKernels'
  * panel_distances).
  */
-typedef struct BulkOrigin
+typedef struct BatchOrigin
 {
 	uint32		node;
 	float		base;
 	float		p;
 	float		q;
 	float		r;
-} BulkOrigin;
+} BatchOrigin;
 
-static inline BulkOrigin
-bulk_origin(const Bulk *b, uint32 node, bool ip)
+static inline BatchOrigin
+batch_origin(const Batch *b, uint32 node, bool ip)
 {
-	const BulkNode *x = &b->nodes[node];
+	const BatchNode *x = &b->nodes[node];
 	float		two = ip ? 1 : 2;
-	BulkOrigin	o;
+	BatchOrigin	o;
 
 	o.node = node;
 	o.base = ip ? 0 : x->norm2;
@@ -65,14 +65,14 @@ bulk_origin(const Bulk *b, uint32 node, bool ip)
 }
 
 /* Distances are computed from int8 inner products. */
-#define HnswBulkInteger(lay)	((lay)->own == HNSW_OWN_INT8 && (lay)->metric != HNSW_L1)
+#define HnswBatchInteger(lay)	((lay)->own == HNSW_OWN_INT8 && (lay)->metric != HNSW_L1)
 
-extern float HnswBulkDistance(Bulk *b, uint32 x, uint32 y);
+extern float HnswBatchDistance(Batch *b, uint32 x, uint32 y);
 extern int	HnswColumnsMax(const HnswLayout *lay, Size limit, int participants);
 extern Size HnswColumnsBytes(const HnswLayout *lay, int max);
-extern BulkColumns *HnswColumnsCreate(Bulk *b);
-extern void HnswColumnsLoad(BulkColumns *c, const BulkLevel *level, const uint32 *members, int n);
-extern void HnswColumnsDistances(BulkColumns *c, const BulkLevel *level, const uint32 *members,
+extern BatchColumns *HnswColumnsCreate(Batch *b);
+extern void HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members, int n);
+extern void HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *members,
 								 int n, bool to_divide);
 
 #endif							/* HNSW_COLUMNS_H */

@@ -95,6 +95,6 @@ vectorx_hnsw_build_memory(PG_FUNCTION_ARGS)
 					 "hnsw_build_memory");
 	if (!HnswLayoutFromMeta(&meta, &lay))
 		elog(ERROR, "layout of %d dimensions is not valid", meta.dim);
-	PG_RETURN_INT64((int64) Min(ceil(HnswBulkBytes(&lay, (double) rows, workers + 1)),
+	PG_RETURN_INT64((int64) Min(ceil(HnswBatchBytes(&lay, (double) rows, workers + 1)),
 								(double) (PG_INT64_MAX / 2)));
 }

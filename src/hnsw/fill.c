@@ -39,13 +39,13 @@ typedef struct EqualsEntry
  * different vectors, when it is built by so many participants.
  */
 double
-HnswBulkBytes(const HnswLayout *lay, double rows, int participants)
+HnswBatchBytes(const HnswLayout *lay, double rows, int participants)
 {
-	double		bytes = rows * HnswBulkRowBytes(lay, participants);
+	double		bytes = rows * HnswBatchRowBytes(lay, participants);
 	double		fixed = (double) participants * HnswColumnsBytes(lay, 0);
-	double		most = (double) participants * HnswColumnsBytes(lay, BULK_LEAF_MAX);
-	double		least = (double) participants * HnswColumnsBytes(lay, BULK_LEAF_MIN);
-	double		each = (most - fixed) / participants / BULK_LEAF_MAX;
+	double		most = (double) participants * HnswColumnsBytes(lay, BATCH_LEAF_MAX);
+	double		least = (double) participants * HnswColumnsBytes(lay, BATCH_LEAF_MIN);
+	double		each = (most - fixed) / participants / BATCH_LEAF_MAX;
 	/* vectors in columns get a quarter of all (HnswColumnsMax); with each go four floats */
 	double		rest = 1 - 0.25 * each / (each - 4 * sizeof(float));
 	double		all = rest > 0 ? (bytes + fixed) / rest : bytes + most;
@@ -55,17 +55,17 @@ HnswBulkBytes(const HnswLayout *lay, double rows, int participants)
 
 /* How many nodes "limit" bytes hold, at least one. */
 uint32
-HnswBulkCapacity(const HnswLayout *lay, Size limit, int participants)
+HnswBatchCapacity(const HnswLayout *lay, Size limit, int participants)
 {
 	int			columns = HnswColumnsMax(lay, limit, participants);
 	double		rest = (double) limit - (double) participants * HnswColumnsBytes(lay, columns);
 
-	return (uint32) Max(1, Min(rest / HnswBulkRowBytes(lay, participants), BULK_MAX_NODES));
+	return (uint32) Max(1, Min(rest / HnswBatchRowBytes(lay, participants), BATCH_MAX_NODES));
 }
 
 /* Hang a row with an equal vector on a node. */
 static void
-add_equal(Bulk *b, uint32 *maxextra, uint32 node, ItemPointer tid)
+add_equal(Batch *b, uint32 *maxextra, uint32 node, ItemPointer tid)
 {
 	uint32		at = b->shared->nextra;
 
@@ -73,9 +73,9 @@ add_equal(Bulk *b, uint32 *maxextra, uint32 node, ItemPointer tid)
 	{
 		*maxextra = Max(64, *maxextra * 2);
 		if (b->extra == NULL)
-			b->extra = MemoryContextAlloc(b->cxt, *maxextra * sizeof(BulkTid));
+			b->extra = MemoryContextAlloc(b->cxt, *maxextra * sizeof(BatchTid));
 		else
-			b->extra = repalloc_huge(b->extra, (Size) *maxextra * sizeof(BulkTid));
+			b->extra = repalloc_huge(b->extra, (Size) *maxextra * sizeof(BatchTid));
 	}
 	b->extra[at].tid = *tid;
 	b->extra[at].next = b->nodes[node].more;
@@ -85,32 +85,32 @@ add_equal(Bulk *b, uint32 *maxextra, uint32 node, ItemPointer tid)
 
 /* Add the row whose own vector stands behind those of all nodes. */
 static void
-add_row(Bulk *b, struct equals_hash *equals, uint32 *maxextra, SpoolRow *row)
+add_row(Batch *b, struct equals_hash *equals, uint32 *maxextra, SpoolRow *row)
 {
-	BulkShared *sh = b->shared;
+	BatchShared *sh = b->shared;
 	const int	own_bytes = b->g->lay.own_bytes;
-	const char *own = bulk_own(b, sh->n);
-	BulkNode   *x;
+	const char *own = batch_own(b, sh->n);
+	BatchNode  *x;
 	EqualsEntry *entry;
 	bool		found;
 
 	entry = equals_insert(equals, row->hash, &found);
 	if (!found)
-		entry->first = BULK_NONE;
-	for (uint32 i = entry->first; i != BULK_NONE; i = b->nodes[i].same_hash)
+		entry->first = BATCH_NONE;
+	for (uint32 i = entry->first; i != BATCH_NONE; i = b->nodes[i].same_hash)
 	{
 		x = &b->nodes[i];
 		if (x->scale == row->scale && x->offset == row->offset &&
-			memcmp(bulk_own(b, i), own, own_bytes) == 0)
+			memcmp(batch_own(b, i), own, own_bytes) == 0)
 		{
 			add_equal(b, maxextra, i, &row->tid);
 			return;
 		}
 	}
 	x = &b->nodes[sh->n];
-	HnswBulkSetRow(x, row);
+	HnswBatchSetRow(x, row);
 	x->same_hash = entry->first;
-	x->more = BULK_NONE;
+	x->more = BATCH_NONE;
 	x->level = HnswRandomLevel(b->g->lay.fanout);
 	entry->first = sh->n++;
 }
@@ -122,24 +122,24 @@ add_row(Bulk *b, struct equals_hash *equals, uint32 *maxextra, SpoolRow *row)
  * rows it took; each file's nread says which.
  */
 double
-HnswBulkFill(Bulk *b, Spool **spools, double rows)
+HnswBatchFill(Batch *b, Spool **spools, double rows)
 {
-	BulkShared *sh = b->shared;
+	BatchShared *sh = b->shared;
 	Team	   *team = b->team;
 	const HnswLayout *lay = &b->g->lay;
 	struct equals_hash *equals;
 	uint32		maxextra = 0;
-	uint32		most = HnswBulkCapacity(lay, b->limit, team->nparticipants);
-	const double rest = HnswBulkRowBytes(lay, team->nparticipants) - HnswBulkNodeBytes(lay);
+	uint32		most = HnswBatchCapacity(lay, b->limit, team->nparticipants);
+	const double rest = HnswBatchRowBytes(lay, team->nparticipants) - HnswBatchNodeBytes(lay);
 	double		used;
 	double		taken = 0;
 	bool		full = false;
 
-	HnswBulkMakeNodes(b, (uint32) Max(1, Min(most, rows)));
+	HnswBatchMakeNodes(b, (uint32) Max(1, Min(most, rows)));
 	equals = equals_create(b->cxt, Min(sh->cap, 1024), NULL);
 	used = (double) team->nparticipants *
 		HnswColumnsBytes(lay, HnswColumnsMax(lay, b->limit, team->nparticipants)) +
-		(double) sh->cap * HnswBulkNodeBytes(lay);
+		(double) sh->cap * HnswBatchNodeBytes(lay);
 
 	for (bool any = true; any && !full;)
 	{
@@ -149,9 +149,9 @@ HnswBulkFill(Bulk *b, Spool **spools, double rows)
 			{
 				SpoolRow	row;
 
-				full = sh->n == sh->cap || sh->nextra >= BULK_MAX_NODES ||
+				full = sh->n == sh->cap || sh->nextra >= BATCH_MAX_NODES ||
 					used + sh->n * rest +
-					3.0 * sh->nextra * sizeof(BulkTid) >= b->limit;
+					3.0 * sh->nextra * sizeof(BatchTid) >= b->limit;
 				/* one row there is always room for */
 				if ((full && sh->n > 0) ||
 					!HnswSpoolNext(spools[i], &row, b->own + (Size) sh->n * lay->own_bytes))
@@ -163,6 +163,6 @@ HnswBulkFill(Bulk *b, Spool **spools, double rows)
 			}
 	}
 	equals_destroy(equals);
-	HnswBulkMakeLevels(b);
+	HnswBatchMakeLevels(b);
 	return taken;
 }

@@ -10,7 +10,7 @@
 
 /* A row of a file as a node. */
 static inline void
-HnswBulkSetRow(BulkNode *x, const SpoolRow *row)
+HnswBatchSetRow(BatchNode *x, const SpoolRow *row)
 {
 	x->norm2 = row->norm2;
 	x->scale = row->scale;
@@ -20,8 +20,8 @@ HnswBulkSetRow(BulkNode *x, const SpoolRow *row)
 	x->tid = row->tid;
 }
 
-extern double HnswBulkBytes(const HnswLayout *lay, double rows, int participants);
-extern uint32 HnswBulkCapacity(const HnswLayout *lay, Size limit, int participants);
-extern double HnswBulkFill(Bulk *b, Spool **spools, double rows);
+extern double HnswBatchBytes(const HnswLayout *lay, double rows, int participants);
+extern uint32 HnswBatchCapacity(const HnswLayout *lay, Size limit, int participants);
+extern double HnswBatchFill(Batch *b, Spool **spools, double rows);
 
 #endif							/* HNSW_FILL_H */

@@ -16,7 +16,7 @@
 #include "utils/memutils.h"
 
 #define ST_SORT sort_candidates
-#define ST_ELEMENT_TYPE BulkLink
+#define ST_ELEMENT_TYPE BatchLink
 #define ST_COMPARE(a, b) (*(a) < *(b) ? -1 : *(a) > *(b))
 #define ST_SCOPE static
 #define ST_DECLARE
@@ -24,8 +24,8 @@
 #include "lib/sort_template.h"
 
 /* Flags of a candidate between the two choices. */
-#define LINK_SELECTED	((BulkLink) BULK_TREE)
-#define LINK_OFFER		((BulkLink) BULK_PRUNED)
+#define LINK_SELECTED	((BatchLink) BATCH_TREE)
+#define LINK_OFFER		((BatchLink) BATCH_PRUNED)
 #define LINK_FLAGS		(LINK_SELECTED | LINK_OFFER)
 
 /* Distances looked at to guess a bound. */
@@ -44,41 +44,41 @@
 /* What one participant needs while a level is linked. */
 typedef struct Linking
 {
-	Bulk	   *b;
-	BulkColumns *c;
-	BulkLevel  *level;
-	BulkLink   *list;			/* candidates of one member being merged */
+	Batch	   *b;
+	BatchColumns *c;
+	BatchLevel *level;
+	BatchLink  *list;			/* candidates of one member being merged */
 	int			max;
 	bool		integer;		/* as in its columns */
 	bool		locking;		/* other participants merge, too */
 	uint32	   *seen;			/* per member: who has it in its list */
 	int		   *chosen;
-	uint16		near[BULK_LEAF_MAX];
-	float		reach[BULK_LEAF_MAX];	/* of the members of a leaf */
+	uint16		near[BATCH_LEAF_MAX];
+	float		reach[BATCH_LEAF_MAX];	/* of the members of a leaf */
 	bool		tight;			/* many of them are out of reach of most others */
 	float		norm2;			/* of the member being merged */
 	float		nearest;		/* square of its distance to one before it */
 	/* offers: who chose whom */
 	pg_atomic_uint64 *start;
-	BulkLink   *offers;
+	BatchLink  *offers;
 } Linking;
 
 /* Reorder so that the k least come first, the greatest of them at k - 1. */
 static void
-select_least(BulkLink *list, int n, int k)
+select_least(BatchLink *list, int n, int k)
 {
 	int			low = 0;
 	int			high = n - 1;
 
 	while (low < high)
 	{
-		BulkLink	middle;
+		BatchLink	middle;
 		int			i = low;
 		int			j = high;
 		int			mid = low + (high - low) / 2;
-		BulkLink	x = list[low];
-		BulkLink	y = list[mid];
-		BulkLink	z = list[high];
+		BatchLink	x = list[low];
+		BatchLink	y = list[mid];
+		BatchLink	z = list[high];
 
 		/* median of three */
 		middle = x < y ? (y < z ? y : Max(x, z)) : (x < z ? x : Max(y, z));
@@ -90,7 +90,7 @@ select_least(BulkLink *list, int n, int k)
 				j--;
 			if (i <= j)
 			{
-				BulkLink	swap = list[i];
+				BatchLink	swap = list[i];
 
 				list[i++] = list[j];
 				list[j--] = swap;
@@ -151,7 +151,7 @@ apart(const Linking *l, float norm2, float other_norm2, float dist)
 
 /* The least square of a distance between two members that rounding may not account for. */
 static float
-least_apart(const Linking *l, const BulkNode *x)
+least_apart(const Linking *l, const BatchNode *x)
 {
 	const HnswLayout *lay = &l->b->g->lay;
 	double		step = HnswElementError(lay, x->norm2, x->scale);
@@ -175,7 +175,7 @@ merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, in
 	for (int i = 0; i < near; i++)
 	{
 		float		dist = dists[l->near[i]];
-		uint32		id = ids[l->near[i]] & BULK_MAX_NODES;
+		uint32		id = ids[l->near[i]] & BATCH_MAX_NODES;
 
 
 		if (!(dist < bound) || dist < least || l->seen[id] == member)
@@ -189,12 +189,12 @@ merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, in
 			if (l->tight && square > l->reach[l->near[i]])
 				continue;
 		}
-		l->list[nlist++] = bulk_link(dist, id);
+		l->list[nlist++] = batch_link(dist, id);
 		if (nlist == l->max)
 		{
 			select_least(l->list, nlist, width);
 			nlist = width;
-			bound = bulk_link_dist(l->list[width - 1]);
+			bound = batch_link_dist(l->list[width - 1]);
 		}
 	}
 	return nlist;
@@ -205,18 +205,18 @@ merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, in
  * reach since; returns how many stay.
  */
 static int
-keep_in_reach(Linking *l, uint32 member, BulkLink *list, int n)
+keep_in_reach(Linking *l, uint32 member, BatchLink *list, int n)
 {
-	BulkLevel  *level = l->level;
-	const float norm2 = l->b->nodes[bulk_node(level, member)].norm2;
+	BatchLevel *level = l->level;
+	const float norm2 = l->b->nodes[batch_node(level, member)].norm2;
 	int			nkept = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		uint32		id = BulkLinkMember(list[i]);
-		float		other = l->b->nodes[bulk_node(level, id)].norm2;
+		uint32		id = BatchLinkMember(list[i]);
+		float		other = l->b->nodes[batch_node(level, id)].norm2;
 
-		if (apart(l, norm2, other, bulk_link_dist(list[i])) <= level->reach[id])
+		if (apart(l, norm2, other, batch_link_dist(list[i])) <= level->reach[id])
 			list[nkept++] = list[i];
 	}
 	return nkept;
@@ -249,19 +249,19 @@ load_reach(Linking *l, const uint32 *ids, const float *dists, int n)
 static void
 merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dists, int n)
 {
-	BulkLevel  *level = l->level;
+	BatchLevel *level = l->level;
 	const int	width = level->width;
-	const BulkNode *x = &l->b->nodes[bulk_node(level, member)];
-	BulkLink   *kept = level->links + (Size) member * width;
-	LWLock	   *lock = &l->b->shared->locks[member % BULK_LOCKS];
+	const BatchNode *x = &l->b->nodes[batch_node(level, member)];
+	BatchLink  *kept = level->links + (Size) member * width;
+	LWLock	   *lock = &l->b->shared->locks[member % BATCH_LOCKS];
 	int			nlist;
 
 	if (l->locking)
 		LWLockAcquire(lock, LW_EXCLUSIVE);
 	nlist = level->nlinks[member];
-	memcpy(l->list, kept, nlist * sizeof(BulkLink));
+	memcpy(l->list, kept, nlist * sizeof(BatchLink));
 	for (int i = 0; i < nlist; i++)
-		l->seen[BulkLinkMember(kept[i])] = member;
+		l->seen[BatchLinkMember(kept[i])] = member;
 	l->seen[member] = member;
 	if (l->tight)
 		nlist = keep_in_reach(l, member, l->list, nlist);
@@ -269,7 +269,7 @@ merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dist
 	l->nearest = INFINITY;
 	if (nlist == width)
 		nlist = merge_range(l, member, ids, dists, n, -INFINITY,
-							bulk_link_dist(l->list[width - 1]), nlist);
+							batch_link_dist(l->list[width - 1]), nlist);
 	else
 	{
 		float		bound = guess_bound(dists, n, width - nlist);
@@ -283,7 +283,7 @@ merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dist
 		select_least(l->list, nlist, width);
 		nlist = width;
 	}
-	memcpy(kept, l->list, nlist * sizeof(BulkLink));
+	memcpy(kept, l->list, nlist * sizeof(BatchLink));
 	level->nlinks[member] = nlist;
 	level->reach[member] = Min(level->reach[member],
 							   REACH * REACH * Max(l->nearest, least_apart(l, x)));
@@ -296,9 +296,9 @@ static void
 collect_leaf(Linking *l, const uint32 *ids, int n)
 {
 	HnswColumnsLoad(l->c, l->level, ids, n);
-	for (int from = 0; from < n; from += BULK_ROWS)
+	for (int from = 0; from < n; from += BATCH_ROWS)
 	{
-		int			rows = Min(BULK_ROWS, n - from);
+		int			rows = Min(BATCH_ROWS, n - from);
 
 		CHECK_FOR_INTERRUPTS();
 		HnswColumnsDistances(l->c, l->level, ids + from, rows, false);
@@ -306,14 +306,14 @@ collect_leaf(Linking *l, const uint32 *ids, int n)
 			load_reach(l, ids, l->c->dists, n);
 		for (int r = 0; r < rows; r++)
 			merge_candidates(l, LEAF_MEMBER(ids[from + r]), ids,
-							 l->c->dists + r * BULK_LEAF_MAX, n);
+							 l->c->dists + r * BATCH_LEAF_MAX, n);
 	}
 }
 
 static void
 collect_candidates(Linking *l)
 {
-	Bulk	   *b = l->b;
+	Batch	   *b = l->b;
 	const int64 nmembers = b->shared->nmembers;
 	uint64		from;
 
@@ -340,28 +340,28 @@ collect_candidates(Linking *l)
 	}
 }
 
-/* As HnswBulkDistance, in single precision as in a leaf. */
+/* As HnswBatchDistance, in single precision as in a leaf. */
 static inline float
-distance_from(const Linking *l, const BulkOrigin *o, BulkLink link)
+distance_from(const Linking *l, const BatchOrigin *o, BatchLink link)
 {
-	Bulk	   *b = l->b;
-	uint32		node = bulk_node(l->level, BulkLinkMember(link));
-	const BulkNode *y = &b->nodes[node];
+	Batch	   *b = l->b;
+	uint32		node = batch_node(l->level, BatchLinkMember(link));
+	const BatchNode *y = &b->nodes[node];
 	float		dot;
 
 	if (!l->integer)
-		return HnswBulkDistance(b, o->node, node);
-	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) bulk_own(b, o->node),
-									(const int8_t *) bulk_own(b, node), b->g->lay.dim) * y->scale +
+		return HnswBatchDistance(b, o->node, node);
+	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) batch_own(b, o->node),
+									(const int8_t *) batch_own(b, node), b->g->lay.dim) * y->scale +
 		o->q * y->offset + o->r * y->scale * y->codesum;
 	return b->g->lay.metric == HNSW_IP ? -dot : o->base + y->norm2 - dot;
 }
 
-static inline BulkOrigin
-make_origin(const Linking *l, BulkLink link)
+static inline BatchOrigin
+make_origin(const Linking *l, BatchLink link)
 {
-	return bulk_origin(l->b, bulk_node(l->level, BulkLinkMember(link)),
-					   l->b->g->lay.metric == HNSW_IP);
+	return batch_origin(l->b, batch_node(l->level, BatchLinkMember(link)),
+						l->b->g->lay.metric == HNSW_IP);
 }
 
 /*
@@ -370,14 +370,14 @@ make_origin(const Linking *l, BulkLink link)
  * the member is.  chosen gets positions in the list, at most "most".
  */
 static int
-select_diverse(Linking *l, const BulkLink *list, int n, int most, int *chosen)
+select_diverse(Linking *l, const BatchLink *list, int n, int most, int *chosen)
 {
 	int			nchosen = 0;
 
 	for (int i = 0; i < n && nchosen < most; i++)
 	{
-		BulkOrigin	x = make_origin(l, list[i]);
-		float		dist = bulk_link_dist(list[i]);
+		BatchOrigin	x = make_origin(l, list[i]);
+		float		dist = batch_link_dist(list[i]);
 		bool		keep = true;
 
 		for (int j = 0; j < nchosen && keep; j++)
@@ -395,14 +395,14 @@ select_diverse(Linking *l, const BulkLink *list, int n, int most, int *chosen)
  * that).
  */
 static int
-select_again(Linking *l, const BulkLink *list, int n, int most, int *chosen)
+select_again(Linking *l, const BatchLink *list, int n, int most, int *chosen)
 {
 	int			nchosen = 0;
 
 	for (int i = 0; i < n && nchosen < most; i++)
 	{
-		BulkOrigin	x;
-		float		dist = bulk_link_dist(list[i]);
+		BatchOrigin	x;
+		float		dist = batch_link_dist(list[i]);
 		bool		keep = true;
 
 		if (!(list[i] & (LINK_SELECTED | LINK_OFFER)))
@@ -419,10 +419,10 @@ select_again(Linking *l, const BulkLink *list, int n, int most, int *chosen)
 
 /* Is a candidate of a member's too far to have the member as one of its own? */
 static inline bool
-is_offered(const BulkLevel *level, BulkLink link)
+is_offered(const BatchLevel *level, BatchLink link)
 {
-	uint32		to = BulkLinkMember(link);
-	const BulkLink *theirs = level->links + (Size) to * level->width;
+	uint32		to = BatchLinkMember(link);
+	const BatchLink *theirs = level->links + (Size) to * level->width;
 
 	return level->nlinks[to] == level->width &&
 		(link >> 32) > (theirs[level->width - 1] >> 32);
@@ -432,14 +432,14 @@ is_offered(const BulkLevel *level, BulkLink link)
 static void
 select_links(Linking *l)
 {
-	BulkLevel  *level = l->level;
+	BatchLevel *level = l->level;
 	const int	fanout = l->b->g->lay.fanout;
 	uint64		from;
 
 	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
 		for (uint64 m = from; m < Min(level->n, from + TASK_MEMBERS); m++)
 		{
-			BulkLink   *list = level->links + m * level->width;
+			BatchLink  *list = level->links + m * level->width;
 			int			n;
 
 			CHECK_FOR_INTERRUPTS();
@@ -454,27 +454,27 @@ select_links(Linking *l)
 
 /* Is a node of a level above 0 among a member's candidates? */
 static bool
-has_upper(const Linking *l, const BulkLevel *level, uint32 member)
+has_upper(const Linking *l, const BatchLevel *level, uint32 member)
 {
 	for (int i = 0; i < level->nlinks[member]; i++)
-		if (l->b->nodes[BulkLinkMember(level->links[(Size) member * level->width + i])].level > 0)
+		if (l->b->nodes[BatchLinkMember(level->links[(Size) member * level->width + i])].level > 0)
 			return true;
 	return false;
 }
 
 /* Has a member, whose candidates are sorted, a full list with none that comes before it? */
 static bool
-is_first(const Linking *l, const BulkLevel *level, uint32 member)
+is_first(const Linking *l, const BatchLevel *level, uint32 member)
 {
-	const BulkNode *nodes = l->b->nodes;
+	const BatchNode *nodes = l->b->nodes;
 	int			n = level->nlinks[member];
-	BulkLink	last;
+	BatchLink	last;
 
 	if (n < level->width)
 		return false;
 	last = level->links[(Size) member * level->width + n - 1];
 	return level->reach[member] > REACH * REACH *
-		apart(l, nodes[member].norm2, nodes[BulkLinkMember(last)].norm2, bulk_link_dist(last));
+		apart(l, nodes[member].norm2, nodes[BatchLinkMember(last)].norm2, batch_link_dist(last));
 }
 
 /*
@@ -483,9 +483,9 @@ is_first(const Linking *l, const BulkLevel *level, uint32 member)
  * that is not gets the level of a node that has others of such near it.
  */
 static void
-spread_levels(Linking *l, BulkLevel *level)
+spread_levels(Linking *l, BatchLevel *level)
 {
-	BulkNode   *nodes = l->b->nodes;
+	BatchNode  *nodes = l->b->nodes;
 	uint32		giver = 0;
 
 	for (uint32 m = 0; m < level->n; m++)
@@ -510,7 +510,7 @@ spread_levels(Linking *l, BulkLevel *level)
 static void
 make_offers(Linking *l)
 {
-	BulkLevel  *level = l->level;
+	BatchLevel *level = l->level;
 	const int	fanout = l->b->g->lay.fanout;
 	const int	most = l->b->shared->most_offers;
 	uint64		from;
@@ -518,7 +518,7 @@ make_offers(Linking *l)
 	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
 		for (uint64 m = from; m < Min(level->n, from + TASK_MEMBERS); m++)
 		{
-			const BulkLink *list = level->links + m * level->width;
+			const BatchLink *list = level->links + m * level->width;
 			int			rest = fanout;
 			int			n = 0;
 
@@ -526,7 +526,7 @@ make_offers(Linking *l)
 			for (int i = 0; i < level->nlinks[m] && n < most; i++)
 			{
 				bool		chosen = (list[i] & LINK_SELECTED) || rest-- > 0;
-				uint32		to = BulkLinkMember(list[i]);
+				uint32		to = BatchLinkMember(list[i]);
 
 				if (!chosen || !is_offered(level, list[i]))
 					continue;
@@ -535,7 +535,7 @@ make_offers(Linking *l)
 					pg_atomic_fetch_add_u64(&l->start[to + 2], 1);
 				else
 					l->offers[pg_atomic_fetch_add_u64(&l->start[to + 1], 1)] =
-						(list[i] & ~(BulkLink) PG_UINT32_MAX) | m;
+						(list[i] & ~(BatchLink) PG_UINT32_MAX) | m;
 			}
 		}
 }
@@ -562,11 +562,11 @@ sum_offers(Linking *l)
 static bool
 collect_offers(Linking *l)
 {
-	Bulk	   *b = l->b;
-	BulkShared *sh = b->shared;
+	Batch	   *b = l->b;
+	BatchShared *sh = b->shared;
 	Team	   *team = b->team;
 	const uint32 n = l->level->n;
-	const int	fair = b->g->lay.fanout / 2;	/* what HnswBulkBytes reckons with */
+	const int	fair = b->g->lay.fanout / 2;	/* what HnswBatchBytes reckons with */
 
 	for (bool done = false; !done;)
 	{
@@ -588,7 +588,7 @@ collect_offers(Linking *l)
 			sh->too_many = noffers > (uint64) n * fair && sh->most_offers > fair;
 			if (!sh->too_many)
 				l->offers = HnswTeamAlloc(team, TEAM_OFFERS,
-										  mul_size(noffers + 1, sizeof(BulkLink)));
+										  mul_size(noffers + 1, sizeof(BatchLink)));
 		}
 		if (!HnswTeamSync(team))
 			return false;
@@ -604,7 +604,7 @@ collect_offers(Linking *l)
 static void
 choose_links(Linking *l)
 {
-	BulkLevel  *level = l->level;
+	BatchLevel *level = l->level;
 	const int	fanout = l->b->g->lay.fanout;
 	uint64		from;
 
@@ -612,7 +612,7 @@ choose_links(Linking *l)
 	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
 		for (uint32 m = (uint32) from; m < Min(level->n, from + TASK_MEMBERS); m++)
 		{
-			BulkLink   *links = level->links + (Size) m * level->width;
+			BatchLink  *links = level->links + (Size) m * level->width;
 			uint64		first = pg_atomic_read_u64(&l->start[m]);
 			uint64		last = pg_atomic_read_u64(&l->start[m + 1]);
 			int			n = level->nlinks[m];
@@ -623,13 +623,13 @@ choose_links(Linking *l)
 			if (n + (last - first) > (uint64) l->max)
 			{
 				l->max = n + (last - first);
-				l->list = repalloc_huge(l->list, l->max * sizeof(BulkLink));
+				l->list = repalloc_huge(l->list, l->max * sizeof(BatchLink));
 			}
-			memcpy(l->list, links, n * sizeof(BulkLink));
+			memcpy(l->list, links, n * sizeof(BatchLink));
 			for (int i = 0; i < n; i++)
-				l->seen[BulkLinkMember(links[i])] = m;
+				l->seen[BatchLinkMember(links[i])] = m;
 			for (uint64 i = first; i < last; i++)
-				if (l->seen[BulkLinkMember(l->offers[i])] != m)
+				if (l->seen[BatchLinkMember(l->offers[i])] != m)
 					l->list[n++] = l->offers[i] | LINK_OFFER;
 			if (n > level->nlinks[m])
 				sort_candidates(l->list, n);
@@ -642,7 +642,7 @@ choose_links(Linking *l)
 				if (c < nchosen && l->chosen[c] == i)
 					c++;
 				else
-					links[nlinks++] = (l->list[i] & ~LINK_FLAGS) | BULK_PRUNED;
+					links[nlinks++] = (l->list[i] & ~LINK_FLAGS) | BATCH_PRUNED;
 			}
 			level->nlinks[m] = nlinks;
 		}
@@ -653,9 +653,9 @@ choose_links(Linking *l)
  * All participants; false for a worker that has been left behind.
  */
 bool
-HnswBulkLink(BulkColumns *c, BulkLevel *level)
+HnswBatchLink(BatchColumns *c, BatchLevel *level)
 {
-	Bulk	   *b = c->b;
+	Batch	   *b = c->b;
 	Linking		l;
 
 	memset(&l, 0, sizeof(l));
@@ -664,7 +664,7 @@ HnswBulkLink(BulkColumns *c, BulkLevel *level)
 	l.integer = c->integer;
 	l.level = level;
 	l.max = 2 * level->width;
-	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BulkLink));
+	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BatchLink));
 	l.chosen = MemoryContextAlloc(b->cxt, b->g->lay.fanout * sizeof(int));
 	l.seen = b->seen;
 	l.start = b->offered;

@@ -7,6 +7,6 @@
 
 #include "hnsw/columns.h"
 
-extern bool HnswBulkLink(BulkColumns *c, BulkLevel *level);
+extern bool HnswBatchLink(BatchColumns *c, BatchLevel *level);
 
 #endif							/* HNSW_NEIGHBOURS_H */

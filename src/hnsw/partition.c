@@ -21,13 +21,13 @@
 #define SMALL_LEAF		32
 
 /* Members that are one task. */
-#define TASK_MEMBERS	(64 * BULK_ROWS)
+#define TASK_MEMBERS	(64 * BATCH_ROWS)
 
 /* The nearest "copies" columns of a row of distances, nearest first. */
 static void
 nearest_pivots(const float *dists, int n, int copies, uint16 *chosen)
 {
-	float		best[BULK_MAX_COPIES];
+	float		best[BATCH_MAX_COPIES];
 	int			found = 0;
 
 	for (int i = 0; i < n; i++)
@@ -52,7 +52,7 @@ nearest_pivots(const float *dists, int n, int copies, uint16 *chosen)
  * a small one, that of the nearest pivot with a larger one.
  */
 static void
-merge_small(BulkColumns *c, const BulkLevel *level, const uint32 *pivots, int npivots,
+merge_small(BatchColumns *c, const BatchLevel *level, const uint32 *pivots, int npivots,
 			const uint32 *counts, uint16 *merged)
 {
 	for (int i = 0; i < npivots; i++)
@@ -119,19 +119,19 @@ draw_members(uint32 *members, int64 n, int ndrawn)
 
 /* Which pivot, the first of the members, each of these is nearest to; counts: of each. */
 static void
-join_nearest(BulkColumns *c, const BulkLevel *level, const uint32 *members, int64 n,
+join_nearest(BatchColumns *c, const BatchLevel *level, const uint32 *members, int64 n,
 			 int npivots, uint16 *joined, uint32 *counts)
 {
 	HnswColumnsLoad(c, level, members, npivots);
-	for (int64 i = 0; i < n; i += BULK_ROWS)
+	for (int64 i = 0; i < n; i += BATCH_ROWS)
 	{
-		int			rows = Min(BULK_ROWS, n - i);
+		int			rows = Min(BATCH_ROWS, n - i);
 
 		CHECK_FOR_INTERRUPTS();
 		HnswColumnsDistances(c, level, members + i, rows, true);
 		for (int r = 0; r < rows; r++)
 		{
-			nearest_pivots(c->dists + r * BULK_LEAF_MAX, npivots, 1, &joined[i + r]);
+			nearest_pivots(c->dists + r * BATCH_LEAF_MAX, npivots, 1, &joined[i + r]);
 			counts[joined[i + r]]++;
 		}
 	}
@@ -142,7 +142,7 @@ join_nearest(BulkColumns *c, const BulkLevel *level, const uint32 *members, int6
  * gets where each group begins, npivots + 1 of them.
  */
 static void
-sort_by_pivot(BulkColumns *c, const BulkLevel *level, uint32 *members, int64 n,
+sort_by_pivot(BatchColumns *c, const BatchLevel *level, uint32 *members, int64 n,
 			  int npivots, int64 *start)
 {
 	uint16	   *joined = palloc_extended(n * sizeof(uint16), MCXT_ALLOC_HUGE);
@@ -173,7 +173,7 @@ sort_by_pivot(BulkColumns *c, const BulkLevel *level, uint32 *members, int64 n,
  * marks where these begin.
  */
 static void
-divide(BulkColumns *c, const BulkLevel *level, uint32 *members, int64 n)
+divide(BatchColumns *c, const BatchLevel *level, uint32 *members, int64 n)
 {
 	const int	most = c->max;
 	int			npivots;
@@ -205,9 +205,9 @@ divide(BulkColumns *c, const BulkLevel *level, uint32 *members, int64 n)
  * ones mostly follow each other.  No other participant has to do with it.
  */
 void
-HnswNearOrder(BulkColumns *c, uint32 n, uint32 *order)
+HnswNearOrder(BatchColumns *c, uint32 n, uint32 *order)
 {
-	BulkLevel	level = {.n = n};
+	BatchLevel	level = {.n = n};
 	MemoryContext cxt = AllocSetContextCreate(c->b->cxt, "hnsw partition", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 
@@ -222,10 +222,10 @@ HnswNearOrder(BulkColumns *c, uint32 n, uint32 *order)
 
 /* Every participant: which pivots' groups the members of a level join. */
 static void
-join_pivots(BulkColumns *c, const BulkLevel *level)
+join_pivots(BatchColumns *c, const BatchLevel *level)
 {
-	Bulk	   *b = c->b;
-	BulkShared *sh = b->shared;
+	Batch	   *b = c->b;
+	BatchShared *sh = b->shared;
 	uint32	   *counts = palloc0(sh->npivots * sizeof(uint32));
 	const int	copies = sh->copies;
 	uint64		from;
@@ -235,10 +235,10 @@ join_pivots(BulkColumns *c, const BulkLevel *level)
 	{
 		uint32		end = (uint32) Min(level->n, from + TASK_MEMBERS);
 
-		for (uint32 i = (uint32) from; i < end; i += BULK_ROWS)
+		for (uint32 i = (uint32) from; i < end; i += BATCH_ROWS)
 		{
-			uint32		members[BULK_ROWS];
-			int			rows = Min(BULK_ROWS, end - i);
+			uint32		members[BATCH_ROWS];
+			int			rows = Min(BATCH_ROWS, end - i);
 
 			for (int r = 0; r < rows; r++)
 				members[r] = i + r;
@@ -247,7 +247,7 @@ join_pivots(BulkColumns *c, const BulkLevel *level)
 			{
 				uint16	   *to = level->joined + (Size) (i + r) * copies;
 
-				nearest_pivots(c->dists + r * BULK_LEAF_MAX, sh->npivots, copies, to);
+				nearest_pivots(c->dists + r * BATCH_LEAF_MAX, sh->npivots, copies, to);
 				for (int k = 0; k < copies; k++)
 					counts[to[k]]++;
 			}
@@ -278,10 +278,10 @@ merge_joined(uint16 *joined, int copies, const uint16 *merged, int64 *counts)
 
 /* The leader: sort the members of a level by the groups they have joined. */
 static void
-make_groups(BulkColumns *c, const BulkLevel *level)
+make_groups(BatchColumns *c, const BatchLevel *level)
 {
-	Bulk	   *b = c->b;
-	BulkShared *sh = b->shared;
+	Batch	   *b = c->b;
+	BatchShared *sh = b->shared;
 	const int	copies = sh->copies;
 	uint16	   *merged = palloc(sh->npivots * sizeof(uint16));
 	uint32	   *counts = palloc(sh->npivots * sizeof(uint32));
@@ -318,13 +318,13 @@ make_groups(BulkColumns *c, const BulkLevel *level)
 
 /* The leader: which the pivots of a level are, one of each of its parts. */
 static void
-draw_pivots(BulkColumns *c, const BulkLevel *level)
+draw_pivots(BatchColumns *c, const BatchLevel *level)
 {
-	Bulk	   *b = c->b;
-	BulkShared *sh = b->shared;
+	Batch	   *b = c->b;
+	BatchShared *sh = b->shared;
 	const int	most = c->max;
 
-	sh->copies = BULK_COPIES(&b->g->lay);
+	sh->copies = BATCH_COPIES(&b->g->lay);
 	sh->npivots = (int) Min(most, Max(2, (int64) level->n * sh->copies / LEAF_TARGET(most)));
 	sh->copies = Min(sh->copies, sh->npivots - 1);
 	for (int i = 0; i < sh->npivots; i++)
@@ -339,21 +339,21 @@ draw_pivots(BulkColumns *c, const BulkLevel *level)
 
 /*
  * Divide the members of a level into leaves, as large as there are columns.  Each
- * member is in about BULK_COPIES of them, and once with LEAF_OWN set.  All
+ * member is in about BATCH_COPIES of them, and once with LEAF_OWN set.  All
  * participants.
  */
 void
-HnswPartition(BulkColumns *c, const BulkLevel *level)
+HnswPartition(BatchColumns *c, const BatchLevel *level)
 {
-	Bulk	   *b = c->b;
-	BulkShared *sh = b->shared;
+	Batch	   *b = c->b;
+	BatchShared *sh = b->shared;
 	Team	   *team = b->team;
 	bool		leader = HnswTeamLeader(team);
 	uint64		i;
 	MemoryContext cxt;
 	MemoryContext old;
 
-	StaticAssertStmt(BULK_MAX_COPIES * sizeof(uint16) <= VX_BLOCK * sizeof(BulkLink),
+	StaticAssertStmt(BATCH_MAX_COPIES * sizeof(uint16) <= VX_BLOCK * sizeof(BatchLink),
 					 "a member's links hold the groups it joins");
 	if (level->n <= (uint32) c->max)
 	{

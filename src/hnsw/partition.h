@@ -7,7 +7,7 @@
 
 #include "hnsw/columns.h"
 
-extern void HnswPartition(BulkColumns *c, const BulkLevel *level);
-extern void HnswNearOrder(BulkColumns *c, uint32 n, uint32 *order);
+extern void HnswPartition(BatchColumns *c, const BatchLevel *level);
+extern void HnswNearOrder(BatchColumns *c, uint32 n, uint32 *order);
 
 #endif							/* HNSW_PARTITION_H */

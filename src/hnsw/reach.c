@@ -16,8 +16,8 @@
 
 typedef struct Tree
 {
-	Bulk	   *b;
-	BulkLevel  *level;
+	Batch	   *b;
+	BatchLevel *level;
 	uint32		nreached;
 	uint32		nspread;		/* of these, whose links have been followed */
 } Tree;
@@ -33,22 +33,22 @@ reach(Tree *t, uint32 member, uint32 parent)
 static void
 spread(Tree *t)
 {
-	BulkLevel  *level = t->level;
+	BatchLevel *level = t->level;
 	const int	most = HnswMaxTreeLinks(&t->b->g->lay);
 
 	while (t->nspread < t->nreached)
 	{
 		uint32		m = level->order[t->nspread++];
-		BulkLink   *links = level->links + (Size) m * level->width;
+		BatchLink  *links = level->links + (Size) m * level->width;
 
 		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < level->nlinks[m] && level->nchildren[m] < most; i++)
 		{
-			uint32		to = BulkLinkMember(links[i]);
+			uint32		to = BatchLinkMember(links[i]);
 
-			if (level->parent[to] != BULK_NONE)
+			if (level->parent[to] != BATCH_NONE)
 				continue;
-			links[i] = (links[i] | BULK_TREE) & ~(BulkLink) BULK_PRUNED;
+			links[i] = (links[i] | BATCH_TREE) & ~(BatchLink) BATCH_PRUNED;
 			level->nchildren[m]++;
 			reach(t, to, m);
 		}
@@ -59,28 +59,28 @@ spread(Tree *t)
 static void
 attach(Tree *t, uint32 member, uint32 host)
 {
-	BulkLevel  *level = t->level;
-	uint32		node = bulk_node(level, member);
-	BulkLink   *links;
+	BatchLevel *level = t->level;
+	uint32		node = batch_node(level, member);
+	BatchLink  *links;
 	int			victim = -1;
 	bool		victim_pruned = false;
-	BulkLink	link;
+	BatchLink	link;
 
 	while (level->nchildren[host] >= HnswMaxTreeLinks(&t->b->g->lay))
 	{
-		uint32		nearest = BULK_NONE;
+		uint32		nearest = BATCH_NONE;
 		float		best = INFINITY;
 
 		links = level->links + (Size) host * level->width;
 		for (int i = 0; i < level->nlinks[host]; i++)
 		{
-			uint32		child = BulkLinkMember(links[i]);
+			uint32		child = BatchLinkMember(links[i]);
 			float		dist;
 
-			if (!(links[i] & BULK_TREE))
+			if (!(links[i] & BATCH_TREE))
 				continue;
-			dist = HnswBulkDistance(t->b, bulk_node(level, child), node);
-			if (nearest == BULK_NONE || dist < best)
+			dist = HnswBatchDistance(t->b, batch_node(level, child), node);
+			if (nearest == BATCH_NONE || dist < best)
 			{
 				best = dist;
 				nearest = child;
@@ -91,17 +91,17 @@ attach(Tree *t, uint32 member, uint32 host)
 	}
 
 	links = level->links + (Size) host * level->width;
-	link = bulk_link(HnswBulkDistance(t->b, bulk_node(level, host), node), member) | BULK_TREE;
+	link = batch_link(HnswBatchDistance(t->b, batch_node(level, host), node), member) | BATCH_TREE;
 	for (int i = 0; i < level->nlinks[host]; i++)
 	{
-		bool		pruned = (links[i] & BULK_PRUNED) != 0;
+		bool		pruned = (links[i] & BATCH_PRUNED) != 0;
 
-		if (BulkLinkMember(links[i]) == member)
+		if (BatchLinkMember(links[i]) == member)
 		{
 			victim = i;
 			break;
 		}
-		if ((links[i] & BULK_TREE) || (victim_pruned && !pruned))
+		if ((links[i] & BATCH_TREE) || (victim_pruned && !pruned))
 			continue;
 		if (victim < 0 || pruned != victim_pruned || links[i] > links[victim])
 		{
@@ -110,7 +110,7 @@ attach(Tree *t, uint32 member, uint32 host)
 		}
 	}
 	/* a list that has room takes one more */
-	if ((victim < 0 || BulkLinkMember(links[victim]) != member) &&
+	if ((victim < 0 || BatchLinkMember(links[victim]) != member) &&
 		level->nlinks[host] < t->b->g->lay.fanout)
 		victim = level->nlinks[host]++;
 	links[victim] = link;
@@ -122,20 +122,20 @@ attach(Tree *t, uint32 member, uint32 host)
 static bool
 attach_by_links(Tree *t)
 {
-	BulkLevel  *level = t->level;
+	BatchLevel *level = t->level;
 	bool		any = false;
 
 	for (uint32 m = 0; m < level->n; m++)
 	{
-		const BulkLink *links = level->links + (Size) m * level->width;
+		const BatchLink *links = level->links + (Size) m * level->width;
 
-		if (level->parent[m] != BULK_NONE)
+		if (level->parent[m] != BATCH_NONE)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < level->nlinks[m]; i++)
-			if (level->parent[BulkLinkMember(links[i])] != BULK_NONE)
+			if (level->parent[BatchLinkMember(links[i])] != BATCH_NONE)
 			{
-				attach(t, m, BulkLinkMember(links[i]));
+				attach(t, m, BatchLinkMember(links[i]));
 				spread(t);
 				any = true;
 				break;
@@ -146,39 +146,39 @@ attach_by_links(Tree *t)
 
 /* The leader: choose the entry point, and make the tree links of all levels, the top one first. */
 void
-HnswBulkReach(Bulk *b)
+HnswBatchReach(Batch *b)
 {
-	BulkShared *sh = b->shared;
+	BatchShared *sh = b->shared;
 
 	sh->entry = sh->top == 0 ? 0 : b->levels[sh->top].node[0];
 	for (int l = sh->top; l >= 0; l--)
 	{
-		BulkLevel  *level = &b->levels[l];
+		BatchLevel *level = &b->levels[l];
 		Tree		t = {b, level, 0, 0};
-		uint32		root = HnswBulkMember(level, sh->entry);
+		uint32		root = HnswBatchMember(level, sh->entry);
 
 		reach(&t, root, root);
 		spread(&t);
 		if (l < sh->top)
 		{
-			const BulkLevel *above = &b->levels[l + 1];
+			const BatchLevel *above = &b->levels[l + 1];
 
 			/* in the order of their tree, so that parents come first */
 			for (uint32 i = 0; i < above->n && t.nreached < level->n; i++)
 			{
 				uint32		x = above->order[i];
-				uint32		m = HnswBulkMember(level, above->node[x]);
+				uint32		m = HnswBatchMember(level, above->node[x]);
 
-				if (level->parent[m] != BULK_NONE)
+				if (level->parent[m] != BATCH_NONE)
 					continue;
-				attach(&t, m, HnswBulkMember(level, above->node[above->parent[x]]));
+				attach(&t, m, HnswBatchMember(level, above->node[above->parent[x]]));
 				spread(&t);
 			}
 		}
 		while (t.nreached < level->n && attach_by_links(&t))
 			;
 		for (uint32 m = 0; m < level->n && t.nreached < level->n; m++)
-			if (level->parent[m] == BULK_NONE)
+			if (level->parent[m] == BATCH_NONE)
 			{
 				attach(&t, m, root);
 				spread(&t);

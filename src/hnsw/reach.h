@@ -7,6 +7,6 @@
 
 #include "hnsw/batch.h"
 
-extern void HnswBulkReach(Bulk *b);
+extern void HnswBatchReach(Batch *b);
 
 #endif							/* HNSW_REACH_H */
