@@ -54,8 +54,13 @@ def in_background(work: Callable[[], object], watch: Callable[[], None]) -> None
         raise failure[0]
 
 
-def index_sql(metric: str) -> str:
-    return f"CREATE INDEX {INDEX} ON {TABLE} USING hnsw (embedding vector_{metric}_ops)"
+# Index options by system, for every build of a run.
+OPTIONS: dict[str, str] = {}
+
+
+def index_sql(metric: str, system: str) -> str:
+    options = f" WITH ({OPTIONS[system]})" if OPTIONS.get(system) else ""
+    return f"CREATE INDEX {INDEX} ON {TABLE} USING hnsw (embedding vector_{metric}_ops){options}"
 
 
 def set_workers(client: Client, workers: int) -> None:
@@ -72,7 +77,7 @@ def temporary_bytes(client: Client) -> int:
 
 
 def build(server: Server, client: Client, metric: str, rows: int, workers: int = 0) -> dict:
-    """CREATE INDEX with default options; its cost, memory, WAL and size.
+    """CREATE INDEX, with the options of OPTIONS; its cost, memory, WAL and size.
 
     The progress bar and the samples of memory come from this process and from
     another connection, whose CPU time is not counted.
@@ -105,7 +110,7 @@ def build(server: Server, client: Client, metric: str, rows: int, workers: int =
         cost = Cost()
         leader = client.cpu()
         cpu, wall = server_cpu(memory.postmaster, without), time.perf_counter()
-        in_background(lambda: conn.execute(index_sql(metric)), watch)
+        in_background(lambda: conn.execute(index_sql(metric, client.system)), watch)
         cost.wall = time.perf_counter() - wall
         cost.cpu = server_cpu(memory.postmaster, without) - cpu
         leader = client.cpu() - leader

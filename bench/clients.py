@@ -17,7 +17,6 @@ import vxdb
 from server import SYSTEMS, Server
 from terminal import Progress
 
-OPERATORS = {"l2": "<->", "ip": "<#>", "cosine": "<=>", "l1": "<+>"}
 TABLE = "items"
 INDEX = "items_embedding"
 # One plan for all, and no second process whose CPU time would go unseen.
@@ -27,7 +26,7 @@ COPY_ROWS = 1_000
 
 
 def nearest_sql(metric: str) -> str:
-    return f"SELECT id FROM {TABLE} ORDER BY embedding {OPERATORS[metric]} %b LIMIT 10"
+    return f"SELECT id FROM {TABLE} ORDER BY embedding {vxdb.OPERATORS[metric]} %b LIMIT 10"
 
 
 @dataclass

@@ -19,6 +19,17 @@ beside the repository; others are named with --base and --queries (.npy, .fbin,
     bench/compare.py --name sift --base sift.hdf5
     bench/compare.py --steps build,beyond --add  only these; what results/ has of others stays
     bench/compare.py --report                    RESULTS.md and plots anew
+    bench/compare.py --steps build,search --skip 0 --with "sketch_bits = 2" --output FOLDER
+                                                 other index options of vectorx
+    bench/compare.py quick                       a few minutes, two small sets; fails only on low recall
+    bench/compare.py million                     a million synthetic vectors; 24 GiB of memory are plenty
+    bench/compare.py million --peer              pgvector as well, with the same memory: much longer
+    bench/compare.py million --rows 100000 --output FOLDER
+
+The million vectors are of 128 dimensions, from 1,000 Gaussian clusters that differ in
+size and in spread; queries are from the same clusters and not in the table.  The index
+is built by the leader and one worker, with as much maintenance_work_mem as
+hnsw_build_memory says.
 
 Defaults of vectorx were chosen with queries 0 to 499 of each set; this runs
 500 to 999, for figures that are published.
@@ -46,7 +57,8 @@ import loading
 import report
 import searches
 import server
-from clients import OPERATORS, Client, clients, load
+import vxdb
+from clients import Client, check, clients, load
 from exact import Judge
 from reference import reference
 from terminal import processor
@@ -56,6 +68,22 @@ EF_SEARCH = "10,20,30,40,60,80,100,150,200,300,400,600,800"
 STEPS = ("build", "search", "planning", "memory", "insert", "concurrent", "small_buffers", "beyond",
          "loading", "reference")
 PLANNING_EF = 40
+
+QUICK_QUERIES = 200
+QUICK_INSERTED = 500
+QUICK_REPEATS = 2
+QUICK_EF = (10, 20, *report.SAME_EF)
+QUICK_SEED = 1
+# Four wrong neighbours of 2,000; what differs beyond is chance, for building is random.
+AS_GOOD_AS_EXACT = 0.998
+
+MILLION_DIM = 128
+CLUSTERS = 1_000
+MILLION_METRIC = "l2"
+# Of the distance between centres; the middle one of all clusters.
+SPREAD = 0.5
+BATCH_ROWS = 100_000
+MEGABYTE = 1 << 20
 
 
 @dataclass
@@ -239,6 +267,163 @@ def run_set(one: Set, args: argparse.Namespace) -> dict:
     return result
 
 
+# ---- quick
+
+def quick_sets() -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, base vectors and queries of what is there."""
+    _, words = vxdb.load_words()
+    words = words[np.random.default_rng(QUICK_SEED).permutation(len(words))[:10_000 + QUICK_QUERIES]]
+    result = [("words, 100 dimensions", words[QUICK_QUERIES:], words[:QUICK_QUERIES])]
+    large = known_sets(data_folder(None))["minilm384"]
+    if large.base.exists() and large.queries.exists():
+        result.append(("minilm, 384 dimensions", datasets.load(large.base, 8_000, 384),
+                       datasets.load(large.queries, QUICK_QUERIES, 384)))
+    else:
+        print("not run: quick benchmark with 384 dimensions: there is no minilm1536 in VECTORX_DATA or ../shared/data")
+    return result
+
+
+def with_worker(here: server.Server, client: Client, judge: Judge) -> dict:
+    """vectorx's index built by the leader and a worker: recall at each of report.SAME_EF."""
+    result = builds.build(here, client, judge.metric, len(judge.rows), workers=1)
+    check(client)
+    recall = {}
+    for ef in report.SAME_EF:
+        client.set_ef(ef)
+        recall[ef] = judge.recall(client.ask(judge.queries))
+    return result | {"recall": recall}
+
+
+def quick_run(base: np.ndarray, queries: np.ndarray) -> dict:
+    judge = Judge("cosine", queries, base)
+    run: dict = {"build": {}}
+    with server.start({"shared_buffers": "256MB", "full_page_writes": "off"}) as here:
+        with clients(here, judge.metric) as systems:
+            for client in systems:
+                load(client, base)
+                run["build"][client.system] = builds.build(here, client, judge.metric, len(base))
+                check(client)
+            run["search"] = searches.search(systems, judge, sorted(QUICK_EF), list(QUICK_EF), QUICK_REPEATS)
+            run["with_worker"] = with_worker(here, systems[0], judge)
+        inserts.make_templates(here, judge, QUICK_INSERTED)
+        run["insert"] = inserts.one_client(here, judge, QUICK_INSERTED, 1)
+    return run
+
+
+def quick_ratios(run: dict) -> list[str]:
+    figures = [
+        ("search CPU at recall .95, times less", report.cost_ratio(run, 0.95, "cpu_us")),
+        ("search CPU at recall .99, times less", report.cost_ratio(run, 0.99, "cpu_us")),
+        ("pages at recall .95, times less", report.cost_ratio(run, 0.95, "pages")),
+        ("build CPU, times less", report.ratio(run, "build", "cpu_s", "less")),
+        ("rows inserted per CPU second, times", report.ratio(run, "insert", "rows_per_cpu_s", "more")),
+        ("index size, times pgvector's", report.ratio(run, "build", "index_bytes", "size")),
+        ("WAL per inserted row, times pgvector's", report.ratio(run, "insert", "wal_bytes", "size")),
+    ]
+    return report.table(["vectorx against pgvector", "ratio"],
+                 [(name, f"{r[1]}{r[0]:.1f}" if r else "not reached") for name, r in figures])
+
+
+def at_least(what: str, ours: float, theirs: float) -> bool:
+    good = ours >= min(theirs, AS_GOOD_AS_EXACT)
+    print(f"{'ok' if good else 'not ok'} - {what}: recall@10 {ours:.4f}, pgvector {theirs:.4f}")
+    return good
+
+
+def quick() -> None:
+    """A few minutes, two small sets, for every test run.
+
+    Prints how the systems compare; fails only when vectorx's recall falls below
+    pgvector's at the same ef_search (from AS_GOOD_AS_EXACT on nothing is asked), for
+    times on a busy machine prove nothing.  Each check is a line "ok" or "not ok";
+    what cannot run says "not run".
+    """
+    good = True
+    try:
+        for name, base, queries in quick_sets():
+            print(f"\n{name}: {len(base):,} rows, {len(queries)} queries, cosine", flush=True)
+            run = quick_run(base, queries)
+            print("\n" + "\n".join(quick_ratios(run)))
+            for ours, theirs in zip(run["search"]["vectorx"], run["search"]["pgvector"]):
+                if ours["ef"] in report.SAME_EF:
+                    good &= at_least(f"{name}, built, ef_search {ours['ef']}", ours["recall"], theirs["recall"])
+                    good &= at_least(f"{name}, built with {run['with_worker']['workers']} workers, ef_search {ours['ef']}",
+                                     run["with_worker"]["recall"][ours["ef"]], theirs["recall"])
+            ours, theirs = run["insert"]["vectorx"], run["insert"]["pgvector"]
+            good &= at_least(f"{name}, after inserts, ef_search {ours['recall_ef']}", ours["recall_after"],
+                             theirs["recall_after"])
+    except server.Unavailable as e:
+        print(f"not run: quick benchmark: {e}")
+        return
+    sys.exit(0 if good else 1)
+
+
+# ---- a million
+
+def clustered(rows: int, dim: int, clusters: int, seed: int) -> np.ndarray:
+    """Vectors drawn from a mixture of Gaussians of different weights and widths; the first n do not depend on rows."""
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.ones(clusters))
+    centres = rng.standard_normal((clusters, dim), np.float32)
+    spread = (SPREAD * rng.lognormal(0, 0.5, clusters)).astype(np.float32)
+    result = np.empty((rows, dim), np.float32)
+    for start in range(0, rows, BATCH_ROWS):
+        # Whole batches are drawn, so that a smaller table is the beginning of a larger one.
+        of = rng.choice(clusters, BATCH_ROWS, p=weights)
+        batch = centres[of] + spread[of, None] * rng.standard_normal((BATCH_ROWS, dim), np.float32)
+        result[start:start + BATCH_ROWS] = batch[:rows - start]
+    return result
+
+
+def million_run(args: argparse.Namespace) -> dict:
+    step("million", f"{args.rows:,} vectors, exact neighbours of {args.count} queries")
+    vectors = clustered(args.count + args.rows, MILLION_DIM, CLUSTERS, args.seed)
+    judge = Judge(MILLION_METRIC, vectors[:args.count], vectors[args.count:])
+    efs = sorted({int(ef) for ef in args.ef.split(",")})
+    result: dict = {
+        "kind": report.MILLION,
+        "set": {"name": report.MILLION, "rows": args.rows, "rows_available": args.rows, "dim": MILLION_DIM, "metric": MILLION_METRIC,
+                "queries": f"{args.count} queries from the same {CLUSTERS:,} clusters, seed {args.seed}"},
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "command": command("bench/compare.py"),
+        "build": {},
+        "search": {},
+    }
+    names = [system for system in server.SYSTEMS if args.peer or system == "vectorx"]
+    with server.start({"shared_buffers": args.shared_buffers}) as here:
+        # A margin for what it says within a few per cent.
+        megabytes = builds.build_memory(here, args.rows, MILLION_DIM) * 1.05 // MEGABYTE + 1
+        here.configure({"maintenance_work_mem": f"{megabytes:.0f}MB"})
+        here.control("reload")
+        result["settings"] = shown_settings(here) | {"m": 16, "ef_construction": 64, "runs": args.repeat}
+        for system in names:
+            client = Client(here, system, MILLION_METRIC)
+            try:
+                if system == "vectorx":
+                    result["machine"] = machine(client)
+                    result["versions"] = versions([client])
+                else:
+                    result["versions"] |= versions([client])
+                step("million", f"build, {system}")
+                load(client, judge.rows)
+                client.conn.execute("VACUUM items")
+                result["build"][system] = builds.build_and_ask(here, system, judge, args.workers)
+                step("million", f"search, {system}")
+                result["search"] |= searches.search([client], judge, efs, efs, args.repeat)
+            finally:
+                client.close()
+    return result
+
+
+def million(args: argparse.Namespace) -> None:
+    result = million_run(args)
+    print("\n" + "\n".join(report.set_section(result)), flush=True)
+    keep(args, report.MILLION, result)
+
+
+# ---- all
+
 def write_report(output: Path) -> None:
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "results").glob("*.json"))]
     if not runs:
@@ -251,14 +436,23 @@ def write_report(output: Path) -> None:
     report.write_results(output / "RESULTS.md", runs)
 
 
+def keep(args: argparse.Namespace, name: str, result: dict) -> None:
+    path = Path(args.output) / "results" / f"{name}.json"
+    if args.add:
+        result = report.added(json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}, result)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", default="sets", choices=("sets", "quick", "million"), help="default: sets")
     parser.add_argument("--set", default=",".join(report.ORDER), help="known sets, with commas (default: all)")
     parser.add_argument("--data", help="the folder of the known sets")
     parser.add_argument("--base", help="a file of base vectors")
     parser.add_argument("--queries", help="a file of queries")
     parser.add_argument("--name", help="what to call the set of --base")
-    parser.add_argument("--metric", choices=OPERATORS, help="its distance (default: what HDF5 says, or l2)")
+    parser.add_argument("--metric", choices=vxdb.OPERATORS, help="its distance (default: what HDF5 says, or l2)")
     parser.add_argument("--dim", type=int, help="use its first DIM columns")
     parser.add_argument("--rows", type=int, help="use the first ROWS base vectors")
     parser.add_argument("--skip", type=int, default=500, help="queries to skip (default: 500)")
@@ -274,7 +468,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--add", action="store_true", help="keep the last results of the steps that are not run now")
     parser.add_argument("--quick-peer", action="store_true",
                         help="leave out what takes pgvector minutes: builds beyond memory, an index filled by COPY")
+    parser.add_argument("--with", dest="options", default="", help="options of vectorx's indexes")
+    parser.add_argument("--seed", type=int, default=1, help="million: of the vectors (default: 1)")
+    parser.add_argument("--workers", type=int, default=1, help="million: beside the leader (default: 1)")
+    parser.add_argument("--peer", action="store_true", help="million: measure pgvector as well")
     parser.add_argument("--report", action="store_true", help="measure nothing: write RESULTS.md and plots anew")
+    if parser.parse_known_args()[0].what == "million":
+        parser.set_defaults(rows=1_000_000, ef="40,100,200", shared_buffers="4GB")
     args = parser.parse_args()
     steps = set(args.steps.split(","))
     if steps - set(STEPS):
@@ -291,23 +491,24 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    output = Path(args.output)
     server.stop_on_signal()
-    if not args.report:
-        try:
+    builds.OPTIONS["vectorx"] = args.options
+    if args.what == "quick":
+        quick()
+        return
+    try:
+        if args.what == "million":
+            million(args)
+        elif not args.report:
             for one in chosen_sets(args):
-                path = output / "results" / f"{one.name}.json"
                 result = run_set(one, args)
-                if args.add:
-                    result = report.added(json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}, result)
                 print("\n" + "\n".join([*report.target_table(result), *report.set_section(result)]), flush=True)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        except server.Unavailable as e:
-            raise SystemExit(f"not run: {e}") from None
-        except datasets.BadFile as e:
-            raise SystemExit(str(e)) from None
-    write_report(output)
+                keep(args, one.name, result)
+    except server.Unavailable as e:
+        raise SystemExit(f"not run: {e}") from None
+    except datasets.BadFile as e:
+        raise SystemExit(str(e)) from None
+    write_report(Path(args.output))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import numpy as np
 
 import clients
 import server
+import vxdb
 from exact import Judge
 from report import table
 
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=numbers(int), default=[10, 150, 2000])
     parser.add_argument("--spreads", type=numbers(float), default=[1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
     parser.add_argument("--dims", type=numbers(int), default=[100, 384, 1536])
-    parser.add_argument("--metrics", type=numbers(str), default=list(clients.OPERATORS))
+    parser.add_argument("--metrics", type=numbers(str), default=list(vxdb.OPERATORS))
     parser.add_argument("--how", type=numbers(str), default=["built", "grown"])
     parser.add_argument("--ef", type=numbers(int), default=[40, 100])
     parser.add_argument("--rows", type=int, default=4_000)

@@ -181,7 +181,7 @@ def ordered(server: Server, system: str, judge: Judge, file: Path, order: str) -
         conn.execute(f"DROP TABLE IF EXISTS {TABLE}")
         conn.execute(f"CREATE TABLE {TABLE} (id int, embedding vector({judge.rows.shape[1]}))")
         set_workers(client, ORDERS[order])
-        work = [f"COPY {TABLE} FROM '{file}' (FORMAT binary)", index_sql(judge.metric)]
+        work = [f"COPY {TABLE} FROM '{file}' (FORMAT binary)", index_sql(judge.metric, system)]
         if order.startswith("build"):
             work.reverse()
         conn.execute("CHECKPOINT")

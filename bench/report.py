@@ -433,7 +433,7 @@ def target_table(run: dict) -> list[str]:
 
 
 def million_tables(run: dict) -> list[str]:
-    """Of bench/million.py, where pgvector may be missing."""
+    """Of bench/compare.py million, where pgvector may be missing."""
     rows = []
     for system, b in run["build"].items():
         size = b["index_bytes"]

@@ -9,7 +9,7 @@ import unittest
 import numpy as np
 
 import builds
-import million
+import compare
 import processes
 import report
 from terminal import build_progress
@@ -219,9 +219,9 @@ class Added(unittest.TestCase):
 
 class Million(unittest.TestCase):
     def test_seeded_and_a_smaller_table_is_the_beginning(self):
-        large = million.clustered(1000, 8, 5, seed=3)
-        np.testing.assert_array_equal(million.clustered(300, 8, 5, seed=3), large[:300])
-        self.assertFalse(np.array_equal(million.clustered(1000, 8, 5, seed=4), large))
+        large = compare.clustered(1000, 8, 5, seed=3)
+        np.testing.assert_array_equal(compare.clustered(300, 8, 5, seed=3), large[:300])
+        self.assertFalse(np.array_equal(compare.clustered(1000, 8, 5, seed=4), large))
         self.assertEqual(large.dtype, np.float32)
 
     def test_without_pgvector(self):

@@ -56,7 +56,7 @@ SAMPLE_EVERY = 10.0
 SAMPLE_QUERIES = 10
 POLL_EVERY = 0.5
 EF_SEARCH = (10, 15, 20, 30, 40, 60, 80, 100, 120, 150, 200, 250, 300, 400)
-# As bench/measure.py has it: the first queries are to choose with, the others to publish.
+# The first queries are to choose with, the others to publish.
 CHOOSING = 500
 CLIENT = "traffic"
 WORDS = "words100"

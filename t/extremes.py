@@ -24,11 +24,10 @@ import psycopg
 
 from recall import Tap
 
-from vxdb import connect
+from vxdb import OPERATORS, connect
 
 np.seterr(all="ignore")
 
-OPERATORS = {"l2": "<->", "ip": "<#>", "cosine": "<=>", "l1": "<+>"}
 FLT_MAX = float(np.finfo(np.float32).max)
 DIMS = [1, 2, 3, 8, 12, 13, 16, 24, 33, 100, 384, 1500, 2100]
 TOO_LONG = "22003"          # numeric_value_out_of_range

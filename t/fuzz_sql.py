@@ -26,9 +26,8 @@ import numpy as np
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
-from vxdb import connect, register_vector  # noqa: E402
+from vxdb import OPERATORS, connect, register_vector  # noqa: E402
 
-OPERATORS = {"l2": "<->", "ip": "<#>", "cosine": "<=>", "l1": "<+>"}
 # Of a float32 sum against another order of summing, relative to the values summed.
 TOLERANCE = 2e-5
 MOST_EF = 10000

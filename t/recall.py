@@ -25,10 +25,9 @@ import numpy as np
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
-from vxdb import connect, copy_rows, distances, load_words, register_vector  # noqa: E402
+from vxdb import OPERATORS, connect, copy_rows, distances, load_words, register_vector  # noqa: E402
 
 K = 10
-OPERATORS = {"l2": "<->", "ip": "<#>", "cosine": "<=>", "l1": "<+>"}
 # Of a float32 sum against a float64 one, relative to the values summed.
 TOLERANCE = 2e-5
 
