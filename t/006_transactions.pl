@@ -1,9 +1,11 @@
 # Two-phase commit: rows written, rows deleted, and indexes made or dropped by
 # transactions that are prepared, through VACUUM, other writers and a crash, then
-# committed or rolled back.
+# committed or rolled back.  And a transaction whose cursor stays open through many
+# VACUUMs.
 use strict;
 use warnings FATAL => 'all';
 
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -103,6 +105,37 @@ all_sound('made or dropped by a prepared transaction');
 fill_tables($node, { map { $_ => 20 } @names });
 all_sound('made or dropped by a prepared transaction, with inserts');
 is(files_of_nothing($node), '', 'no file is left of the index rolled back');
+
+# A cursor finds a node's only row dead, which a hint is to say when it is closed.
+# Meanwhile the node gets another row, and VACUUM takes rows out of it 256 times.  (The
+# cursor keeps the page of the row it is at; all of this is on others.)
+$node->safe_psql('postgres', q(
+CREATE TABLE held (id int, v vector(3));
+CREATE INDEX held_idx ON held USING hnsw (v vector_l2_ops);
+INSERT INTO held VALUES (1, '[1,1,1]');
+INSERT INTO held SELECT i, ARRAY[1000 + i, i % 7, i % 3]::vector FROM generate_series(1001, 1500) i;
+INSERT INTO held SELECT i, ARRAY[i, 1, 1]::vector FROM generate_series(2, 9) i;
+INSERT INTO held SELECT i, ARRAY[1000 + i, i % 7, i % 3]::vector FROM generate_series(2001, 2500) i;
+DELETE FROM held WHERE id = 1;
+));
+my ($in, $out) = ('', '');
+my $cursor = IPC::Run::start([ 'psql', '-XAtq', '-h', $node->host, '-p', $node->port, 'postgres' ], '<', \$in, '>', \$out);
+$in = q(SET enable_seqscan = off;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM held ORDER BY v <-> '[1,1,1]' LIMIT 50;
+FETCH 3 FROM c;
+\echo fetched
+);
+$cursor->pump until $out =~ /fetched/;
+is($out, "2\n3\n4\nfetched\n", 'a cursor passes a dead row over');
+my $vacuum = "VACUUM (INDEX_CLEANUP on, TRUNCATE off) held;\n";
+$node->safe_psql('postgres', "INSERT INTO held VALUES (5000, '[1,1,1]');\n$vacuum" .
+	"BEGIN; INSERT INTO held VALUES (6000, '[1,1,1]'); ROLLBACK;\n$vacuum" x 255);
+$in = "CLOSE c;\nCOMMIT;\n\\q\n";
+$cursor->finish;
+# so many nodes that all are swept, where hints are believed
+is($node->safe_psql('postgres', q(SET enable_seqscan = off; SET hnsw.ef_search = 10000;
+SELECT id FROM held ORDER BY v <-> '[1,1,1]' LIMIT 1)), '5000', 'a row that came to the node meanwhile is found');
 
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|XX002|invalid page|Segmentation|signal 11|signal 6|is damaged/,

@@ -190,7 +190,7 @@ typedef struct HnswFound
 	BlockNumber blk;
 	uint16		slot;
 	uint16		generation;
-	uint8		strips;
+	uint16		strips;
 	uint8		level;
 	uint8		ntids;
 	bool		killed;			/* its rows were known to be dead to all */

@@ -129,8 +129,7 @@ typedef struct HnswRecord
 	uint8		ntids;
 	uint8		nlinks;			/* links in use, always the first ones */
 	uint16		generation;		/* bumped when the slot is given to a new node */
-	uint8		unused;
-	uint8		strips;			/* how often VACUUM has taken heap TIDs out */
+	uint16		strips;			/* how often VACUUM has taken heap TIDs out */
 	uint32		hash;			/* of the vector before quantisation: equal vectors
 								 * share a node */
 	float4		norm2;			/* squared norm of the own vector as stored */

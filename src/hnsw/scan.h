@@ -21,7 +21,7 @@ typedef struct HnswKilled
 	BlockNumber blk;
 	uint16		slot;
 	uint16		generation;
-	uint8		strips;
+	uint16		strips;
 	uint8		ntids;
 } HnswKilled;
 

@@ -110,7 +110,7 @@ strip_nodes(VacuumState *st, HnswPin *pin)
 		Size		recoff = HnswSlotOffset(lay, slot);
 		ItemPointerData kept[HNSW_MAX_TIDS];
 		uint8		nkept;
-		uint8		strips = rec->strips + 1;
+		uint16		strips = rec->strips + 1;
 
 		if (rec->state == HNSW_DEAD)
 			note_dead(st, pin->blk, slot);
@@ -126,7 +126,8 @@ strip_nodes(VacuumState *st, HnswPin *pin)
 			continue;
 		HnswWriteBytes(w, 0, recoff + lay->off_tids, kept, nkept * sizeof(ItemPointerData));
 		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, ntids), &nkept, 1);
-		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, strips), &strips, 1);
+		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, strips), &strips,
+					   sizeof(strips));
 		if (nkept == 0 && rec->overflow == InvalidBlockNumber)
 		{
 			set_state(g, w, slot, HNSW_DEAD);
