@@ -183,6 +183,11 @@ def shown_settings(here: server.Server) -> dict[str, object]:
             if name not in ("listen_addresses", "unix_socket_directories", "port")}
 
 
+def index_settings(args: argparse.Namespace) -> dict[str, object]:
+    return {"m": 16, "ef_construction": 64, "runs": args.repeat} | (
+        {"vectorx's indexes": f"WITH ({args.options})"} if args.options else {})
+
+
 def command(program: str) -> str:
     """This command without the folders of this machine."""
     words = [program]
@@ -221,7 +226,7 @@ def run_set(one: Set, args: argparse.Namespace) -> dict:
         with clients(here, one.metric) as systems:
             result["machine"] = machine(systems[0])
             result["versions"] = versions(systems)
-            result["settings"] = shown_settings(here) | {"m": 16, "ef_construction": 64, "runs": args.repeat}
+            result["settings"] = shown_settings(here) | index_settings(args)
             if "build" in steps:
                 step(one.name, "build")
                 for client in systems:
@@ -396,7 +401,7 @@ def million_run(args: argparse.Namespace) -> dict:
         megabytes = builds.build_memory(here, args.rows, MILLION_DIM) * 1.05 // MEGABYTE + 1
         here.configure({"maintenance_work_mem": f"{megabytes:.0f}MB"})
         here.control("reload")
-        result["settings"] = shown_settings(here) | {"m": 16, "ef_construction": 64, "runs": args.repeat}
+        result["settings"] = shown_settings(here) | index_settings(args)
         for system in names:
             client = Client(here, system, MILLION_METRIC)
             try:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import unittest
+import unittest.mock
 
 import numpy as np
 
@@ -232,6 +233,13 @@ class Million(unittest.TestCase):
         self.assertIn("vectorx, ef_search 40", text)
         self.assertIn("10,000", text)
         self.assertNotIn("search CPU at recall", text)
+
+
+class Options(unittest.TestCase):
+    def test_only_of_the_system_they_are_for(self):
+        with unittest.mock.patch.dict(builds.OPTIONS, {"vectorx": "sketch_bits = 2"}):
+            self.assertTrue(builds.index_sql("l1", "vectorx").endswith("(embedding vector_l1_ops) WITH (sketch_bits = 2)"))
+            self.assertTrue(builds.index_sql("l1", "pgvector").endswith("(embedding vector_l1_ops)"))
 
 
 if __name__ == "__main__":
