@@ -5,8 +5,9 @@
  *
  * Below everything else that builds in bulk: fill.c brings rows in, columns.c
  * computes distances, partition.c groups nodes that are near to each other,
- * neighbours.c chooses links, reach.c makes every node reachable, bulk_write.c
- * writes pages, and bulk.c calls these in turn.
+ * candidates.c collects whom each is near to, neighbours.c chooses links, reach.c
+ * makes every node reachable, bulk_write.c writes pages, and bulk.c calls these
+ * in turn.
  */
 #ifndef HNSW_BATCH_H
 #define HNSW_BATCH_H
@@ -87,7 +88,7 @@ typedef struct BatchLevel
 		BatchLink  *links;		/* from then on: n * width */
 	};
 	uint16	   *nlinks;
-	float	   *reach;			/* how far off a member is a candidate (neighbours.c) */
+	float	   *reach;			/* how far off a member is a candidate (candidates.c) */
 	uint32	   *parent;			/* tree parent, BATCH_NONE: not reached yet */
 	uint8	   *nchildren;		/* tree links given */
 	union

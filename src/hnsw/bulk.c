@@ -4,7 +4,7 @@
  *
  * The steps of a batch in turn: its nodes are grouped by nearness (partition.c),
  * which also gives the order they are kept and written in, and linked level by
- * level (neighbours.c); then all are made reachable (reach.c) and written
+ * level (candidates.c, neighbours.c); then all are made reachable (reach.c) and written
  * (bulk_write.c).  Touches no page before HnswBatchWrite.
  */
 #include "postgres.h"

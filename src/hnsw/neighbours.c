@@ -2,17 +2,15 @@
  * neighbours.c
  *		The links of all members of a level at once.
  *
- * Within each leaf all distances are computed, and each member keeps the
- * nearest it has seen as candidates.  From these the heuristic of HNSW chooses
- * as in an insert; then each member is offered to those it chose, and chooses
- * once more from its candidates and what it was offered.
+ * From a member's candidates (candidates.c) the heuristic of HNSW chooses as in
+ * an insert; then each member is offered to those it chose, and chooses once
+ * more from its candidates and what it was offered.
  */
 #include "postgres.h"
 
-#include "commands/progress.h"
+#include "hnsw/candidates.h"
 #include "hnsw/neighbours.h"
 #include "miscadmin.h"
-#include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
 #define ST_SORT sort_candidates
@@ -28,317 +26,23 @@
 #define LINK_OFFER		((BatchLink) BATCH_PRUNED)
 #define LINK_FLAGS		(LINK_SELECTED | LINK_OFFER)
 
-/* Distances looked at to guess a bound. */
-#define BOUND_SAMPLE	64
-
-/*
- * A member is no candidate for those that are more than so many times as far
- * from it as it is from one that comes before it.
- */
-#define REACH			10
-
-/* What one task is: members of leaves, and members of the level. */
-#define TASK_LEAVES		2048
+/* Members that are one task. */
 #define TASK_MEMBERS	256
 
-/* What one participant needs while a level is linked. */
+/* What one participant needs while the links of a level are chosen. */
 typedef struct Linking
 {
 	Batch	   *b;
-	BatchColumns *c;
 	BatchLevel *level;
-	BatchLink  *list;			/* candidates of one member being merged */
+	BatchLink  *list;			/* candidates of one member, and offers to it */
 	int			max;
 	bool		integer;		/* as in its columns */
-	bool		locking;		/* other participants merge, too */
 	uint32	   *seen;			/* per member: who has it in its list */
 	int		   *chosen;
-	uint16		near[BATCH_LEAF_MAX];
-	float		reach[BATCH_LEAF_MAX];	/* of the members of a leaf */
-	bool		tight;			/* many of them are out of reach of most others */
-	float		norm2;			/* of the member being merged */
-	float		nearest;		/* square of its distance to one before it */
 	/* offers: who chose whom */
 	pg_atomic_uint64 *start;
 	BatchLink  *offers;
 } Linking;
-
-/* Reorder so that the k least come first, the greatest of them at k - 1. */
-static void
-select_least(BatchLink *list, int n, int k)
-{
-	int			low = 0;
-	int			high = n - 1;
-
-	while (low < high)
-	{
-		BatchLink	middle;
-		int			i = low;
-		int			j = high;
-		int			mid = low + (high - low) / 2;
-		BatchLink	x = list[low];
-		BatchLink	y = list[mid];
-		BatchLink	z = list[high];
-
-		/* median of three */
-		middle = x < y ? (y < z ? y : Max(x, z)) : (x < z ? x : Max(y, z));
-		while (i <= j)
-		{
-			while (list[i] < middle)
-				i++;
-			while (list[j] > middle)
-				j--;
-			if (i <= j)
-			{
-				BatchLink	swap = list[i];
-
-				list[i++] = list[j];
-				list[j--] = swap;
-			}
-		}
-		if (k - 1 <= j)
-			high = j;
-		else if (k - 1 >= i)
-			low = i;
-		else
-			return;
-	}
-}
-
-/*
- * A distance below which a few more than "want" of n are to be expected: the
- * rank it should have, and a bit, in a sample.
- */
-static float
-guess_bound(const float *dists, int n, int want)
-{
-	float		sample[BOUND_SAMPLE];
-	int			rank = (int) ((int64) want * BOUND_SAMPLE / n) + 3;
-
-	Assert(rank > 0);
-	if (rank >= BOUND_SAMPLE / 2)
-		return INFINITY;
-	for (int i = 0; i < BOUND_SAMPLE; i++)
-	{
-		float		d = dists[(int64) i * n / BOUND_SAMPLE];
-		int			at = Min(i, rank);
-
-		if (i >= rank && !(d < sample[rank - 1]))
-			continue;
-		if (at == rank)
-			at--;
-		for (; at > 0 && d < sample[at - 1]; at--)
-			sample[at] = sample[at - 1];
-		sample[at] = d;
-	}
-	return sample[rank - 1];
-}
-
-/* The square of the distance that two members are apart, from their norms and distance. */
-static inline float
-apart(const Linking *l, float norm2, float other_norm2, float dist)
-{
-	switch (l->b->g->lay.metric)
-	{
-		case HNSW_IP:
-			return norm2 + other_norm2 + 2 * dist;
-		case HNSW_L1:
-			return dist * dist;
-		default:
-			return dist;
-	}
-}
-
-/* The least square of a distance between two members that rounding may not account for. */
-static float
-least_apart(const Linking *l, const BatchNode *x)
-{
-	const HnswLayout *lay = &l->b->g->lay;
-	double		step = HnswElementError(lay, x->norm2, x->scale);
-	double		square = 2 * lay->dim * step * step + 1e-6 * x->norm2;
-
-	return (float) (lay->metric == HNSW_L1 ? lay->dim * square : square);
-}
-
-/*
- * Merge the members of a leaf at these distances, from "least" up to below
- * "bound", into the list l->list of nlist candidates.
- */
-static int
-merge_range(Linking *l, uint32 member, const uint32 *ids, const float *dists, int n,
-			float least, float bound, int nlist)
-{
-	const int	width = l->level->width;
-	const float *norm = l->c->norm;
-	int			near = vx_simd->below(dists, n, bound, l->near);
-
-	for (int i = 0; i < near; i++)
-	{
-		float		dist = dists[l->near[i]];
-		uint32		id = ids[l->near[i]] & BATCH_MAX_NODES;
-
-
-		if (!(dist < bound) || dist < least || l->seen[id] == member)
-			continue;
-		if (id < member || l->tight)
-		{
-			float		square = apart(l, l->norm2, norm[l->near[i]], dist);
-
-			if (id < member)
-				l->nearest = Min(l->nearest, square);
-			if (l->tight && square > l->reach[l->near[i]])
-				continue;
-		}
-		l->list[nlist++] = batch_link(dist, id);
-		if (nlist == l->max)
-		{
-			select_least(l->list, nlist, width);
-			nlist = width;
-			bound = batch_link_dist(l->list[width - 1]);
-		}
-	}
-	return nlist;
-}
-
-/*
- * Leave out of a member's n candidates those that have turned out to be out of
- * reach since; returns how many stay.
- */
-static int
-keep_in_reach(Linking *l, uint32 member, BatchLink *list, int n)
-{
-	BatchLevel *level = l->level;
-	const float norm2 = l->b->nodes[batch_node(level, member)].norm2;
-	int			nkept = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		uint32		id = BatchLinkMember(list[i]);
-		float		other = l->b->nodes[batch_node(level, id)].norm2;
-
-		if (apart(l, norm2, other, batch_link_dist(list[i])) <= level->reach[id])
-			list[nkept++] = list[i];
-	}
-	return nkept;
-}
-
-/*
- * Load how far off each of a leaf's n members is a candidate.  The leaf is tight
- * where an eighth is none for most others, by the distances of one of them.
- */
-static void
-load_reach(Linking *l, const uint32 *ids, const float *dists, int n)
-{
-	const float *norm = l->c->norm;
-	int			nfar = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		l->reach[i] = l->level->reach[LEAF_MEMBER(ids[i])];
-		nfar += apart(l, norm[0], norm[i], dists[i]) > l->reach[i];
-	}
-	l->tight = nfar > n / 8;
-	if (l->tight)
-		l->b->shared->tight = true;
-}
-
-/*
- * Merge the members of a leaf at these distances into a member's candidates,
- * which other participants may be about to do for another leaf.
- */
-static void
-merge_candidates(Linking *l, uint32 member, const uint32 *ids, const float *dists, int n)
-{
-	BatchLevel *level = l->level;
-	const int	width = level->width;
-	const BatchNode *x = &l->b->nodes[batch_node(level, member)];
-	BatchLink  *kept = level->links + (Size) member * width;
-	LWLock	   *lock = &l->b->shared->locks[member % BATCH_LOCKS];
-	int			nlist;
-
-	if (l->locking)
-		LWLockAcquire(lock, LW_EXCLUSIVE);
-	nlist = level->nlinks[member];
-	memcpy(l->list, kept, nlist * sizeof(BatchLink));
-	for (int i = 0; i < nlist; i++)
-		l->seen[BatchLinkMember(kept[i])] = member;
-	l->seen[member] = member;
-	if (l->tight)
-		nlist = keep_in_reach(l, member, l->list, nlist);
-	l->norm2 = x->norm2;
-	l->nearest = INFINITY;
-	if (nlist == width)
-		nlist = merge_range(l, member, ids, dists, n, -INFINITY,
-							batch_link_dist(l->list[width - 1]), nlist);
-	else
-	{
-		float		bound = guess_bound(dists, n, width - nlist);
-
-		nlist = merge_range(l, member, ids, dists, n, -INFINITY, bound, nlist);
-		if (nlist < width && bound < INFINITY)
-			nlist = merge_range(l, member, ids, dists, n, bound, INFINITY, nlist);
-	}
-	if (nlist >= width)
-	{
-		select_least(l->list, nlist, width);
-		nlist = width;
-	}
-	memcpy(kept, l->list, nlist * sizeof(BatchLink));
-	level->nlinks[member] = nlist;
-	level->reach[member] = Min(level->reach[member],
-							   REACH * REACH * Max(l->nearest, least_apart(l, x)));
-	if (l->locking)
-		LWLockRelease(lock);
-}
-
-/* The candidates that the members of one leaf are to each other. */
-static void
-collect_leaf(Linking *l, const uint32 *ids, int n)
-{
-	HnswColumnsLoad(l->c, l->level, ids, n);
-	for (int from = 0; from < n; from += BATCH_ROWS)
-	{
-		int			rows = Min(BATCH_ROWS, n - from);
-
-		CHECK_FOR_INTERRUPTS();
-		HnswColumnsDistances(l->c, l->level, ids + from, rows, false);
-		if (from == 0)
-			load_reach(l, ids, l->c->dists, n);
-		for (int r = 0; r < rows; r++)
-			merge_candidates(l, LEAF_MEMBER(ids[from + r]), ids,
-							 l->c->dists + r * BATCH_LEAF_MAX, n);
-	}
-}
-
-static void
-collect_candidates(Linking *l)
-{
-	Batch	   *b = l->b;
-	const int64 nmembers = b->shared->nmembers;
-	uint64		from;
-
-	memset(l->seen, 0xFF, (Size) l->level->n * sizeof(uint32));
-	while ((from = HnswTeamTask(b->team) * TASK_LEAVES) < (uint64) nmembers)
-	{
-		int64		end = Min((int64) from + TASK_LEAVES, nmembers);
-
-		if (HnswTeamLeader(b->team) && l->level == &b->levels[0])
-			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
-										 (int64) (b->shared->n * ((double) from / nmembers)));
-		/* the leaves that begin in this part */
-		for (int64 i = from; i < end; i++)
-		{
-			int			n = 1;
-
-			if (!(b->members[i] & LEAF_START))
-				continue;
-			while (i + n < nmembers && !(b->members[i + n] & LEAF_START))
-				n++;
-			collect_leaf(l, b->members + i, n);
-			i += n - 1;
-		}
-	}
-}
 
 /* As HnswBatchDistance, in single precision as in a leaf. */
 static inline float
@@ -444,7 +148,7 @@ select_links(Linking *l)
 
 			CHECK_FOR_INTERRUPTS();
 			if (l->b->shared->tight)
-				level->nlinks[m] = keep_in_reach(l, m, list, level->nlinks[m]);
+				level->nlinks[m] = HnswKeepInReach(l->b, level, m, list, level->nlinks[m]);
 			sort_candidates(list, level->nlinks[m]);
 			n = select_diverse(l, list, level->nlinks[m], fanout, l->chosen);
 			for (int i = 0; i < n; i++)
@@ -473,8 +177,8 @@ is_first(const Linking *l, const BatchLevel *level, uint32 member)
 	if (n < level->width)
 		return false;
 	last = level->links[(Size) member * level->width + n - 1];
-	return level->reach[member] > REACH * REACH *
-		apart(l, nodes[member].norm2, nodes[BatchLinkMember(last)].norm2, batch_link_dist(last));
+	return level->reach[member] > BATCH_REACH * BATCH_REACH *
+		batch_apart(l->b, nodes[member].norm2, nodes[BatchLinkMember(last)].norm2, batch_link_dist(last));
 }
 
 /*
@@ -660,7 +364,6 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 
 	memset(&l, 0, sizeof(l));
 	l.b = b;
-	l.c = c;
 	l.integer = c->integer;
 	l.level = level;
 	l.max = 2 * level->width;
@@ -668,19 +371,9 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 	l.chosen = MemoryContextAlloc(b->cxt, b->g->lay.fanout * sizeof(int));
 	l.seen = b->seen;
 	l.start = b->offered;
-	l.locking = !b->team->alone;
-	if (l.locking)
-		LWLockRegisterTranche(b->shared->lock_tranche, "VectorxBuild");
 	if (HnswTeamLeader(b->team))
 		b->shared->most_offers = 0;
-	collect_candidates(&l);
-	(void) HnswTeamSync(b->team);
-	if (b->shared->nmembers == level->n)
-	{
-		/* of one leaf, the first lists were made when little was known */
-		collect_candidates(&l);
-		(void) HnswTeamSync(b->team);
-	}
+	HnswCollectCandidates(c, level);
 	select_links(&l);
 	(void) HnswTeamSync(b->team);
 	if (level == &b->levels[0] && HnswTeamLeader(b->team))
