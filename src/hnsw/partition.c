@@ -30,6 +30,7 @@ nearest_pivots(const float *dists, int n, int copies, uint16 *chosen)
 	float		best[BATCH_MAX_COPIES];
 	int			found = 0;
 
+	Assert(copies > 0 && copies <= BATCH_MAX_COPIES);
 	for (int i = 0; i < n; i++)
 	{
 		int			at;
