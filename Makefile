@@ -26,8 +26,8 @@ DATA = sql/vectorx--0.1.0.sql
 PGFILEDESC = "vectorx - vector types and an HNSW index"
 
 SRCS = $(filter-out src/types/test_%.c \
-		$(if $(WAIT_POINTS),,src/hnsw/waitpoint.c), \
-		$(sort $(wildcard src/*.c src/types/*.c src/quant/*.c src/hnsw/*.c \
+		$(if $(WAIT_POINTS),,src/hnsw/base/waitpoint.c), \
+		$(sort $(wildcard src/*.c src/types/*.c src/hnsw/*/*.c \
 		src/planner/*.c)))
 # Instruction sets are chosen at run time, so every file is always compiled;
 # those for another architecture are empty then.
@@ -91,7 +91,7 @@ ifeq ($(shell uname -s),Linux)
 SHLIB_LINK += -Wl,-Bsymbolic
 endif
 
-EXTRA_CLEAN = $(DEPS) .build-for src/hnsw/waitpoint.o src/hnsw/waitpoint.d
+EXTRA_CLEAN = $(DEPS) .build-for src/hnsw/base/waitpoint.o src/hnsw/base/waitpoint.d
 
 # No bitcode for JIT: building needs no clang.
 override with_llvm := no

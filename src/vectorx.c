@@ -7,9 +7,10 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "fmgr.h"
-#include "hnsw/hnsw.h"
-#include "hnsw/waitpoint.h"
+#include "hnsw/am/options.h"
+#include "hnsw/base/waitpoint.h"
 #include "planner/planner.h"
 #include "simd/vx_simd.h"
 #include "utils/guc.h"

@@ -324,7 +324,7 @@ BEGIN
 	END LOOP;
 END \$\$));
 # One session inserts into all and searches all, twice, with large lists.  What
-# it keeps for indexes it does not use just now is bounded (32 MB, see graph.c).
+# it keeps for indexes it does not use just now is bounded (32 MB, see index.c).
 my $use = qq(
 DO \$\$
 DECLARE

@@ -10,7 +10,8 @@
 
 #include <math.h>
 
-#include "hnsw/hnsw.h"
+#include "compat.h"
+#include "hnsw/am/options.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "planner/planner.h"

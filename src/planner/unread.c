@@ -15,13 +15,14 @@
 #include "postgres.h"
 
 #include "access/sysattr.h"
-#include "hnsw/hnsw.h"
+#include "hnsw/am/am.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "planner/planner.h"
+#include "utils/rel.h"
 
 static planner_hook_type next_planner = NULL;
 

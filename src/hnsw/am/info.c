@@ -1,0 +1,275 @@
+/*
+ * info.c
+ *		Opening an index for inspection; hnsw_info: what an index holds.
+ *
+ * Inspection is for damaged indexes too: nothing read from a page is believed.
+ * Hence the accessor and the checks of record.c, which raise errors, are not
+ * used: a page is copied under a share lock and looked at in private memory.
+ * Nothing is changed, so this works on a standby, too.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/index.h"
+#include "catalog/pg_class.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "hnsw/am/am.h"
+#include "hnsw/am/info.h"
+#include "hnsw/am/options.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/page/index.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(vectorx_hnsw_info);
+
+#define PAGE_NEW 0 /* never written: legal, a crash leaves such */
+
+/* ---- opening, closing, reading ---- */
+
+/*
+ * Open an hnsw index for inspection, with AccessShareLock on its table and on
+ * it.  Errors: not an hnsw index, no right to read the table.
+ */
+void
+HnswInspectOpen(HnswInspect *x, Oid relid)
+{
+	char kind = get_rel_relkind(relid);
+	char *name = get_rel_name(relid);
+	Oid heapid;
+
+	memset(x, 0, sizeof(*x));
+	if (kind == '\0' || name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("there is no relation with OID %u", relid)));
+	if (kind == RELKIND_PARTITIONED_INDEX)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a partitioned index", name),
+				 errhint("Give one of its partitions' indexes.")));
+	if (kind != RELKIND_INDEX)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an hnsw index", name)));
+
+	/* nobody is to wait for a lock, or hold up others, without the right */
+	heapid = IndexGetRelation(relid, false);
+	if (pg_class_aclcheck(heapid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		!CompatOwnsRelation(heapid, GetUserId()))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(heapid));
+	/* the table's lock comes before the index's */
+	x->heap = table_open(heapid, AccessShareLock);
+	x->index = index_open(relid, AccessShareLock);
+	if (x->index->rd_indam->ambuild != hnswbuild)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an hnsw index", name)));
+	if (RELATION_IS_OTHER_TEMP(x->index))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot access temporary indexes of other sessions")));
+
+	x->strategy = GetAccessStrategy(BAS_BULKREAD);
+	x->nblocks = RelationGetNumberOfBlocks(x->index);
+	x->page = palloc(BLCKSZ);
+}
+
+void
+HnswInspectClose(HnswInspect *x)
+{
+	index_close(x->index, AccessShareLock);
+	table_close(x->heap, AccessShareLock);
+}
+
+/* Copy a page that exists to "page". */
+void
+HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page, BufferAccessStrategy strategy)
+{
+	Buffer buf = ReadBufferExtended(x->index, MAIN_FORKNUM, blk, RBM_NORMAL, strategy);
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	memcpy(page, BufferGetPage(buf), BLCKSZ);
+	UnlockReleaseBuffer(buf);
+}
+
+static inline HnswRecord *
+record_at(HnswInspect *x, uint16 slot)
+{
+	return (HnswRecord *) (x->page + HnswSlotOffset(&x->lay, slot));
+}
+
+/* ---- hnsw_info ---- */
+
+typedef struct Info
+{
+	int64 live;
+	int64 dead;
+	int64 free_slots;
+	int64 heap_tids;
+	int64 links;
+	int64 pages[HNSW_PAGE_FREE + 1]; /* [0]: new pages */
+} Info;
+
+static void
+count_page(HnswInspect *x, Info *info)
+{
+	HnswPageHeader *header = HnswPageGetHeader(x->page);
+
+	if (PageIsNew((Page) x->page))
+	{
+		info->pages[PAGE_NEW]++;
+		return;
+	}
+	if (header->magic != HNSW_MAGIC || header->kind > HNSW_PAGE_FREE)
+		return;
+	info->pages[header->kind]++;
+	if (header->kind == HNSW_PAGE_OVERFLOW)
+		info->heap_tids += Min(HnswPageGetOverflow(x->page)->ntids, HNSW_OVERFLOW_TIDS);
+	if (header->kind != HNSW_PAGE_NODE)
+		return;
+	for (int slot = 0; slot < x->lay.per_page; slot++)
+	{
+		HnswRecord *rec = record_at(x, slot);
+
+		if (slot >= header->nslots || rec->state == HNSW_FREE)
+			info->free_slots++;
+		else if (rec->state == HNSW_DEAD)
+			info->dead++;
+		else
+		{
+			info->live++;
+			info->heap_tids += rec->ntids;
+			info->links += rec->nlinks;
+		}
+	}
+}
+
+static char *
+sketch_text(const HnswLayout *lay)
+{
+	switch (lay->sketch)
+	{
+		case HNSW_SKETCH_NONE:
+			return pstrdup("none");
+		case HNSW_SKETCH_BITS:
+			return psprintf("%d %s over %d of %d dimensions", lay->bits,
+							lay->bits == 1 ? "bit" : "bits", lay->code_dims, lay->dim);
+		case HNSW_SKETCH_EXACT:
+			return pstrdup("exact");
+	}
+	return NULL;
+}
+
+static char *
+own_text(const HnswLayout *lay)
+{
+	return psprintf("%s%s",
+					lay->own == HNSW_OWN_FP32 ? "fp32" : lay->own == HNSW_OWN_FP16 ? "fp16"
+																				   : "int8",
+					lay->own_side ? ", side pages" : "");
+}
+
+static const char *
+metric_text(HnswMetric metric)
+{
+	switch (metric)
+	{
+		case HNSW_L2:
+			return "l2";
+		case HNSW_IP:
+			return "inner product";
+		case HNSW_COSINE:
+			return "cosine";
+		case HNSW_L1:
+			return "l1";
+	}
+	return NULL;
+}
+
+/*
+ * hnsw_info(index regclass): one row about the index.  Pages are read one
+ * after the other while others may write: the counts are of no single moment.
+ */
+Datum
+vectorx_hnsw_info(PG_FUNCTION_ARGS)
+{
+	HnswInspect x;
+	Info info;
+	HnswLayout *lay = &x.lay;
+	TupleDesc desc;
+	Datum values[23];
+	bool nulls[23] = { false };
+	int n = 0;
+	ItemPointerData entry;
+	char *pending;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
+		desc->natts != lengthof(values))
+		elog(ERROR, "hnsw_info must return a row of %d columns", (int) lengthof(values));
+
+	HnswInspectOpen(&x, PG_GETARG_OID(0));
+	if (x.nblocks == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has no metapage", RelationGetRelationName(x.index)),
+				 errdetail("Block %u does not exist.", HNSW_META_BLOCK),
+				 errhint("REINDEX the index.")));
+	HnswInspectRead(&x, HNSW_META_BLOCK, x.page, NULL);
+	HnswCheckMeta(x.index, (Page) x.page);
+	x.meta = *HnswPageGetMeta(x.page);
+	(void) HnswLayoutFromMeta(&x.meta, lay);
+
+	memset(&info, 0, sizeof(info));
+	for (BlockNumber blk = 0; blk < x.nblocks; blk++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		HnswInspectRead(&x, blk, x.page, x.strategy);
+		count_page(&x, &info);
+	}
+
+	values[n++] = Int32GetDatum(lay->dim);
+	values[n++] = CStringGetTextDatum(metric_text(lay->metric));
+	values[n++] = Int32GetDatum(lay->m);
+	values[n++] = Int32GetDatum(lay->ef_construction);
+	values[n++] = Int32GetDatum(HnswTidIsSet(&x.meta.entry) ? x.meta.entry_level + 1 : 0);
+	values[n++] = Int64GetDatum(info.live);
+	values[n++] = Int64GetDatum(info.dead);
+	values[n++] = Int64GetDatum(info.free_slots);
+	values[n++] = Int64GetDatum(info.heap_tids);
+	values[n++] = Int64GetDatum(info.pages[HNSW_PAGE_META] + info.pages[HNSW_PAGE_CENTRE]);
+	values[n++] = Int64GetDatum(info.pages[HNSW_PAGE_NODE]);
+	values[n++] = Int64GetDatum(info.pages[HNSW_PAGE_UPPER]);
+	values[n++] = Int64GetDatum(info.pages[HNSW_PAGE_SIDE]);
+	values[n++] = Int64GetDatum(info.pages[HNSW_PAGE_OVERFLOW]);
+	values[n++] = Int64GetDatum(info.pages[HNSW_PAGE_FREE] + info.pages[PAGE_NEW]);
+	values[n++] = Int32GetDatum(lay->rec_size + (lay->own_side ? lay->own_bytes : 0));
+	values[n++] = Int32GetDatum(lay->per_page);
+	values[n++] = Int32GetDatum(lay->fanout);
+	values[n++] = Float8GetDatum(info.live > 0 ? (double) info.links / info.live : 0);
+	values[n++] = CStringGetTextDatum(sketch_text(lay));
+	values[n++] = CStringGetTextDatum(own_text(lay));
+	if (HnswTidIsSet(&x.meta.entry))
+		ItemPointerSet(&entry, HnswLinkBlock(&x.meta.entry),
+					   ItemPointerGetOffsetNumberNoCheck(&x.meta.entry) + 1);
+	else
+		nulls[n] = true;
+	values[n++] = PointerGetDatum(&entry);
+	pending = HnswPendingOptions((HnswOptions *) x.index->rd_options, &x.meta);
+	if (pending != NULL)
+		values[n++] = CStringGetTextDatum(pending);
+	else
+		nulls[n++] = true;
+	Assert(n == lengthof(values));
+
+	HnswInspectClose(&x);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

@@ -1,0 +1,31 @@
+/*
+ * info.h
+ *		What info.c (hnsw_info) and check.c (hnsw_check) share.
+ */
+#ifndef HNSW_INSPECT_H
+#define HNSW_INSPECT_H
+
+#include "postgres.h"
+
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "storage/bufmgr.h"
+
+/* An index opened for inspection. */
+typedef struct HnswInspect
+{
+	Relation heap;
+	Relation index;
+	BufferAccessStrategy strategy;
+	BlockNumber nblocks;
+	HnswMetaPage meta;
+	HnswLayout lay; /* set by the caller, from meta */
+	char *page; /* copy of the page being looked at */
+} HnswInspect;
+
+extern void HnswInspectOpen(HnswInspect *x, Oid relid);
+extern void HnswInspectClose(HnswInspect *x);
+extern void HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page,
+							BufferAccessStrategy strategy);
+
+#endif /* HNSW_INSPECT_H */

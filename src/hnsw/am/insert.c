@@ -1,0 +1,47 @@
+/*
+ * insert.c
+ *		One row into the index.
+ */
+#include "postgres.h"
+
+#include "hnsw/am/am.h"
+#include "hnsw/graph/insert.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "types/vector.h"
+
+static void
+close_graph(void *arg)
+{
+	HnswClose((HnswGraph *) arg);
+}
+
+/* aminsert */
+bool
+hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
+		   Relation heap, IndexUniqueCheck check, bool unchanged, IndexInfo *info)
+{
+	HnswGraph  *g = (HnswGraph *) info->ii_AmCache;
+	Vector	   *v;
+
+	if (isnull[0])
+		return false;
+	if (g == NULL)
+	{
+		MemoryContextCallback *cb = MemoryContextAllocZero(info->ii_Context, sizeof(*cb));
+
+		g = HnswOpen(index);
+		cb->func = close_graph;
+		cb->arg = g;
+		MemoryContextRegisterResetCallback(info->ii_Context, cb);
+		info->ii_AmCache = g;
+	}
+	g->rel = index;
+	v = DatumGetVector(values[0]);
+	HnswLockInserts(index);
+	(void) HnswInsertVector(g, v, heap_tid);
+	HnswUnlockInserts(index);
+	if ((Pointer) v != DatumGetPointer(values[0]))
+		pfree(v);
+	return false;
+}

@@ -1,0 +1,106 @@
+/*
+ * memory.c
+ *		hnsw_build_memory: how much memory the build of an index wants.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "compat.h"
+#include "fmgr.h"
+#include "hnsw/am/build.h"
+#include "hnsw/bulk/fill.h"
+#include "hnsw/hnsw.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "postmaster/bgworker_internals.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(vectorx_hnsw_build_memory);
+
+typedef struct NamedValue
+{
+	const char *name;
+	int			value;
+} NamedValue;
+
+static const NamedValue operator_classes[] = {
+	{"vector_l2_ops", HNSW_L2},
+	{"vector_ip_ops", HNSW_IP},
+	{"vector_cosine_ops", HNSW_COSINE},
+	{"vector_l1_ops", HNSW_L1},
+	{NULL, 0}
+};
+
+static const NamedValue own_vectors[] = {
+	{"auto", HNSW_OWN_OPT_AUTO},
+	{"fp32", HNSW_OWN_FP32},
+	{"fp16", HNSW_OWN_FP16},
+	{"int8", HNSW_OWN_INT8},
+	{NULL, 0}
+};
+
+static int
+value_of(const NamedValue *names, text *name, const char *what)
+{
+	char	   *s = text_to_cstring(name);
+
+	for (; names->name; names++)
+		if (strcmp(names->name, s) == 0)
+			return names->value;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" is not %s", s, what)));
+	return 0;					/* not reached */
+}
+
+static int
+in_range(int value, int min, int max, const char *what)
+{
+	if (value < min || value > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be between %d and %d", what, min, max)));
+	return value;
+}
+
+/*
+ * hnsw_build_memory(rows bigint, dim int, m int, ef_construction int,
+ *		opclass text, own_vector text, workers int) returns bigint
+ *
+ * Bytes of maintenance_work_mem with which CREATE INDEX makes the graph of so
+ * many rows, with different vectors, at once.  workers NULL: as many as a table
+ * of so many rows gets by the settings.  NULL when another argument is.
+ */
+Datum
+vectorx_hnsw_build_memory(PG_FUNCTION_ARGS)
+{
+	HnswMetaPage meta;
+	HnswLayout	lay;
+	int64		rows;
+	int			workers;
+
+	for (int i = 0; i < 6; i++)
+		if (PG_ARGISNULL(i))
+			PG_RETURN_NULL();
+	rows = PG_GETARG_INT64(0);
+	if (rows < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("rows must not be negative")));
+	memset(&meta, 0, sizeof(meta));
+	meta.dim = in_range(PG_GETARG_INT32(1), 1, HNSW_MAX_DIM, "dim");
+	meta.m = in_range(PG_GETARG_INT32(2), HNSW_MIN_M, HNSW_MAX_M, "m");
+	meta.ef_construction = in_range(PG_GETARG_INT32(3), HNSW_MIN_EF_CONSTRUCTION,
+									HNSW_MAX_EF_CONSTRUCTION, "ef_construction");
+	meta.metric = value_of(operator_classes, PG_GETARG_TEXT_PP(4), "an operator class of hnsw");
+	workers = PG_ARGISNULL(6) ? HnswBuildWorkers((double) rows) :
+		in_range(PG_GETARG_INT32(6), 0, MAX_PARALLEL_WORKER_LIMIT, "workers");
+	HnswLayoutChoose(&meta, HNSW_SKETCH_OPT_AUTO,
+					 value_of(own_vectors, PG_GETARG_TEXT_PP(5), "a value of own_vector"),
+					 "hnsw_build_memory");
+	if (!HnswLayoutFromMeta(&meta, &lay))
+		elog(ERROR, "layout of %d dimensions is not valid", meta.dim);
+	PG_RETURN_INT64((int64) Min(ceil(HnswBatchBytes(&lay, (double) rows, workers + 1)),
+								(double) (PG_INT64_MAX / 2)));
+}

@@ -1,0 +1,388 @@
+/*
+ * rows.c
+ *		What an index scan sees of the table: the heap TIDs of a node, which of its
+ *		rows are visible, their exact distances, and which nodes have none any more.
+ *
+ * No lock and no pin is held on return.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "access/relscan.h"
+#include "access/tableam.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "hnsw/am/scan.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "hnsw/page/record.h"
+#include "miscadmin.h"
+#include "simd/vx_simd.h"
+#include "storage/bufmgr.h"
+#include "types/vector.h"
+#include "utils/memutils.h"
+
+/* So many are marked at once, at most. */
+#define MAX_KILLED	16384
+
+/* ---- nodes without a row that anyone sees ---- */
+
+static int
+cmp_killed(const void *a, const void *b)
+{
+	BlockNumber x = ((const HnswKilled *) a)->blk;
+	BlockNumber y = ((const HnswKilled *) b)->blk;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Mark a page's killed nodes that are still what they were, and are not marked: inserts add heap TIDs
+ * behind the others, and VACUUM counts when it takes any out, so that none can
+ * have been exchanged.
+ */
+static void
+mark_page(HnswScan *so, const HnswKilled *killed, int n)
+{
+	HnswPin		pin;
+	bool		any = false;
+
+	HnswAcquire(so->g, killed[0].blk, BUFFER_LOCK_SHARE, &pin);
+	for (int i = 0; i < n; i++)
+	{
+		HnswRecord *rec = (HnswRecord *) HnswNodeAt(so->g, &pin, killed[i].slot);
+
+		if (rec->state != HNSW_LIVE || rec->level != 0 ||
+			rec->generation != killed[i].generation || rec->strips != killed[i].strips ||
+			rec->ntids != killed[i].ntids || rec->overflow != InvalidBlockNumber ||
+			HnswIsKilled(&so->g->lay, pin.page, killed[i].slot))
+			continue;
+		HnswSetKilled(&so->g->lay, pin.page, killed[i].slot, true);
+		any = true;
+	}
+	if (any)
+		MarkBufferDirtyHint(pin.buf, true);
+	HnswRelease(so->g, &pin);
+}
+
+/* Mark the nodes noted so far. */
+void
+HnswMarkKilled(HnswScan *so)
+{
+	int			n = so->nkilled_nodes;
+
+	so->nkilled_nodes = 0;
+	if (n == 0 || so->g->lay.off_hints == 0)
+		return;
+	qsort(so->killed, n, sizeof(HnswKilled), cmp_killed);
+	for (int i = 0, next; i < n; i = next)
+	{
+		next = i + 1;
+		while (next < n && so->killed[next].blk == so->killed[i].blk)
+			next++;
+		mark_page(so, &so->killed[i], next - i);
+	}
+}
+
+void
+HnswNoteKilled(HnswScan *so, const HnswFound *f)
+{
+	HnswKilled	   *k;
+
+	if (so->nkilled_nodes == MAX_KILLED)
+		HnswMarkKilled(so);
+	if (so->nkilled_nodes == so->maxkilled)
+	{
+		so->maxkilled = so->maxkilled == 0 ? 64 : so->maxkilled * 2;
+		so->killed = so->killed ? repalloc(so->killed, so->maxkilled * sizeof(HnswKilled)) :
+			MemoryContextAlloc(so->cxt, so->maxkilled * sizeof(HnswKilled));
+	}
+	so->nkilled_all++;
+	k = &so->killed[so->nkilled_nodes++];
+	k->blk = f->blk;
+	k->slot = f->slot;
+	k->generation = f->generation;
+	k->strips = f->strips;
+	k->ntids = f->ntids;
+}
+
+/* ---- exact distances from the table ---- */
+
+static void
+init_fetch(IndexScanDesc scan, HnswScan *so)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(so));
+
+	so->slot = table_slot_create(scan->heapRelation, NULL);
+	so->fetch = table_index_fetch_begin(scan->heapRelation);
+	if (scan->indexRelation->rd_index->indkey.values[0] == 0)
+	{
+		so->info = BuildIndexInfo(scan->indexRelation);
+		so->estate = CreateExecutorState();
+		GetPerTupleExprContext(so->estate)->ecxt_scantuple = so->slot;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* An error when a node's heap TID is none the table can have. */
+void
+HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const ItemPointerData *tid)
+{
+	BlockNumber blk = ItemPointerGetBlockNumberNoCheck(tid);
+
+	if (unlikely(blk >= so->heap_blocks))
+		so->heap_blocks = RelationGetNumberOfBlocks(scan->heapRelation);
+	if (unlikely(blk >= so->heap_blocks ||
+				 ItemPointerGetOffsetNumberNoCheck(tid) == InvalidOffsetNumber))
+		HnswCorrupted(so->g, f->blk, f->slot, "a heap TID leads to no row");
+}
+
+/*
+ * The distance of a row's vector as the operator has it, in its order: infinity
+ * behind all numbers, then NaN.
+ */
+static double
+exact_distance(const HnswScan *so, const Vector *v)
+{
+	const Vector *q = so->query;
+	double		dist;
+
+	switch (so->g->lay.metric)
+	{
+		case HNSW_L2:
+			dist = vx_simd->l2sq(q->x, v->x, v->dim);
+			break;
+		case HNSW_IP:
+			dist = -vx_simd->dot(q->x, v->x, v->dim);
+			break;
+		case HNSW_L1:
+			dist = vx_simd->l1(q->x, v->x, v->dim);
+			break;
+		default:
+			dist = 2 * VectorCosineDistance(q, v);
+			break;
+	}
+	if (isnan(dist))
+		return INFINITY;
+	return Min(dist, DBL_MAX);
+}
+
+/*
+ * Is a row visible, and if so at what distance (as HnswScanItem's) from the query?
+ * dist may be NULL.  *all_dead: it is dead to all transactions.  The table's page
+ * stays pinned until end_fetch.
+ */
+static bool
+fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist, bool *all_dead)
+{
+	bool		call_again = false;
+	bool		visible;
+	ItemPointerData at = *tid;
+
+	if (so->slot == NULL)
+		init_fetch(scan, so);
+	visible = table_index_fetch_tuple(so->fetch, &at, scan->xs_snapshot, so->slot,
+									  &call_again, all_dead);
+	if (visible && dist)
+	{
+		Datum		values[INDEX_MAX_KEYS];
+		bool		isnull[INDEX_MAX_KEYS];
+		MemoryContext old = MemoryContextSwitchTo(so->cxt);
+		Vector	   *v;
+
+		if (so->info)
+		{
+			FormIndexDatum(so->info, so->slot, so->estate, values, isnull);
+		}
+		else
+			values[0] = slot_getattr(so->slot,
+									 scan->indexRelation->rd_index->indkey.values[0],
+									 &isnull[0]);
+		if (isnull[0])
+			visible = false;	/* a row that is not the node's any more */
+		else
+		{
+			v = DatumGetVector(values[0]);
+			if (v->dim != so->query->dim)
+				visible = false;
+			else
+				*dist = exact_distance(so, v);
+			if ((Pointer) v != DatumGetPointer(values[0]))
+				pfree(v);
+		}
+		if (so->estate)
+			ResetPerTupleExprContext(so->estate);
+		MemoryContextSwitchTo(old);
+	}
+	ExecClearTuple(so->slot);
+	return visible;
+}
+
+/* No pin is kept between calls. */
+static void
+end_fetch(HnswScan *so)
+{
+	if (so->fetch)
+		table_index_fetch_reset(so->fetch);
+}
+
+/* ---- heap TIDs of a node ---- */
+
+static void
+add_tids(HnswScan *so, const ItemPointerData *tids, int n)
+{
+	if (so->ntids + n > so->maxtids)
+	{
+		int64		max = Max(so->maxtids * 2, Max(so->ntids + n, 64));
+
+		so->tids = so->tids ? repalloc_huge(so->tids, max * sizeof(ItemPointerData)) :
+			MemoryContextAllocHuge(so->cxt, max * sizeof(ItemPointerData));
+		so->maxtids = max;
+	}
+	memcpy(so->tids + so->ntids, tids, n * sizeof(ItemPointerData));
+	so->ntids += n;
+}
+
+/*
+ * Add the TIDs of a node's overflow pages.  Each page is locked before the one
+ * that leads to it is let go, as VACUUM and its replay do, so that the chain is
+ * complete: inserts put pages in front, and what VACUUM takes out has no TIDs.
+ */
+static void
+add_overflow_tids(HnswScan *so, const HnswFound *f)
+{
+	HnswGraph  *g = so->g;
+	HnswPin		before;
+	HnswPin		pin;
+	const HnswRecord *rec;
+	BlockNumber next = InvalidBlockNumber;
+	BlockNumber count = 0;
+
+	HnswAcquire(g, f->blk, BUFFER_LOCK_SHARE, &before);
+	rec = (const HnswRecord *) HnswNodeAt(g, &before, f->slot);
+	/* if it has gone none of its rows was visible */
+	if (rec->state == HNSW_LIVE && rec->level == 0 && rec->generation == f->generation)
+		next = rec->overflow;
+	while (next != InvalidBlockNumber)
+	{
+		const HnswOverflow *o;
+
+		HnswAcquireOverflow(g, next, f->blk, f->slot, BUFFER_LOCK_SHARE, &pin);
+		HnswRelease(g, &before);
+		before = pin;
+		if (++count > g->nblocks)
+			HnswCorrupted(g, next, 0, "overflow pages form a loop");
+		o = HnswPageGetOverflow(pin.page);
+		add_tids(so, HnswOverflowTids(o), o->ntids);
+		next = o->next;
+	}
+	HnswRelease(g, &before);
+}
+
+/* All heap TIDs of a node into so->tids. */
+void
+HnswLoadTids(HnswScan *so, const HnswFound *f)
+{
+	so->ntids = so->next_tid = so->nkilled = 0;
+	add_tids(so, f->tids, f->ntids);
+	if (f->overflow != InvalidBlockNumber)
+		add_overflow_tids(so, f);
+}
+
+/*
+ * Is one of a node's rows visible, and at what distance?  While no node is the
+ * current one.  Rows of one node have the same vector: any of them tells the
+ * distance.  A node all of whose rows are dead to all is noted.
+ */
+bool
+HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist)
+{
+	bool		killed = f->overflow == InvalidBlockNumber && f->ntids > 0 &&
+		scan->ignore_killed_tuples;
+	bool		found = false;
+
+	HnswLoadTids(so, f);
+	for (int64 i = 0; i < so->ntids && !found; i++)
+	{
+		bool		all_dead = false;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswCheckHeapTid(scan, so, f, &so->tids[i]);
+		found = fetch_distance(scan, so, &so->tids[i], dist, &all_dead);
+		killed = killed && all_dead;
+	}
+	end_fetch(so);
+	if (killed && !found)
+		HnswNoteKilled(so, f);
+	return found;
+}
+
+/* One heap TID of a batch of nodes. */
+typedef struct RankTid
+{
+	ItemPointerData tid;
+	int			at;				/* the node's place in the batch */
+} RankTid;
+
+static int
+cmp_batch_tid(const void *a, const void *b)
+{
+	return ItemPointerCompare((ItemPointer) &((const RankTid *) a)->tid,
+							  (ItemPointer) &((const RankTid *) b)->tid);
+}
+
+/*
+ * Leave nodes out whose rows are dead to all, and note them: an HnswSweepFilter for
+ * a table most of whose rows are.  Rows are looked at in the order of the table,
+ * each of whose pages is read once for the batch then.
+ */
+int
+HnswDropKilled(void *arg, HnswFound *found, int n)
+{
+	IndexScanDesc scan = arg;
+	HnswScan   *so = scan->opaque;
+	RankTid   *tids = palloc_extended((Size) Max(n, 1) * HNSW_MAX_TIDS * sizeof(RankTid),
+									   MCXT_ALLOC_HUGE);
+	bool	   *seen = palloc0(Max(n, 1));	/* some row is not known to be dead */
+	int			ntids = 0;
+	int			nkept = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		seen[i] = found[i].overflow != InvalidBlockNumber;
+		if (found[i].killed)
+			continue;
+		for (int j = 0; j < found[i].ntids && !seen[i]; j++)
+		{
+			HnswCheckHeapTid(scan, so, &found[i], &found[i].tids[j]);
+			tids[ntids].tid = found[i].tids[j];
+			tids[ntids++].at = i;
+		}
+	}
+	qsort(tids, ntids, sizeof(RankTid), cmp_batch_tid);
+	for (int i = 0; i < ntids; i++)
+	{
+		bool		all_dead = false;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!seen[tids[i].at] &&
+			(fetch_distance(scan, so, &tids[i].tid, NULL, &all_dead) || !all_dead))
+			seen[tids[i].at] = true;
+	}
+	end_fetch(so);
+	for (int i = 0; i < n; i++)
+	{
+		if (seen[i])
+			found[nkept++] = found[i];
+		else if (!found[i].killed)
+			HnswNoteKilled(so, &found[i]);
+	}
+	pfree(tids);
+	pfree(seen);
+	return nkept;
+}

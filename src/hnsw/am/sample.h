@@ -1,0 +1,14 @@
+/*
+ * sample.h
+ *		What a build has to know of the table before it reads it.
+ */
+#ifndef HNSW_SAMPLE_H
+#define HNSW_SAMPLE_H
+
+#include "hnsw/page/index.h"
+#include "nodes/execnodes.h"
+
+extern int	HnswBuildDim(Relation heap, Relation index, IndexInfo *info);
+extern void HnswBuildCentre(HnswGraph *g, Relation heap, IndexInfo *info);
+
+#endif							/* HNSW_SAMPLE_H */

@@ -1,0 +1,584 @@
+/*
+ * scan.c
+ *		Index scans: ORDER BY distance LIMIT n.
+ *
+ * One search finds ef_search nodes with distances computed from their own
+ * vectors as the index stores them.  Rows come out in the order of their true
+ * distances: where the intervals of two rows overlap (HnswDistanceSlack), the
+ * rows' vectors are fetched from the table, lazily, as far as rows are asked
+ * for.  Where quantisation could account for all the differences of what the search
+ * found, it goes on until what it has not found is likely to be farther than the row
+ * that is to be returned.  Nodes whose rows are all invisible do not count: when the scan runs
+ * out and some were, the search goes on for as many more.  Nodes nearer than a
+ * row that was returned, which only the search for more finds, come too late and
+ * are left out.
+ *
+ * When a search has no candidates left, or going on has cost as much as reading
+ * the index, all nodes not returned yet come from a sweep (sweep.c).
+ *
+ * A scan holds no lock and no pin between calls: it copies the heap TIDs of a node
+ * when the node's turn comes.  Those it holds may be reclaimed by VACUUM and
+ * given to other rows meanwhile; an MVCC snapshot does not see such rows, and
+ * other snapshots are refused.
+ *
+ * Nodes all of whose rows turn out to be dead to all transactions are marked, so
+ * that later scans do not look at the rows again (HnswIsKilled).  A scan on a
+ * standby ignores these hints, and finds the same in the same order.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "access/relscan.h"
+#include "access/tableam.h"
+#include "catalog/index.h"
+#include "compat.h"
+#include "executor/executor.h"
+#include "hnsw/am/am.h"
+#include "hnsw/am/options.h"
+#include "hnsw/am/scan.h"
+#include "hnsw/base/marks.h"
+#include "hnsw/graph/coarse.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/graph/sweep.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/precision.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/index.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
+#include "types/vector.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* Memory of a scan that has ended is kept for the next one, if it is not much. */
+#define KEPT_SEARCH_BYTES	((Size) 256 * 1024)
+
+/* Return the search's memory to the handle; after an error it is let go. */
+static void
+release_search(HnswScan *so, bool error)
+{
+	HnswSearch *s = so->search;
+
+	so->search = NULL;
+	if (s == NULL)
+		return;
+	if (!error && so->g->idle == NULL &&
+		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES)
+		so->g->idle = s;
+	else
+		MemoryContextDelete(s->cxt);
+}
+
+static void
+close_graph(void *arg)
+{
+	HnswScan  *so = (HnswScan *) arg;
+
+	if (so->g == NULL)
+		return;
+	release_search(so, true);
+	HnswClose(so->g);
+	so->g = NULL;
+}
+
+/* ambeginscan */
+IndexScanDesc
+hnswbeginscan(Relation index, int nkeys, int norderbys)
+{
+	IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
+	HnswScan  *so = palloc0(sizeof(HnswScan));
+	MemoryContextCallback *cb = palloc0(sizeof(MemoryContextCallback));
+
+	so->cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan",
+									ALLOCSET_DEFAULT_SIZES);
+	cb->func = close_graph;
+	cb->arg = so;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, cb);
+	so->g = HnswOpen(index);
+	scan->opaque = so;
+	return scan;
+}
+
+/* ---- beginning anew ---- */
+
+static void
+end_search(HnswScan *so)
+{
+	HnswMarkKilled(so);
+	if (so->sweep)
+		HnswSweepEnd(so->sweep);
+	so->sweep = NULL;
+	release_search(so, false);
+}
+
+/* amrescan */
+void
+hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
+{
+	HnswScan  *so = (HnswScan *) scan->opaque;
+
+	so->g->rel = scan->indexRelation;
+	end_search(so);
+	MemoryContextReset(so->cxt);
+	so->started = false;
+	so->query = NULL;
+	so->found = NULL;
+	so->items = NULL;
+	so->nitems = so->maxitems = 0;
+	so->have_ahead = false;
+	so->coarse = false;
+	so->nfound = 0;
+	so->farthest = -INFINITY;
+	so->emitted = NULL;
+	so->nemitted = so->maxemitted = 0;
+	so->nvisible = 0;
+	so->npassed = 0;
+	so->have_cur = false;
+	so->tids = NULL;
+	so->ntids = so->maxtids = 0;
+	so->killed = NULL;
+	so->nkilled_nodes = so->maxkilled = 0;
+	so->nkilled_all = 0;
+	if (keys && scan->numberOfKeys > 0)
+		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
+	if (orderbys && scan->numberOfOrderBys > 0)
+		memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
+}
+
+/* ---- items: a binary heap ---- */
+
+static void
+sift_item(HnswScan *so, int i, HnswScanItem item)
+{
+	for (;;)
+	{
+		int			child = 2 * i + 1;
+
+		if (child >= so->nitems)
+			break;
+		if (child + 1 < so->nitems && so->items[child + 1].key < so->items[child].key)
+			child++;
+		if (item.key <= so->items[child].key)
+			break;
+		so->items[i] = so->items[child];
+		i = child;
+	}
+	so->items[i] = item;
+}
+
+static void
+push_item(HnswScan *so, HnswScanItem item)
+{
+	int			i = so->nitems++;
+
+	while (i > 0 && so->items[(i - 1) / 2].key > item.key)
+	{
+		so->items[i] = so->items[(i - 1) / 2];
+		i = (i - 1) / 2;
+	}
+	so->items[i] = item;
+}
+
+/* Take out the item with the least key; its node stays in the pool until one is added. */
+static HnswScanItem
+pop_item(HnswScan *so)
+{
+	HnswScanItem	top = so->items[0];
+	HnswScanItem	last = so->items[--so->nitems];
+
+	if (so->nitems > 0)
+		sift_item(so, 0, last);
+	so->items[so->nitems].idx = top.idx;
+	return top;
+}
+
+/* How far a found node's distance, as HnswScanItem's, may be from the true one. */
+static double
+slack_of(const HnswScan *so, const HnswFound *f)
+{
+	const HnswQuery *q = &so->search->query;
+
+	if (!so->exact)
+		return 0;
+	return q->far ? INFINITY : HnswDistanceSlack(so->g, q, f->dist, f->norm2, f->scale) * q->unit;
+}
+
+/* A found node becomes an item. */
+static void
+add_item(HnswScan *so, const HnswFound *f)
+{
+	double		dist = f->dist * so->search->query.unit;
+	double		slack = slack_of(so, f);
+	HnswScanItem	item;
+
+	if (so->nitems == so->maxitems)
+	{
+		int			max = so->maxitems == 0 ? Max(so->ef, 16) : so->maxitems * 2;
+
+		so->found = so->found ? repalloc_huge(so->found, max * sizeof(HnswFound)) :
+			MemoryContextAllocHuge(so->cxt, max * sizeof(HnswFound));
+		so->items = so->items ? repalloc_huge(so->items, max * sizeof(HnswScanItem)) :
+			MemoryContextAllocHuge(so->cxt, max * sizeof(HnswScanItem));
+		for (int i = so->maxitems; i < max; i++)
+			so->items[i].idx = i;
+		so->maxitems = max;
+	}
+	item.key = dist - slack;
+	item.high = dist + slack;
+	item.idx = so->items[so->nitems].idx;
+	so->found[item.idx] = *f;
+	push_item(so, item);
+}
+
+/* ---- searching ---- */
+
+/* The search's results become items. */
+static void
+add_results(HnswScan *so)
+{
+	const HnswResult *res = &so->search->results;
+
+	for (int i = 0; i < res->nfound; i++)
+	{
+		const HnswFound *f = &res->found[res->order[i].idx];
+
+		HnswMarksSet(&so->search->taken, HnswNodeNumber(so->g, f->blk, f->slot));
+		add_item(so, f);
+	}
+	so->nfound += res->nfound;
+	if (so->coarse && res->nfound > 0)
+		so->reach = HnswResultsReach(so->g, &so->search->query, res) * so->search->query.unit;
+}
+
+/* Leave the search: all nodes that have not become items come from a sweep. */
+static void
+start_sweep(IndexScanDesc scan, HnswScan *so)
+{
+	MemoryContext old = MemoryContextSwitchTo(so->cxt);
+	bool		mostly_dead = scan->ignore_killed_tuples && so->nkilled_all > so->nvisible;
+
+	so->sweep = HnswSweepBegin(so->g, so->search, mostly_dead ? HnswDropKilled : NULL, scan);
+	MemoryContextSwitchTo(old);
+	so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
+}
+
+/* Nodes of the sweep that may be nearer than the next item become items. */
+static void
+add_ahead(HnswScan *so)
+{
+	while (so->have_ahead)
+	{
+		double		dist = so->ahead.dist * so->search->query.unit;
+
+		if (so->nitems > 0 && dist - slack_of(so, &so->ahead) > so->items[0].high)
+			return;
+		add_item(so, &so->ahead);
+		so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
+	}
+}
+
+/* Search for so->ef nodes. */
+static void
+search(IndexScanDesc scan, HnswScan *so)
+{
+	HnswGraph  *g = so->g;
+	HnswSearch *s = so->search;
+	HnswMetaPage meta;
+
+	HnswReadMeta(g, &meta);		/* also loads the centre */
+	if (!HnswPrepareQuery(g, so->query, &s->query))
+		so->exact = false;
+	if (!HnswSearchIndex(g, s, &meta, so->ef, false))
+		return;
+	if (so->exact && !s->query.far && !s->dry &&
+		HnswResultsCoarse(g, &s->query, &s->results))
+	{
+		/* again, by distances only and from more places */
+		so->coarse = HnswSearchIndex(g, s, &meta, so->ef, true);
+		if (!so->coarse)
+			return;
+	}
+	if (s->dry)
+		start_sweep(scan, so);
+	else
+		add_results(so);
+}
+
+/* Which of the nodes returned since the last time had a visible row? */
+static void
+count_visible(IndexScanDesc scan, HnswScan *so)
+{
+	bool		any = false;
+
+	/* the last row was the farthest */
+	for (int i = so->nemitted - 1; i >= 0; i--)
+	{
+		double		dist = so->emitted[i].dist;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!HnswFetchAny(scan, so, &so->emitted[i], so->exact && !any ? &dist : NULL))
+			continue;
+		if (!any)
+			so->farthest = Max(so->farthest, dist);
+		any = true;
+		so->nvisible++;
+	}
+	so->nemitted = 0;
+}
+
+/*
+ * Are nodes with a visible row so rare that going on until there are enough takes
+ * more visits than a sweep costs?
+ */
+static bool
+is_rare(const HnswScan *so)
+{
+	double		needed = HnswEfSearch() - so->nvisible;
+
+	return so->search->nvisits + so->ef >= so->search->max_visits ||
+		needed * so->npassed / Max(so->nvisible, 0.5) >= so->search->max_visits;
+}
+
+/* So many nodes are searched for at once, at most. */
+#define MAX_MORE	65536
+
+/* Where stored vectors do not tell, a scan looks at so many times ef_search nodes. */
+#define MAX_COARSE	64
+
+/*
+ * Before a row at this distance is returned: may there be a nearer one that has not
+ * been found, because stored vectors do not tell?
+ */
+static bool
+beyond_reach(HnswScan *so, double dist)
+{
+	if (so->coarse &&
+		(so->sweep != NULL || so->nfound >= (int64) MAX_COARSE * HnswEfSearch()))
+		so->coarse = false;
+	return so->coarse && dist > so->reach;
+}
+
+/* Look at as many nodes again. */
+static void
+look_further(IndexScanDesc scan, HnswScan *so)
+{
+	HnswSearch *s = so->search;
+	int			more = (int) Min(so->nfound, MAX_MORE);
+
+	count_visible(scan, so);
+	if (s->dry)
+		HnswSearchFromRoot(so->g, s, more);
+	else
+		HnswSearchMore(so->g, s, more);
+	add_results(so);
+	if (s->results.nfound == 0)
+		so->coarse = false;
+}
+
+/*
+ * All items are returned and more is asked for.  If some of the nodes had no
+ * visible row, go on.  False: that is all.
+ */
+static bool
+search_more(IndexScanDesc scan, HnswScan *so)
+{
+	HnswSearch *s = so->search;
+
+	/* an empty index, or a sweep, has no more */
+	if (so->sweep != NULL || so->nfound == 0)
+		return false;
+	count_visible(scan, so);
+	if (so->nvisible >= HnswEfSearch())
+		return false;
+	so->ef = Max(so->ef, Min(so->ef * 2, MAX_MORE));
+	if (!is_rare(so))
+	{
+		HnswSearchMore(so->g, s, so->ef);
+		if (!s->dry)
+		{
+			add_results(so);
+			return true;
+		}
+	}
+	start_sweep(scan, so);
+	return true;
+}
+
+/* The node is the current one. */
+static void
+emit(HnswScan *so, const HnswFound *f)
+{
+	if (so->nemitted == so->maxemitted)
+	{
+		int			max = Max(64, so->maxemitted * 2);
+
+		so->emitted = so->emitted ? repalloc_huge(so->emitted, max * sizeof(HnswFound)) :
+			MemoryContextAllocHuge(so->cxt, max * sizeof(HnswFound));
+		so->maxemitted = max;
+	}
+	/* after a sweep there is no more to ask for, and so nothing to count */
+	if (so->sweep == NULL)
+		so->emitted[so->nemitted++] = *f;
+	so->cur = *f;
+	so->have_cur = true;
+	HnswLoadTids(so, f);
+}
+
+/* The next nearest node becomes the current one; false when there is none. */
+static bool
+next_node(IndexScanDesc scan, HnswScan *so)
+{
+	for (;;)
+	{
+		HnswScanItem	item;
+		HnswFound  *f;
+		double		dist;
+
+		CHECK_FOR_INTERRUPTS();
+		add_ahead(so);
+		if (so->nitems == 0)
+		{
+			if (search_more(scan, so))
+				continue;
+			return false;
+		}
+		item = pop_item(so);
+		f = &so->found[item.idx];
+		if (f->killed && scan->ignore_killed_tuples)
+		{
+			so->npassed++;
+			so->nkilled_all++;
+			continue;
+		}
+		if (item.key < item.high && so->nitems > 0 && so->items[0].key < item.high)
+		{
+			/* may be farther than the next one: its true distance decides */
+			if (HnswFetchAny(scan, so, f, &dist))
+			{
+				item.key = item.high = dist;
+				push_item(so, item);
+			}
+			else
+				so->npassed++;
+			continue;
+		}
+		if (beyond_reach(so, item.high))
+		{
+			push_item(so, item);
+			look_further(scan, so);
+			continue;
+		}
+		so->npassed++;
+		dist = item.high;
+		if (so->exact && item.key < so->farthest &&
+			(!HnswFetchAny(scan, so, f, &dist) || dist < so->farthest))
+			continue;			/* too late */
+		emit(so, f);
+		return true;
+	}
+}
+
+/* ---- what the executor gets ---- */
+
+/*
+ * The next TID of the current node.  When there is none the node is done with:
+ * noted, if all its rows turned out to be dead to all.
+ */
+static bool
+next_tid(IndexScanDesc scan, HnswScan *so, ItemPointer tid)
+{
+	if (!so->have_cur)
+		return false;
+	if (scan->kill_prior_tuple && so->next_tid > 0)
+		so->nkilled++;
+	if (so->next_tid < so->ntids)
+	{
+		*tid = so->tids[so->next_tid++];
+		HnswCheckHeapTid(scan, so, &so->cur, tid);
+		return true;
+	}
+	so->have_cur = false;
+	if (so->nkilled == so->ntids && so->ntids > 0 && so->cur.overflow == InvalidBlockNumber)
+	{
+		HnswNoteKilled(so, &so->cur);
+		if (so->nemitted > 0)
+			so->nemitted--;		/* it was the last */
+	}
+	return false;
+}
+
+/* The first call: check the scan and the query, and search. */
+static void
+start(IndexScanDesc scan, HnswScan *so)
+{
+	ScanKey		key = scan->orderByData;
+	MemoryContext old;
+
+	if (scan->numberOfOrderBys == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot scan hnsw index \"%s\" without ORDER BY",
+						RelationGetRelationName(scan->indexRelation))));
+	if (!IsMVCCSnapshot(scan->xs_snapshot))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("hnsw index \"%s\" can only be scanned with an MVCC snapshot",
+						RelationGetRelationName(scan->indexRelation))));
+
+	pgstat_count_index_scan(scan->indexRelation);
+	CompatCountSearch(scan);
+	/* every distance from NULL is NULL: any order is right */
+	so->exact = (key->sk_flags & SK_ISNULL) == 0;
+	old = MemoryContextSwitchTo(so->cxt);
+	so->query = so->exact ? DatumGetVector(key->sk_argument) : InitVector(so->g->lay.dim);
+	MemoryContextSwitchTo(old);
+	so->search = so->g->idle ? so->g->idle : HnswSearchCreate(so->g, so->g->cxt);
+	so->g->idle = NULL;
+	so->ef = HnswEfSearch();
+	search(scan, so);
+	so->started = true;
+}
+
+/* amgettuple */
+bool
+hnswgettuple(IndexScanDesc scan, ScanDirection dir)
+{
+	HnswScan  *so = (HnswScan *) scan->opaque;
+
+	Assert(ScanDirectionIsForward(dir));
+	so->g->rel = scan->indexRelation;
+	if (!so->started)
+		start(scan, so);
+	do
+	{
+		if (next_tid(scan, so, &scan->xs_heaptid))
+		{
+			scan->xs_recheck = false;
+			scan->xs_recheckorderby = false;
+			return true;
+		}
+	} while (next_node(scan, so));
+	return false;
+}
+
+/* amendscan */
+void
+hnswendscan(IndexScanDesc scan)
+{
+	HnswScan  *so = (HnswScan *) scan->opaque;
+
+	so->g->rel = scan->indexRelation;
+	end_search(so);
+	if (so->fetch)
+		table_index_fetch_end(so->fetch);
+	if (so->slot)
+		ExecDropSingleTupleTableSlot(so->slot);
+	if (so->estate)
+		FreeExecutorState(so->estate);
+	close_graph(so);
+	MemoryContextDelete(so->cxt);
+	scan->opaque = NULL;
+}

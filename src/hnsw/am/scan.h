@@ -1,0 +1,90 @@
+/*
+ * scan.h
+ *		A running index scan: what scan.c and rows.c share.
+ */
+#ifndef HNSW_SCAN_H
+#define HNSW_SCAN_H
+
+#include "access/genam.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/graph/sweep.h"
+#include "hnsw/page/index.h"
+#include "types/vector.h"
+
+typedef struct HnswScanItem
+{
+	/* of the operator's distance, for L2 its square, for cosine twice it */
+	double		key;			/* lower bound of the distance, or the distance */
+	double		high;			/* upper bound; the distance itself when exact */
+	int32		idx;			/* in found[] */
+} HnswScanItem;
+
+/* A node without a row that anyone sees, as it was. */
+typedef struct HnswKilled
+{
+	BlockNumber blk;
+	uint16		slot;
+	uint16		generation;
+	uint16		strips;
+	uint8		ntids;
+} HnswKilled;
+
+typedef struct HnswScan
+{
+	HnswGraph  *g;
+	HnswSearch *search;			/* NULL until there is one */
+	MemoryContext cxt;			/* reset by each rescan */
+	bool		started;
+	Vector	   *query;			/* as given */
+	bool		exact;			/* rank by true distances (not for a NULL query) */
+
+	int			ef;
+	HnswFound  *found;			/* pool of the items */
+	HnswScanItem *items;			/* binary heap, least key first; behind it, not in use */
+	int			nitems;
+	int			maxitems;
+	HnswSweep  *sweep;			/* NULL until the search is left */
+	HnswFound	ahead;			/* the sweep's next node, no item yet */
+	bool		have_ahead;
+
+	bool		coarse;			/* stored vectors do not tell which nodes are the nearest */
+	double		reach;			/* then: nodes not found are likely to be farther */
+	int64		nfound;			/* nodes that searches have found */
+
+	double		farthest;		/* true distance of the last row before the last search */
+	HnswFound  *emitted;		/* nodes returned that may have a visible row */
+	int			nemitted;
+	int			maxemitted;
+	int			nvisible;		/* nodes that had one, of those before them */
+	int64		npassed;		/* all nodes that have been items */
+
+	/* the node whose TIDs are being returned */
+	HnswFound	cur;
+	bool		have_cur;
+	ItemPointerData *tids;		/* all of them, from the overflow pages, too */
+	int64		ntids;
+	int64		maxtids;
+	int64		next_tid;
+	int64		nkilled;		/* of those returned, so many were dead to all */
+	HnswKilled *killed;			/* nodes to mark */
+	int			nkilled_nodes;
+	int			maxkilled;
+	int64		nkilled_all;	/* also those that have been marked */
+	BlockNumber heap_blocks;	/* blocks the table is known to have */
+
+	/* for fetching exact vectors */
+	IndexFetchTableData *fetch;
+	TupleTableSlot *slot;
+	EState	   *estate;
+	IndexInfo  *info;
+} HnswScan;
+
+/* ---- rows.c ---- */
+extern void HnswMarkKilled(HnswScan *so);
+extern void HnswNoteKilled(HnswScan *so, const HnswFound *f);
+extern void HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const ItemPointerData *tid);
+extern void HnswLoadTids(HnswScan *so, const HnswFound *f);
+extern bool HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist);
+extern int HnswDropKilled(void *arg, HnswFound *found, int n);
+
+#endif							/* HNSW_SCAN_H */

@@ -1,0 +1,597 @@
+/*
+ * vacuum.c
+ *		VACUUM: take out dead heap TIDs, mend the graph around nodes that lost
+ *		all of them, give their slots back.
+ *
+ * Phases, each a pass over pages with one page locked at a time (nested locks
+ * only as README lists them):
+ *
+ * 1. strip: dead heap TIDs leave their nodes; nodes without any become DEAD.
+ *    Then wait for the inserts under way: later ones do not link to DEAD
+ *    nodes (but a new root to the one before, see 3).
+ * 2. repair: links of live nodes to DEAD ones are replaced.  The tree
+ *    children of a DEAD node are adopted by its tree parent, so that every
+ *    live node stays reachable; other links by a neighbour of the DEAD node.
+ * 3. root and entry point move off DEAD nodes; 2 once more for pages added
+ *    meanwhile, where inserts may have put a root above a DEAD one.
+ * 4. free: DEAD nodes, to which no live node links any more, become FREE.
+ *
+ * A crash or cancel between or within the phases leaves a sound graph with
+ * some nodes DEAD, which the next VACUUM starts from.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "commands/vacuum.h"
+#include "compat.h"
+#include "hnsw/am/am.h"
+#include "hnsw/base/waitpoint.h"
+#include "hnsw/graph/connect.h"
+#include "hnsw/graph/nodeset.h"
+#include "hnsw/graph/scratch.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/graph/tree.h"
+#include "hnsw/graph/vacuum.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "hnsw/page/place.h"
+#include "hnsw/page/record.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/freespace.h"
+#include "storage/indexfsm.h"
+#include "utils/memutils.h"
+
+/* So many overflow pages leave a chain while the page before them is locked. */
+#define CHAIN_PORTION	32
+
+static void
+note_dead(VacuumState *st, BlockNumber blk, uint16 slot)
+{
+	Size		id = (Size) blk * st->g->lay.per_page + slot;
+
+	st->dead[id / 64] |= UINT64CONST(1) << (id % 64);
+	st->ndead++;
+}
+
+/* As HnswAcquireInOrder, with the vacuum's buffer strategy and its delays. */
+bool
+HnswVacuumAcquire(VacuumState *st, BlockNumber blk, int mode, HnswPin *pin)
+{
+	CompatVacuumDelayPoint();
+	return HnswAcquireInOrder(st->g, blk, mode, st->info->strategy, pin);
+}
+
+static void
+set_state(HnswGraph *g, HnswWrite *w, uint16 slot, HnswState state)
+{
+	uint8		byte = state;
+
+	HnswWriteBytes(w, 0, HnswSlotOffset(&g->lay, slot) + offsetof(HnswRecord, state), &byte, 1);
+}
+
+/* ---- phase 1: strip ---- */
+
+/* Keep the live ones of n TIDs in kept; returns their number. */
+static int
+filter_tids(VacuumState *st, const ItemPointerData *tids, int n, ItemPointerData *kept)
+{
+	int			nkept = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		ItemPointerData tid = tids[i];
+
+		if (st->callback(&tid, st->callback_arg))
+			st->stats->tuples_removed++;
+		else
+		{
+			kept[nkept++] = tid;
+			st->stats->num_index_tuples++;
+		}
+	}
+	return nkept;
+}
+
+static void
+count_tree(VacuumState *st, const char *node)
+{
+	if (((const HnswRecord *) node)->state == HNSW_FREE)
+		return;
+	st->nrecords++;
+	st->ntree += HnswCountTreeLinks(&st->g->lay, node);
+}
+
+static void
+strip_nodes(VacuumState *st, HnswPin *pin)
+{
+	HnswGraph  *g = st->g;
+	const HnswLayout *lay = &g->lay;
+	HnswWrite  *w = &g->scratch->write;
+	bool		changed = false;
+	int			nslots = HnswPageGetHeader(pin->page)->nslots;
+
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, pin, false);
+	for (int slot = 0; slot < nslots; slot++)
+	{
+		char	   *node = HnswNodeAt(g, pin, slot);
+		HnswRecord *rec = (HnswRecord *) node;
+		Size		recoff = HnswSlotOffset(lay, slot);
+		ItemPointerData kept[HNSW_MAX_TIDS];
+		uint8		nkept;
+		uint16		strips = rec->strips + 1;
+
+		if (rec->state == HNSW_DEAD)
+			note_dead(st, pin->blk, slot);
+		count_tree(st, node);
+		if (rec->state != HNSW_FREE && rec->overflow != InvalidBlockNumber)
+			nodelist_add(&st->chained, pin->blk, slot);
+		if (rec->state != HNSW_LIVE)
+			continue;
+		if (rec->level != 0)
+			HnswCorrupted(g, pin->blk, slot, "an upper record on a page of level 0");
+		nkept = filter_tids(st, HnswNodeTids(lay, node), rec->ntids, kept);
+		if (nkept == rec->ntids)
+			continue;
+		HnswWriteBytes(w, 0, recoff + lay->off_tids, kept, nkept * sizeof(ItemPointerData));
+		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, ntids), &nkept, 1);
+		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, strips), &strips,
+					   sizeof(strips));
+		if (nkept == 0 && rec->overflow == InvalidBlockNumber)
+		{
+			set_state(g, w, slot, HNSW_DEAD);
+			note_dead(st, pin->blk, slot);
+		}
+		changed = true;
+	}
+	if (changed)
+		HnswWriteEnd(w);
+}
+
+static void
+strip_overflow(VacuumState *st, HnswPin *pin)
+{
+	HnswGraph  *g = st->g;
+	HnswWrite  *w = &g->scratch->write;
+	HnswOverflow *o = HnswPageGetOverflow(pin->page);
+	ItemPointerData kept[HNSW_OVERFLOW_TIDS];
+	uint16		nkept;
+	LocationIndex lower;
+
+	if (o->ntids > HNSW_OVERFLOW_TIDS)
+		HnswCorrupted(g, pin->blk, 0, "too many TIDs on an overflow page");
+	nkept = filter_tids(st, HnswOverflowTids(o), o->ntids, kept);
+	if (nkept == o->ntids)
+		return;
+	lower = HNSW_PAGE_DATA + sizeof(HnswOverflow) + nkept * sizeof(ItemPointerData);
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, pin, false);
+	HnswWriteBytes(w, 0, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
+	HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswOverflow, ntids), &nkept, sizeof(nkept));
+	HnswWriteBytes(w, 0, HNSW_PAGE_DATA + sizeof(HnswOverflow), kept,
+				   nkept * sizeof(ItemPointerData));
+	/* what is now behind pd_lower reads as zeros after redo; so here */
+	if (nkept < o->ntids)
+	{
+		Size		at = lower;
+		Size		len = (o->ntids - nkept) * sizeof(ItemPointerData);
+		char	   *zeros = palloc0(len);
+
+		HnswWriteBytes(w, 0, at, zeros, len);
+		pfree(zeros);
+	}
+	HnswWriteEnd(w);
+}
+
+/*
+ * One change: an empty overflow page leaves its chain, in which it follows the
+ * page "before" (the node's, or an overflow page's), where "link" is the offset
+ * of the number that leads to it.
+ */
+static void
+unchain(VacuumState *st, HnswPin *before, Size link, HnswPin *cur)
+{
+	HnswGraph  *g = st->g;
+	HnswWrite  *w = &g->scratch->write;
+	uint16		kind = HNSW_PAGE_FREE;
+	LocationIndex lower = HNSW_PAGE_DATA;
+	BlockNumber next = HnswPageGetOverflow(cur->page)->next;
+	HnswOverflow none;
+
+	memset(&none, 0, sizeof(none));
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, before, false);
+	HnswWriteAdd(w, cur, false);
+	HnswWriteBytes(w, 0, link, &next, sizeof(next));
+	HnswWriteBytes(w, 1, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, kind),
+				   &kind, sizeof(kind));
+	HnswWriteBytes(w, 1, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
+	HnswWriteBytes(w, 1, HNSW_PAGE_DATA, &none, sizeof(none));
+	HnswWriteEnd(w);
+	HnswRelease(g, cur);
+	RecordPageWithFreeSpace(g->rel, cur->blk, HNSW_FSM_PAGE(&g->lay));
+	st->stats->pages_newly_deleted++;
+}
+
+/*
+ * With a page in hand exclusively that has a chain's next number at offset
+ * "link": take the empty pages that follow it out of the chain, at most
+ * CHAIN_PORTION of them.  Returns the first page that stays, or
+ * InvalidBlockNumber; *more: it may be empty, too.
+ */
+static BlockNumber
+unchain_empty(VacuumState *st, const HnswCandidate *node, HnswPin *before, Size link, bool *more)
+{
+	HnswGraph  *g = st->g;
+
+	for (int i = 0;; i++)
+	{
+		HnswPin		cur;
+		BlockNumber next;
+
+		memcpy(&next, (char *) before->page + link, sizeof(next));
+		*more = i == CHAIN_PORTION && next != InvalidBlockNumber;
+		if (next == InvalidBlockNumber || *more)
+			return next;
+		HnswAcquireOverflow(g, next, node->blk, node->slot, BUFFER_LOCK_EXCLUSIVE, &cur);
+		if (HnswPageGetOverflow(cur.page)->ntids > 0)
+		{
+			HnswRelease(g, &cur);
+			return next;
+		}
+		unchain(st, before, link, &cur);
+	}
+}
+
+/*
+ * Take all empty pages out of a node's overflow chain.  Inserts put pages in
+ * front only, and only VACUUM takes any out, so one that stays is in the chain
+ * when it is taken in hand again.  Locks: the node's page or a page that stays,
+ * and the page after it; all let go of every CHAIN_PORTION pages.
+ */
+static void
+trim_chain(VacuumState *st, const HnswCandidate *node)
+{
+	HnswGraph  *g = st->g;
+	BlockNumber at = InvalidBlockNumber;	/* the last page that stays */
+	BlockNumber next;
+	BlockNumber count = 0;
+	bool		more;
+
+	do
+	{
+		HnswPin		pin;
+		Size		link;
+
+		CompatVacuumDelayPoint();
+		if (at == InvalidBlockNumber)
+		{
+			HnswAcquire(g, node->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+			(void) HnswNodeAt(g, &pin, node->slot);
+			link = HnswSlotOffset(&g->lay, node->slot) + offsetof(HnswRecord, overflow);
+		}
+		else
+		{
+			HnswAcquireOverflow(g, at, node->blk, node->slot, BUFFER_LOCK_EXCLUSIVE, &pin);
+			link = HNSW_PAGE_DATA + offsetof(HnswOverflow, next);
+		}
+		next = unchain_empty(st, node, &pin, link, &more);
+		HnswRelease(g, &pin);
+		if (more)
+			continue;
+		at = next;
+		if (++count > g->nblocks)
+			HnswCorrupted(g, at, 0, "overflow pages form a loop");
+	} while (next != InvalidBlockNumber);
+}
+
+/* Nodes with overflow pages: shorten the chains; are the nodes dead? */
+static void
+strip_chains(VacuumState *st)
+{
+	HnswGraph  *g = st->g;
+
+	for (int64 i = 0; i < st->chained.n; i++)
+	{
+		const HnswCandidate *at = &st->chained.items[i];
+		HnswPin		pin;
+		HnswRecord *rec;
+
+		trim_chain(st, at);
+		HnswAcquire(g, at->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+		rec = (HnswRecord *) HnswNodeAt(g, &pin, at->slot);
+		if (rec->state == HNSW_LIVE && rec->overflow == InvalidBlockNumber && rec->ntids == 0)
+		{
+			HnswWrite  *w = &g->scratch->write;
+
+			HnswWriteBegin(g, w);
+			HnswWriteAdd(w, &pin, false);
+			set_state(g, w, at->slot, HNSW_DEAD);
+			HnswWriteEnd(w);
+			note_dead(st, pin.blk, at->slot);
+		}
+		HnswRelease(g, &pin);
+	}
+}
+
+/* Upper records whose node is dead become DEAD; note the highest live one. */
+static void
+strip_uppers(VacuumState *st)
+{
+	HnswGraph  *g = st->g;
+
+	for (int64 i = 0; i < st->nuppers; i++)
+	{
+		HnswPin		pin;
+		int			nslots;
+		HnswWrite  *w = &g->scratch->write;
+		bool		changed = false;
+
+		if (!HnswVacuumAcquire(st, st->uppers[i], BUFFER_LOCK_EXCLUSIVE, &pin))
+			continue;
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		nslots = HnswPageGetHeader(pin.page)->nslots;
+		for (int slot = 0; slot < nslots; slot++)
+		{
+			char	   *node = HnswNodeAt(g, &pin, slot);
+			HnswRecord *rec = (HnswRecord *) node;
+			HnswCandidate base;
+
+			if (rec->state == HNSW_DEAD)
+				note_dead(st, pin.blk, slot);
+			count_tree(st, node);
+			if (rec->state != HNSW_LIVE)
+				continue;
+			if (rec->ntids < 2)
+				HnswCorrupted(g, pin.blk, slot, "an upper record without links down");
+			HnswTidGet(&HnswNodeTids(&g->lay, node)[1], &base);
+			if (HnswVacuumIsDead(st, base.blk, base.slot))
+			{
+				set_state(g, w, slot, HNSW_DEAD);
+				note_dead(st, pin.blk, slot);
+				changed = true;
+			}
+			else if (rec->level > st->best_level)
+			{
+				st->best_level = rec->level;
+				st->best.blk = pin.blk;
+				st->best.slot = slot;
+			}
+		}
+		if (changed)
+			HnswWriteEnd(w);
+		HnswRelease(g, &pin);
+	}
+}
+
+static void
+strip(VacuumState *st)
+{
+	HnswGraph  *g = st->g;
+
+	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < st->nblocks; blk++)
+	{
+		HnswPin		pin;
+
+		HNSW_WAIT_POINT("vacuum-strip");
+		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_EXCLUSIVE, &pin))
+		{
+			RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_PAGE(&g->lay));
+			st->stats->pages_free++;
+			continue;
+		}
+		switch (HnswPageGetHeader(pin.page)->kind)
+		{
+			case HNSW_PAGE_NODE:
+				strip_nodes(st, &pin);
+				break;
+			case HNSW_PAGE_UPPER:
+				if (st->nuppers == st->maxuppers)
+				{
+					st->maxuppers = Max(64, st->maxuppers * 2);
+					st->uppers = st->uppers ?
+						repalloc_huge(st->uppers, st->maxuppers * sizeof(BlockNumber)) :
+						MemoryContextAllocHuge(st->cxt, st->maxuppers * sizeof(BlockNumber));
+				}
+				st->uppers[st->nuppers++] = blk;
+				break;
+			case HNSW_PAGE_OVERFLOW:
+				strip_overflow(st, &pin);
+				break;
+			case HNSW_PAGE_FREE:
+				RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_PAGE(&g->lay));
+				st->stats->pages_free++;
+				break;
+			case HNSW_PAGE_CENTRE:
+			case HNSW_PAGE_SIDE:
+				break;
+			default:
+				HnswCorrupted(g, blk, 0, "a page of unknown kind");
+		}
+		HnswRelease(g, &pin);
+	}
+	HNSW_WAIT_POINT("vacuum-strip-chains");
+	strip_chains(st);
+	HNSW_WAIT_POINT("vacuum-strip-uppers");
+	strip_uppers(st);
+}
+
+/* ---- phase 4: free ---- */
+
+/* Free a page's DEAD records; true when the page has a free slot. */
+static bool
+free_records(VacuumState *st, BlockNumber blk)
+{
+	HnswGraph  *g = st->g;
+	HnswPin		pin;
+	HnswWrite  *w = &g->scratch->write;
+	int			nslots;
+	bool		any = false;
+
+	if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_EXCLUSIVE, &pin))
+		return false;
+	if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_NODE &&
+		HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_UPPER)
+	{
+		HnswRelease(g, &pin);
+		return false;
+	}
+	nslots = HnswPageGetHeader(pin.page)->nslots;
+	any = nslots < g->lay.per_page;
+	for (int slot = 0; slot < nslots; slot++)
+	{
+		HnswRecord *rec = (HnswRecord *) HnswNodeAt(g, &pin, slot);
+		uint8		zero = 0;
+
+		if (rec->state == HNSW_FREE)
+			any = true;
+		if (rec->state != HNSW_DEAD || !HnswVacuumIsDead(st, blk, slot) ||
+			rec->overflow != InvalidBlockNumber)
+			continue;
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		set_state(g, w, slot, HNSW_FREE);
+		HnswWriteBytes(w, 0, HnswSlotOffset(&g->lay, slot) + offsetof(HnswRecord, nlinks), &zero, 1);
+		HnswWriteBytes(w, 0, HnswSlotOffset(&g->lay, slot) + offsetof(HnswRecord, ntids), &zero, 1);
+		HnswWriteEnd(w);
+		any = true;
+	}
+	HnswRelease(g, &pin);
+	return any;
+}
+
+static void
+free_dead(VacuumState *st)
+{
+	HnswGraph  *g = st->g;
+	BlockNumber upper = InvalidBlockNumber;
+	HnswPin		pin;
+
+	/* upper records first: a crash must not leave one whose node is gone */
+	for (int64 i = 0; i < st->nuppers; i++)
+		if (free_records(st, st->uppers[i]))
+		{
+			/* chain the pages with free slots, each to one before it */
+			HnswWrite  *w = &g->scratch->write;
+
+			HNSW_WAIT_POINT("vacuum-free-upper");
+			HnswAcquire(g, st->uppers[i], BUFFER_LOCK_EXCLUSIVE, &pin);
+			HnswWriteBegin(g, w);
+			HnswWriteAdd(w, &pin, false);
+			HnswWriteBytes(w, 0, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, next),
+						   &upper, sizeof(upper));
+			HnswWriteEnd(w);
+			HnswRelease(g, &pin);
+			upper = st->uppers[i];
+		}
+	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < st->nblocks; blk++)
+	{
+		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_SHARE, &pin))
+			continue;
+		if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_NODE)
+		{
+			HnswRelease(g, &pin);
+			continue;
+		}
+		HnswRelease(g, &pin);
+		HNSW_WAIT_POINT("vacuum-free-node");
+		if (free_records(st, blk))
+			RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_SLOT);
+	}
+
+	if (upper != InvalidBlockNumber)
+	{
+		HnswWrite  *w = &g->scratch->write;
+
+		HNSW_WAIT_POINT("vacuum-upper-target");
+		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
+					   &upper, sizeof(upper));
+		HnswWriteEnd(w);
+		HnswRelease(g, &pin);
+	}
+}
+
+static void
+close_graph(void *arg)
+{
+	HnswClose((HnswGraph *) arg);
+}
+
+/* ambulkdelete */
+IndexBulkDeleteResult *
+hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+			   IndexBulkDeleteCallback callback, void *arg)
+{
+	VacuumState st;
+	MemoryContextCallback *cb;
+	MemoryContext old;
+	Size		words;
+
+	if (stats == NULL)
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+	stats->num_index_tuples = 0;
+	stats->pages_free = 0;
+
+	memset(&st, 0, sizeof(st));
+	st.info = info;
+	st.stats = stats;
+	st.callback = callback;
+	st.callback_arg = arg;
+	st.cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
+	st.tmp = AllocSetContextCreate(st.cxt, "hnsw vacuum node", ALLOCSET_DEFAULT_SIZES);
+	cb = MemoryContextAlloc(st.cxt, sizeof(*cb));
+	st.g = HnswOpen(info->index);
+	cb->func = close_graph;
+	cb->arg = st.g;
+	MemoryContextRegisterResetCallback(st.cxt, cb);
+	old = MemoryContextSwitchTo(st.cxt);
+
+	st.nblocks = RelationGetNumberOfBlocks(info->index);
+	words = ((Size) st.nblocks * st.g->lay.per_page + 63) / 64;
+	st.dead = MemoryContextAllocExtended(st.cxt, words * sizeof(uint64),
+										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	strip(&st);
+	if (st.ndead > 0)
+	{
+		HnswMetaPage meta;
+		BlockNumber repaired;
+
+		HnswReadMeta(st.g, &meta);	/* the centre, for what follows */
+		HNSW_WAIT_POINT("vacuum-barrier");
+		HnswWaitForInserts(info->index);
+		/* in a tree there are fewer tree links than records */
+		if (st.ntree > st.nrecords + st.nrecords / 16)
+			HnswThinTree(st.g, st.nblocks, st.uppers, st.nuppers);
+		HNSW_WAIT_POINT("vacuum-repair");
+		repaired = HnswRepair(&st, HNSW_META_BLOCK + 1);
+		HNSW_WAIT_POINT("vacuum-root");
+		HnswMoveRoot(&st);
+		(void) HnswRepair(&st, repaired);
+		HNSW_WAIT_POINT("vacuum-free");
+		free_dead(&st);
+	}
+	stats->estimated_count = false;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(st.cxt);
+	return stats;
+}
+
+/* amvacuumcleanup */
+IndexBulkDeleteResult *
+hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	if (info->analyze_only || stats == NULL)
+		return stats;
+	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	IndexFreeSpaceMapVacuum(info->index);
+	return stats;
+}

@@ -1,0 +1,114 @@
+/*
+ * waitpoint.c
+ *		Wait points, for tests; compiled with "make WAIT_POINTS=1" only.
+ *
+ * A backend whose vectorx.wait_point names a point waits there for an advisory
+ * lock that a test holds.  That is a heavyweight lock, so isolation tests see
+ * whom it waits for, and the deadlock detector does too.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "hnsw/base/waitpoint.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/guc.h"
+
+/* The first key of the advisory locks; the second is hashtext(name). */
+#define LOCK_CLASS	77
+
+/*
+ * Every point there is, in the order in which a statement comes to them.  An
+ * enum, so that tests can read the list from pg_settings.
+ */
+static const struct config_enum_entry points[] = {
+	{"none", 0, false},
+	/* insert */
+	{"insert-root", 1, false},
+	{"insert-equal", 2, false},
+	{"insert-connect", 3, false},
+	{"insert-node", 4, false},
+	{"insert-back-links", 5, false},
+	{"insert-upper", 6, false},
+	{"insert-upper-back-links", 7, false},
+	{"insert-entry", 8, false},
+	/* VACUUM */
+	{"vacuum-strip", 9, false},
+	{"vacuum-strip-chains", 10, false},
+	{"vacuum-strip-uppers", 11, false},
+	{"vacuum-barrier", 12, false},
+	{"vacuum-repair", 13, false},
+	{"vacuum-repair-read", 14, false},
+	{"vacuum-repair-write", 15, false},
+	{"vacuum-repair-offers", 16, false},
+	{"vacuum-root", 17, false},
+	{"vacuum-root-write", 18, false},
+	{"vacuum-free", 19, false},
+	{"vacuum-free-upper", 20, false},
+	{"vacuum-free-node", 21, false},
+	{"vacuum-upper-target", 22, false},
+	/* CREATE INDEX */
+	{"build-centre", 23, false},
+	{"build-context", 24, false},
+	{"build-load", 25, false},
+	{"build-link", 26, false},
+	{"build-write", 27, false},
+	{"build-page", 28, false},
+	{"build-meta", 29, false},
+	{"build-insert", 30, false},
+	{"build-log", 31, false},
+	{"build-end", 32, false},
+	/* a scan */
+	{"scan-search", 33, false},
+	{NULL, 0, false}
+};
+
+static int	wait_point = 0;
+static int	wait_point_skip = 0;
+
+/* How often the point has been passed since one of the settings was made. */
+static int	passed = 0;
+
+static void
+assign_setting(int newval, void *extra)
+{
+	passed = 0;
+}
+
+/*
+ * Wait, if the session's settings say so, until the test lets go.  Any page
+ * lock holds interrupts off: a point in the wrong place is an error, whether
+ * somebody waits there or not.
+ */
+void
+HnswWaitPoint(const char *name)
+{
+	LOCKTAG		tag;
+
+	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
+		elog(ERROR, "wait point \"%s\" stands where a lock is held", name);
+	if (wait_point == 0 || strcmp(points[wait_point].name, name) != 0)
+		return;
+	if (passed++ != wait_point_skip)
+		return;
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, LOCK_CLASS,
+						 DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name))), 2);
+	(void) LockAcquire(&tag, ShareLock, false, false);
+	LockRelease(&tag, ShareLock, false);
+}
+
+/* The settings; called once, when the library loads. */
+void
+HnswWaitPointInit(void)
+{
+	DefineCustomEnumVariable("vectorx.wait_point",
+							 "Where the session waits for an advisory lock.",
+							 "For tests; that of the keys 77 and hashtext(name).",
+							 &wait_point, 0, points,
+							 PGC_SUSET, 0, NULL, assign_setting, NULL);
+	DefineCustomIntVariable("vectorx.wait_point_skip",
+							"How often it passes the point before it waits, once.",
+							NULL,
+							&wait_point_skip, 0, 0, INT_MAX,
+							PGC_SUSET, 0, NULL, assign_setting, NULL);
+}

@@ -1,0 +1,140 @@
+/*
+ * bulk.c
+ *		Construction of a graph from many rows at once.
+ *
+ * The steps of a batch in turn: its nodes are grouped by nearness (partition.c),
+ * which also gives the order they are kept and written in, and linked level by
+ * level (candidates.c, neighbours.c); then all are made reachable (reach.c) and written
+ * (write.c).  Touches no page before HnswBatchWrite.
+ */
+#include "postgres.h"
+
+#include "commands/progress.h"
+#include "hnsw/base/waitpoint.h"
+#include "hnsw/bulk/batch.h"
+#include "hnsw/bulk/bulk.h"
+#include "hnsw/bulk/columns.h"
+#include "hnsw/bulk/fill.h"
+#include "hnsw/bulk/neighbours.h"
+#include "hnsw/bulk/partition.h"
+#include "hnsw/bulk/reach.h"
+#include "hnsw/bulk/spool.h"
+#include "hnsw/bulk/team.h"
+#include "hnsw/bulk/write.h"
+#include "hnsw/graph/insert.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "miscadmin.h"
+#include "utils/backend_progress.h"
+#include "utils/memutils.h"
+
+/*
+ * Make the graph of the rows that HnswBatchFill has collected, and write it into
+ * the index, which has its metapage and no node yet.  All participants call
+ * this at the same time.  False for a worker that has been left behind.
+ */
+bool
+HnswBulkBuild(Batch *b)
+{
+	Team	   *team = b->team;
+	BatchShared *sh = b->shared;
+	BatchColumns *c;
+
+	if (!HnswTeamSync(team))
+		return false;
+	if (sh->n == 0)
+		return true;
+	if (!HnswTeamLeader(team))
+		HnswBatchAttach(b);
+	else
+	{
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LINK);
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, sh->n);
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
+	}
+	HNSW_WAIT_POINT("build-link");
+	c = HnswColumnsCreate(b);
+	b->seen = MemoryContextAllocHuge(b->cxt, (Size) sh->n * sizeof(uint32));
+	for (int l = 0; l <= sh->top; l++)
+	{
+		BatchLevel *level = &b->levels[l];
+
+		HnswPartition(c, level);
+		if (l == 0)
+		{
+			if (HnswTeamLeader(team))
+				HnswBatchMoveNodes(b);
+			(void) HnswTeamSync(team);
+		}
+		if (!HnswBatchLink(c, level))
+			return false;
+		if (l == 0 && HnswTeamLeader(team))
+		{
+			HnswBatchListMembers(b);
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, sh->n);
+		}
+	}
+	pfree(b->seen);
+	if (HnswTeamLeader(team))
+	{
+		HnswBatchPlan(b);
+		HnswBatchReach(b);
+	}
+	HnswBatchWrite(b);
+	return true;
+}
+
+/*
+ * Insert the rows of a file that have not been read yet, one by one, into the
+ * index: in portions of what the limit holds, and each in an order in which near
+ * rows follow each other, for these touch the same pages.  b: a batch with no
+ * one else in its team, and nothing in it.  tell: called after each row.
+ */
+void
+HnswBulkInsert(Batch *b, Spool *spool, void (*tell) (void *arg), void *arg)
+{
+	const HnswLayout *lay = &b->g->lay;
+	const Size	columns = HnswColumnsBytes(lay, HnswColumnsMax(lay, b->limit, 1));
+	/* divided, a row is in one list more, for a time */
+	const Size	row = HnswBatchNodeBytes(lay) + 2 * sizeof(uint32) + sizeof(uint16);
+	uint32		most = 1024;
+	uint32	   *order;
+	BatchColumns *c;
+
+	if (b->limit > columns + most * row)
+		most = (uint32) Min((b->limit - columns) / row, BATCH_MAX_NODES);
+	most = (uint32) Min(most, spool->nrows - spool->nread);
+	c = HnswColumnsCreate(b);
+	b->nodes = MemoryContextAllocHuge(b->cxt, mul_size(most, sizeof(BatchNode)));
+	b->own = MemoryContextAllocHuge(b->cxt, mul_size(most, lay->own_bytes));
+	order = MemoryContextAllocHuge(b->cxt, mul_size(most, sizeof(uint32)));
+	for (;;)
+	{
+		uint32		n = 0;
+		SpoolRow	r;
+
+		for (; n < most && HnswSpoolNext(spool, &r, b->own + (Size) n * lay->own_bytes); n++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			HnswBatchSetRow(&b->nodes[n], &r);
+		}
+		if (n == 0)
+			break;
+		HnswNearOrder(c, n, order);
+		for (uint32 i = 0; i < n; i++)
+		{
+			BatchNode  *x = &b->nodes[order[i]];
+			HnswRecord	rec;
+
+			CHECK_FOR_INTERRUPTS();
+			memset(&rec, 0, sizeof(rec));
+			rec.norm2 = x->norm2;
+			rec.scale = x->scale;
+			rec.offset = x->offset;
+			rec.codesum = x->codesum;
+			rec.hash = x->hash;
+			HnswInsertStored(b->g, &rec, batch_own(b, order[i]), &x->tid);
+			tell(arg);
+		}
+	}
+}

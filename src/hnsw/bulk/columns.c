@@ -1,0 +1,178 @@
+/*
+ * columns.c
+ *		Distances between the nodes of a batch: of two, or of many to many.
+ *
+ * The many are as products of matrices, where metric and own vectors permit.
+ */
+#include "postgres.h"
+
+#include "hnsw/bulk/batch.h"
+#include "hnsw/bulk/columns.h"
+#include "hnsw/graph/scratch.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/index.h"
+#include "simd/vx_simd.h"
+#include "utils/memutils.h"
+
+/* Distance between two nodes, in index units. */
+float
+HnswBatchDistance(Batch *b, uint32 i, uint32 j)
+{
+	const BatchNode *x = &b->nodes[i];
+	const BatchNode *y = &b->nodes[j];
+	HnswStored	sx = {batch_own(b, i), x->norm2, x->scale, x->offset, x->codesum};
+	HnswStored	sy = {batch_own(b, j), y->norm2, y->scale, y->offset, y->codesum};
+
+	return HnswStoredDistance(b->g, &sx, &sy);
+}
+
+/* How many columns each participant has: a quarter of the memory is for them. */
+int
+HnswColumnsMax(const HnswLayout *lay, Size limit, int participants)
+{
+	Size		width = lay->dim * (HnswBatchInteger(lay) ? sizeof(int8) : sizeof(float));
+	int			max = (int) Min(BATCH_LEAF_MAX, limit / 4 / participants / width);
+
+	return Max(BATCH_LEAF_MIN, max / VX_PANEL * VX_PANEL);
+}
+
+/* Bytes of so many columns and of what goes with them. */
+Size
+HnswColumnsBytes(const HnswLayout *lay, int max)
+{
+	Size		vectors = HnswBatchInteger(lay) ? max / VX_PANEL * VX_PANEL_BYTES(lay->dim) :
+		(Size) max * lay->dim * sizeof(float);
+
+	return vectors + 4 * max * sizeof(float) +
+		BATCH_ROWS * BATCH_LEAF_MAX * (sizeof(int32) + sizeof(float));
+}
+
+/* Memory for the columns and for one block of distances to them. */
+BatchColumns *
+HnswColumnsCreate(Batch *b)
+{
+	const int	dim = b->g->lay.dim;
+	BatchColumns *c = MemoryContextAllocZero(b->cxt, sizeof(BatchColumns));
+
+	c->b = b;
+	c->integer = HnswBatchInteger(&b->g->lay);
+	c->max = HnswColumnsMax(&b->g->lay, b->limit, b->team->nparticipants);
+	if (c->integer)
+	{
+		char	   *raw = MemoryContextAllocHuge(b->cxt, c->max / VX_PANEL * VX_PANEL_BYTES(dim) + 64);
+
+		c->panels = (int8 *) TYPEALIGN(64, raw);
+	}
+	else
+		c->rows = MemoryContextAllocHuge(b->cxt, (Size) c->max * dim * sizeof(float));
+	c->norm = MemoryContextAlloc(b->cxt, c->max * sizeof(float));
+	c->scale = MemoryContextAlloc(b->cxt, c->max * sizeof(float));
+	c->offset = MemoryContextAlloc(b->cxt, c->max * sizeof(float));
+	c->sum = MemoryContextAlloc(b->cxt, c->max * sizeof(float));
+	c->dots = MemoryContextAlloc(b->cxt, BATCH_ROWS * BATCH_LEAF_MAX * sizeof(int32));
+	c->dists = MemoryContextAlloc(b->cxt, BATCH_ROWS * BATCH_LEAF_MAX * sizeof(float));
+	return c;
+}
+
+/* Write one vector into its column of a panel. */
+static void
+load_panel(int8 *panel, int column, const int8 *own, int dim)
+{
+	int8	   *to = panel + column * 4;
+	int			i;
+
+	for (i = 0; i + 4 <= dim; i += 4, to += 4 * VX_PANEL)
+		memcpy(to, own + i, 4);
+	if (i < dim)
+	{
+		memset(to, 0, 4);
+		memcpy(to, own + i, dim - i);
+	}
+}
+
+/* Make n members (at most as there are columns) the columns. */
+void
+HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members, int n)
+{
+	Batch	   *b = c->b;
+	const int	dim = b->g->lay.dim;
+	const Size	panel_bytes = VX_PANEL_BYTES(dim);
+
+	c->n = n;
+	c->npanels = (n + VX_PANEL - 1) / VX_PANEL;
+	for (int i = 0; i < n; i++)
+	{
+		uint32		node = batch_node(level, LEAF_MEMBER(members[i]));
+		const BatchNode *x = &b->nodes[node];
+		const char *own = batch_own(b, node);
+
+		if (c->integer)
+			load_panel(c->panels + i / VX_PANEL * panel_bytes, i % VX_PANEL,
+					   (const int8 *) own, dim);
+		else
+			HnswOwnDecode(b->g, own, x->scale, x->offset, c->rows + (Size) i * dim);
+		c->norm[i] = x->norm2;
+		c->scale[i] = x->scale;
+		c->offset[i] = x->offset;
+		c->sum[i] = x->scale * x->codesum;
+	}
+	/* the rest of the last panel */
+	for (int i = n; i < c->npanels * VX_PANEL && c->integer; i++)
+		for (int j = 0; j < dim; j += 4)
+			memset(c->panels + i / VX_PANEL * panel_bytes + (i % VX_PANEL) * 4 + (Size) j * VX_PANEL, 0, 4);
+}
+
+/*
+ * The distances of n members (at most BATCH_ROWS) to all columns, in c->dists,
+ * BATCH_LEAF_MAX to a member.  to_divide: as squared L2 where the metric is
+ * the inner product, which draws everything to the longest vectors.
+ */
+void
+HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *members,
+					 int n, bool to_divide)
+{
+	Batch	   *b = c->b;
+	HnswGraph  *g = b->g;
+	const int	dim = g->lay.dim;
+	bool		ip = g->lay.metric == HNSW_IP && !to_divide;
+
+	if (c->integer)
+	{
+		static const float no_norm[BATCH_LEAF_MAX];
+		const int8_t *rows[BATCH_ROWS] = {NULL};
+
+		for (int i = 0; i < n; i++)
+			rows[i] = (const int8_t *) batch_own(b, batch_node(level, LEAF_MEMBER(members[i])));
+		vx_simd->dot_i8_panels(rows, n, dim, c->panels, c->npanels, c->dots, BATCH_LEAF_MAX);
+		for (int i = 0; i < n; i++)
+		{
+			BatchOrigin	o = batch_origin(b, batch_node(level, LEAF_MEMBER(members[i])), ip);
+
+			vx_simd->panel_distances(c->dots + i * BATCH_LEAF_MAX, c->n, ip ? no_norm : c->norm,
+									 c->scale, c->offset, c->sum, o.base, o.p, o.q, o.r,
+									 c->dists + i * BATCH_LEAF_MAX);
+		}
+		return;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		uint32		node = batch_node(level, LEAF_MEMBER(members[i]));
+		const BatchNode *x = &b->nodes[node];
+		float	   *out = c->dists + i * BATCH_LEAF_MAX;
+		float	   *v = g->scratch->fa;
+
+		HnswOwnDecode(g, batch_own(b, node), x->scale, x->offset, v);
+		if (g->lay.metric == HNSW_L1)
+			vx_simd->l1_many(v, c->rows, dim, dim, c->n, out);
+		else if (ip)
+		{
+			vx_simd->dot_many(v, c->rows, dim, dim, c->n, out);
+			for (int j = 0; j < c->n; j++)
+				out[j] = -out[j];
+		}
+		else
+			vx_simd->l2sq_many(v, c->rows, dim, dim, c->n, out);
+	}
+}

@@ -1,0 +1,80 @@
+/*
+ * columns.h
+ *		Distances between the nodes of a batch: of two, or of many to many.
+ */
+#ifndef HNSW_COLUMNS_H
+#define HNSW_COLUMNS_H
+
+#include "hnsw/bulk/batch.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+
+/* Rows whose distances to all columns are computed at a time. */
+#define BATCH_ROWS	8
+/* There are so many columns at least, be memory as scarce as it may. */
+#define BATCH_LEAF_MIN	64
+
+/*
+ * Vectors in the form in which many distances are computed at once, and the
+ * distances; a participant's own.
+ */
+typedef struct BatchColumns
+{
+	Batch	   *b;
+	bool		integer;		/* distances from int8 inner products */
+	int			max;			/* members of a group, and pivots of a division */
+	int			n;
+	int			npanels;
+	int8	   *panels;			/* int8 own vectors, but for L1 */
+	float	   *rows;			/* otherwise */
+	float	   *norm;
+	float	   *scale;
+	float	   *offset;
+	float	   *sum;
+	int32	   *dots;			/* BATCH_ROWS * BATCH_LEAF_MAX */
+	float	   *dists;			/* the same */
+} BatchColumns;
+
+/*
+ * A node that distances are computed from, by inner products of int8 codes:
+ * what is the same for all others.  The distance to node y with code product
+ * "dot" is base + norm2(y) - (p dot scale(y) + q offset(y) + r scale(y)
+ * codesum(y)); for the inner product without the two norms (VxKernels'
+ * panel_distances).
+ */
+typedef struct BatchOrigin
+{
+	uint32		node;
+	float		base;
+	float		p;
+	float		q;
+	float		r;
+} BatchOrigin;
+
+static inline BatchOrigin
+batch_origin(const Batch *b, uint32 node, bool ip)
+{
+	const BatchNode *x = &b->nodes[node];
+	float		two = ip ? 1 : 2;
+	BatchOrigin	o;
+
+	o.node = node;
+	o.base = ip ? 0 : x->norm2;
+	o.p = two * x->scale;
+	o.q = two * (x->scale * x->codesum + b->g->lay.dim * x->offset);
+	o.r = two * x->offset;
+	return o;
+}
+
+/* Distances are computed from int8 inner products. */
+#define HnswBatchInteger(lay)	((lay)->own == HNSW_OWN_INT8 && (lay)->metric != HNSW_L1)
+
+extern float HnswBatchDistance(Batch *b, uint32 x, uint32 y);
+extern int	HnswColumnsMax(const HnswLayout *lay, Size limit, int participants);
+extern Size HnswColumnsBytes(const HnswLayout *lay, int max);
+extern BatchColumns *HnswColumnsCreate(Batch *b);
+extern void HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members, int n);
+extern void HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *members,
+								 int n, bool to_divide);
+
+#endif							/* HNSW_COLUMNS_H */

@@ -1,0 +1,28 @@
+/*
+ * fill.h
+ *		How many rows a batch holds, and bringing them in.
+ */
+#ifndef HNSW_FILL_H
+#define HNSW_FILL_H
+
+#include "hnsw/bulk/batch.h"
+#include "hnsw/bulk/spool.h"
+#include "hnsw/layout/layout.h"
+
+/* A row of a file as a node. */
+static inline void
+HnswBatchSetRow(BatchNode *x, const SpoolRow *row)
+{
+	x->norm2 = row->norm2;
+	x->scale = row->scale;
+	x->offset = row->offset;
+	x->codesum = row->codesum;
+	x->hash = row->hash;
+	x->tid = row->tid;
+}
+
+extern double HnswBatchBytes(const HnswLayout *lay, double rows, int participants);
+extern uint32 HnswBatchCapacity(const HnswLayout *lay, Size limit, int participants);
+extern double HnswBatchFill(Batch *b, Spool **spools, double rows);
+
+#endif							/* HNSW_FILL_H */

@@ -1,0 +1,396 @@
+/*
+ * neighbours.c
+ *		The links of all members of a level at once.
+ *
+ * From a member's candidates (candidates.c) the heuristic of HNSW chooses as in
+ * an insert; then each member is offered to those it chose, and chooses once
+ * more from its candidates and what it was offered.
+ */
+#include "postgres.h"
+
+#include "hnsw/bulk/batch.h"
+#include "hnsw/bulk/candidates.h"
+#include "hnsw/bulk/columns.h"
+#include "hnsw/bulk/neighbours.h"
+#include "hnsw/bulk/team.h"
+#include "hnsw/layout/page.h"
+#include "miscadmin.h"
+#include "simd/vx_simd.h"
+#include "utils/memutils.h"
+
+#define ST_SORT sort_candidates
+#define ST_ELEMENT_TYPE BatchLink
+#define ST_COMPARE(a, b) (*(a) < *(b) ? -1 : *(a) > *(b))
+#define ST_SCOPE static
+#define ST_DECLARE
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* Flags of a candidate between the two choices. */
+#define LINK_SELECTED	((BatchLink) BATCH_TREE)
+#define LINK_OFFER		((BatchLink) BATCH_PRUNED)
+#define LINK_FLAGS		(LINK_SELECTED | LINK_OFFER)
+
+/* Members that are one task. */
+#define TASK_MEMBERS	256
+
+/* What one participant needs while the links of a level are chosen. */
+typedef struct Linking
+{
+	Batch	   *b;
+	BatchLevel *level;
+	BatchLink  *list;			/* candidates of one member, and offers to it */
+	int			max;
+	bool		integer;		/* as in its columns */
+	uint32	   *seen;			/* per member: who has it in its list */
+	int		   *chosen;
+	/* offers: who chose whom */
+	pg_atomic_uint64 *start;
+	BatchLink  *offers;
+} Linking;
+
+/* As HnswBatchDistance, in single precision as in a leaf. */
+static inline float
+distance_from(const Linking *l, const BatchOrigin *o, BatchLink link)
+{
+	Batch	   *b = l->b;
+	uint32		node = batch_node(l->level, BatchLinkMember(link));
+	const BatchNode *y = &b->nodes[node];
+	float		dot;
+
+	if (!l->integer)
+		return HnswBatchDistance(b, o->node, node);
+	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) batch_own(b, o->node),
+									(const int8_t *) batch_own(b, node), b->g->lay.dim) * y->scale +
+		o->q * y->offset + o->r * y->scale * y->codesum;
+	return b->g->lay.metric == HNSW_IP ? -dot : o->base + y->norm2 - dot;
+}
+
+static inline BatchOrigin
+make_origin(const Linking *l, BatchLink link)
+{
+	return batch_origin(l->b, batch_node(l->level, BatchLinkMember(link)),
+						l->b->g->lay.metric == HNSW_IP);
+}
+
+/*
+ * The heuristic of HNSW (Malkov & Yashunin, 2018, algorithm 4): a candidate,
+ * nearest first, is selected unless one selected before is nearer to it than
+ * the member is.  chosen gets positions in the list, at most "most".
+ */
+static int
+select_diverse(Linking *l, const BatchLink *list, int n, int most, int *chosen)
+{
+	int			nchosen = 0;
+
+	for (int i = 0; i < n && nchosen < most; i++)
+	{
+		BatchOrigin	x = make_origin(l, list[i]);
+		float		dist = batch_link_dist(list[i]);
+		bool		keep = true;
+
+		for (int j = 0; j < nchosen && keep; j++)
+			keep = distance_from(l, &x, list[chosen[j]]) > dist;
+		if (keep)
+			chosen[nchosen++] = i;
+	}
+	return nchosen;
+}
+
+/*
+ * The same, once more, for a list with offers among the candidates: those
+ * selected before are measured against the offers only, those not selected
+ * stay so (what was nearer to them is there still, or something nearer to
+ * that).
+ */
+static int
+select_again(Linking *l, const BatchLink *list, int n, int most, int *chosen)
+{
+	int			nchosen = 0;
+
+	for (int i = 0; i < n && nchosen < most; i++)
+	{
+		BatchOrigin	x;
+		float		dist = batch_link_dist(list[i]);
+		bool		keep = true;
+
+		if (!(list[i] & (LINK_SELECTED | LINK_OFFER)))
+			continue;
+		x = make_origin(l, list[i]);
+		for (int j = 0; j < nchosen && keep; j++)
+			if ((list[i] | list[chosen[j]]) & LINK_OFFER)
+				keep = distance_from(l, &x, list[chosen[j]]) > dist;
+		if (keep)
+			chosen[nchosen++] = i;
+	}
+	return nchosen;
+}
+
+/* Is a candidate of a member's too far to have the member as one of its own? */
+static inline bool
+is_offered(const BatchLevel *level, BatchLink link)
+{
+	uint32		to = BatchLinkMember(link);
+	const BatchLink *theirs = level->links + (Size) to * level->width;
+
+	return level->nlinks[to] == level->width &&
+		(link >> 32) > (theirs[level->width - 1] >> 32);
+}
+
+/* Sort the candidates of each member and let it select. */
+static void
+select_links(Linking *l)
+{
+	BatchLevel *level = l->level;
+	const int	fanout = l->b->g->lay.fanout;
+	uint64		from;
+
+	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
+		for (uint64 m = from; m < Min(level->n, from + TASK_MEMBERS); m++)
+		{
+			BatchLink  *list = level->links + m * level->width;
+			int			n;
+
+			CHECK_FOR_INTERRUPTS();
+			if (l->b->shared->tight)
+				level->nlinks[m] = HnswKeepInReach(l->b, level, m, list, level->nlinks[m]);
+			sort_candidates(list, level->nlinks[m]);
+			n = select_diverse(l, list, level->nlinks[m], fanout, l->chosen);
+			for (int i = 0; i < n; i++)
+				list[l->chosen[i]] |= LINK_SELECTED;
+		}
+}
+
+/* Is a node of a level above 0 among a member's candidates? */
+static bool
+has_upper(const Linking *l, const BatchLevel *level, uint32 member)
+{
+	for (int i = 0; i < level->nlinks[member]; i++)
+		if (l->b->nodes[BatchLinkMember(level->links[(Size) member * level->width + i])].level > 0)
+			return true;
+	return false;
+}
+
+/* Has a member, whose candidates are sorted, a full list with none that comes before it? */
+static bool
+is_first(const Linking *l, const BatchLevel *level, uint32 member)
+{
+	const BatchNode *nodes = l->b->nodes;
+	int			n = level->nlinks[member];
+	BatchLink	last;
+
+	if (n < level->width)
+		return false;
+	last = level->links[(Size) member * level->width + n - 1];
+	return level->reach[member] > BATCH_REACH * BATCH_REACH *
+		batch_apart(l->b, nodes[member].norm2, nodes[BatchLinkMember(last)].norm2, batch_link_dist(last));
+}
+
+/*
+ * The leader: let every cluster with more members than a list has places be on level
+ * 1, though levels are drawn: no list of level 0 leads to it.  The first of a cluster
+ * that is not gets the level of a node that has others of such near it.
+ */
+static void
+spread_levels(Linking *l, BatchLevel *level)
+{
+	BatchNode  *nodes = l->b->nodes;
+	uint32		giver = 0;
+
+	for (uint32 m = 0; m < level->n; m++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (nodes[m].level > 0 || !is_first(l, level, m) || has_upper(l, level, m))
+			continue;
+		while (giver < level->n && (nodes[giver].level == 0 || !has_upper(l, level, giver)))
+			giver++;
+		if (giver == level->n)
+			break;
+		nodes[m].level = nodes[giver].level;
+		nodes[giver].level = 0;
+	}
+}
+
+/*
+ * Whom each member would link to that has it not as a candidate.  First
+ * l->offers is NULL, and they are counted, those to member m in start[m + 2];
+ * then they are put where start[m + 1] says.
+ */
+static void
+make_offers(Linking *l)
+{
+	BatchLevel *level = l->level;
+	const int	fanout = l->b->g->lay.fanout;
+	const int	most = l->b->shared->most_offers;
+	uint64		from;
+
+	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
+		for (uint64 m = from; m < Min(level->n, from + TASK_MEMBERS); m++)
+		{
+			const BatchLink *list = level->links + m * level->width;
+			int			rest = fanout;
+			int			n = 0;
+
+			CHECK_FOR_INTERRUPTS();
+			for (int i = 0; i < level->nlinks[m] && n < most; i++)
+			{
+				bool		chosen = (list[i] & LINK_SELECTED) || rest-- > 0;
+				uint32		to = BatchLinkMember(list[i]);
+
+				if (!chosen || !is_offered(level, list[i]))
+					continue;
+				n++;
+				if (l->offers == NULL)
+					pg_atomic_fetch_add_u64(&l->start[to + 2], 1);
+				else
+					l->offers[pg_atomic_fetch_add_u64(&l->start[to + 1], 1)] =
+						(list[i] & ~(BatchLink) PG_UINT32_MAX) | m;
+			}
+		}
+}
+
+/* The leader: where the offers to each member begin; returns how many there are. */
+static uint64
+sum_offers(Linking *l)
+{
+	uint64		sum = 0;
+
+	for (uint64 m = 0; m < (uint64) l->level->n + 2; m++)
+	{
+		sum += pg_atomic_read_u64(&l->start[m]);
+		pg_atomic_write_u64(&l->start[m], sum);
+	}
+	return sum;
+}
+
+/*
+ * Collect for each member who would link to it.  Where that are more than there
+ * is memory for, members make fewer offers.  False for a worker that has been
+ * left behind.
+ */
+static bool
+collect_offers(Linking *l)
+{
+	Batch	   *b = l->b;
+	BatchShared *sh = b->shared;
+	Team	   *team = b->team;
+	const uint32 n = l->level->n;
+	const int	fair = b->g->lay.fanout / 2;	/* what HnswBatchBytes reckons with */
+
+	for (bool done = false; !done;)
+	{
+		if (HnswTeamLeader(team))
+		{
+			/* everyone has the levels of the round before behind them */
+			for (uint64 m = 0; m < (uint64) n + 2; m++)
+				pg_atomic_init_u64(&l->start[m], 0);
+			sh->most_offers = sh->most_offers == 0 ? 2 * b->g->lay.fanout :
+				Max(fair, sh->most_offers / 2);
+		}
+		(void) HnswTeamSync(team);
+		make_offers(l);
+		(void) HnswTeamSync(team);
+		if (HnswTeamLeader(team))
+		{
+			uint64		noffers = sum_offers(l);
+
+			sh->too_many = noffers > (uint64) n * fair && sh->most_offers > fair;
+			if (!sh->too_many)
+				l->offers = HnswTeamAlloc(team, TEAM_OFFERS,
+										  mul_size(noffers + 1, sizeof(BatchLink)));
+		}
+		if (!HnswTeamSync(team))
+			return false;
+		done = !sh->too_many;
+	}
+	l->offers = HnswTeamAttach(team, TEAM_OFFERS);
+	make_offers(l);
+	(void) HnswTeamSync(team);
+	return true;
+}
+
+/* The final links of each member: the selected, then the nearest others. */
+static void
+choose_links(Linking *l)
+{
+	BatchLevel *level = l->level;
+	const int	fanout = l->b->g->lay.fanout;
+	uint64		from;
+
+	memset(l->seen, 0xFF, (Size) level->n * sizeof(uint32));
+	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
+		for (uint32 m = (uint32) from; m < Min(level->n, from + TASK_MEMBERS); m++)
+		{
+			BatchLink  *links = level->links + (Size) m * level->width;
+			uint64		first = pg_atomic_read_u64(&l->start[m]);
+			uint64		last = pg_atomic_read_u64(&l->start[m + 1]);
+			int			n = level->nlinks[m];
+			int			nchosen;
+			int			nlinks;
+
+			CHECK_FOR_INTERRUPTS();
+			if (n + (last - first) > (uint64) l->max)
+			{
+				l->max = n + (last - first);
+				l->list = repalloc_huge(l->list, l->max * sizeof(BatchLink));
+			}
+			memcpy(l->list, links, n * sizeof(BatchLink));
+			for (int i = 0; i < n; i++)
+				l->seen[BatchLinkMember(links[i])] = m;
+			for (uint64 i = first; i < last; i++)
+				if (l->seen[BatchLinkMember(l->offers[i])] != m)
+					l->list[n++] = l->offers[i] | LINK_OFFER;
+			if (n > level->nlinks[m])
+				sort_candidates(l->list, n);
+			nchosen = select_again(l, l->list, n, fanout, l->chosen);
+			nlinks = 0;
+			for (int i = 0; i < nchosen; i++)
+				links[nlinks++] = l->list[l->chosen[i]] & ~LINK_FLAGS;
+			for (int i = 0, c = 0; i < n && nlinks < fanout; i++)
+			{
+				if (c < nchosen && l->chosen[c] == i)
+					c++;
+				else
+					links[nlinks++] = (l->list[i] & ~LINK_FLAGS) | BATCH_PRUNED;
+			}
+			level->nlinks[m] = nlinks;
+		}
+}
+
+/*
+ * Make the links of all members of a level, which HnswPartition has divided.
+ * All participants; false for a worker that has been left behind.
+ */
+bool
+HnswBatchLink(BatchColumns *c, BatchLevel *level)
+{
+	Batch	   *b = c->b;
+	Linking		l;
+
+	memset(&l, 0, sizeof(l));
+	l.b = b;
+	l.integer = c->integer;
+	l.level = level;
+	l.max = 2 * level->width;
+	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BatchLink));
+	l.chosen = MemoryContextAlloc(b->cxt, b->g->lay.fanout * sizeof(int));
+	l.seen = b->seen;
+	l.start = b->offered;
+	if (HnswTeamLeader(b->team))
+		b->shared->most_offers = 0;
+	HnswCollectCandidates(c, level);
+	select_links(&l);
+	(void) HnswTeamSync(b->team);
+	if (level == &b->levels[0] && HnswTeamLeader(b->team))
+		spread_levels(&l, level);
+	if (collect_offers(&l))
+	{
+		choose_links(&l);
+		(void) HnswTeamSync(b->team);
+		HnswTeamFree(b->team, TEAM_OFFERS);
+		pfree(l.list);
+		pfree(l.chosen);
+		return true;
+	}
+	return false;
+}

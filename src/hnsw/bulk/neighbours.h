@@ -1,0 +1,13 @@
+/*
+ * neighbours.h
+ *		The links of all members of a level at once.
+ */
+#ifndef HNSW_NEIGHBOURS_H
+#define HNSW_NEIGHBOURS_H
+
+#include "hnsw/bulk/batch.h"
+#include "hnsw/bulk/columns.h"
+
+extern bool HnswBatchLink(BatchColumns *c, BatchLevel *level);
+
+#endif							/* HNSW_NEIGHBOURS_H */

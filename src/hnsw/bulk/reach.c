@@ -1,0 +1,191 @@
+/*
+ * reach.c
+ *		Tree links of a batch: every member of a level can be reached from the
+ *		entry point.
+ *
+ * Breadth first along the links from the entry point; the link that reaches a
+ * member first becomes its tree link.  Parts that no link leads to are hung
+ * where the level above, whose members are all reachable, says they belong.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/bulk/batch.h"
+#include "hnsw/bulk/columns.h"
+#include "hnsw/bulk/reach.h"
+#include "hnsw/layout/layout.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+typedef struct Tree
+{
+	Batch	   *b;
+	BatchLevel *level;
+	uint32		nreached;
+	uint32		nspread;		/* of these, whose links have been followed */
+} Tree;
+
+static void
+reach(Tree *t, uint32 member, uint32 parent)
+{
+	t->level->parent[member] = parent;
+	t->level->order[t->nreached++] = member;
+}
+
+/* Follow the links of all that has been reached. */
+static void
+spread(Tree *t)
+{
+	BatchLevel *level = t->level;
+	const int	most = HnswMaxTreeLinks(&t->b->g->lay);
+
+	while (t->nspread < t->nreached)
+	{
+		uint32		m = level->order[t->nspread++];
+		BatchLink  *links = level->links + (Size) m * level->width;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < level->nlinks[m] && level->nchildren[m] < most; i++)
+		{
+			uint32		to = BatchLinkMember(links[i]);
+
+			if (level->parent[to] != BATCH_NONE)
+				continue;
+			links[i] = (links[i] | BATCH_TREE) & ~(BatchLink) BATCH_PRUNED;
+			level->nchildren[m]++;
+			reach(t, to, m);
+		}
+	}
+}
+
+/* Give a member a tree link from "host", which is reached, or from below it. */
+static void
+attach(Tree *t, uint32 member, uint32 host)
+{
+	BatchLevel *level = t->level;
+	uint32		node = batch_node(level, member);
+	BatchLink  *links;
+	int			victim = -1;
+	bool		victim_pruned = false;
+	BatchLink	link;
+
+	while (level->nchildren[host] >= HnswMaxTreeLinks(&t->b->g->lay))
+	{
+		uint32		nearest = BATCH_NONE;
+		float		best = INFINITY;
+
+		links = level->links + (Size) host * level->width;
+		for (int i = 0; i < level->nlinks[host]; i++)
+		{
+			uint32		child = BatchLinkMember(links[i]);
+			float		dist;
+
+			if (!(links[i] & BATCH_TREE))
+				continue;
+			dist = HnswBatchDistance(t->b, batch_node(level, child), node);
+			if (nearest == BATCH_NONE || dist < best)
+			{
+				best = dist;
+				nearest = child;
+			}
+		}
+		host = nearest;
+		CHECK_FOR_INTERRUPTS();
+	}
+
+	links = level->links + (Size) host * level->width;
+	link = batch_link(HnswBatchDistance(t->b, batch_node(level, host), node), member) | BATCH_TREE;
+	for (int i = 0; i < level->nlinks[host]; i++)
+	{
+		bool		pruned = (links[i] & BATCH_PRUNED) != 0;
+
+		if (BatchLinkMember(links[i]) == member)
+		{
+			victim = i;
+			break;
+		}
+		if ((links[i] & BATCH_TREE) || (victim_pruned && !pruned))
+			continue;
+		if (victim < 0 || pruned != victim_pruned || links[i] > links[victim])
+		{
+			victim = i;
+			victim_pruned = pruned;
+		}
+	}
+	/* a list that has room takes one more */
+	if ((victim < 0 || BatchLinkMember(links[victim]) != member) &&
+		level->nlinks[host] < t->b->g->lay.fanout)
+		victim = level->nlinks[host]++;
+	links[victim] = link;
+	level->nchildren[host]++;
+	reach(t, member, host);
+}
+
+/* Members that links lead from, to what is reached, hang where they lead. */
+static bool
+attach_by_links(Tree *t)
+{
+	BatchLevel *level = t->level;
+	bool		any = false;
+
+	for (uint32 m = 0; m < level->n; m++)
+	{
+		const BatchLink *links = level->links + (Size) m * level->width;
+
+		if (level->parent[m] != BATCH_NONE)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < level->nlinks[m]; i++)
+			if (level->parent[BatchLinkMember(links[i])] != BATCH_NONE)
+			{
+				attach(t, m, BatchLinkMember(links[i]));
+				spread(t);
+				any = true;
+				break;
+			}
+	}
+	return any;
+}
+
+/* The leader: choose the entry point, and make the tree links of all levels, the top one first. */
+void
+HnswBatchReach(Batch *b)
+{
+	BatchShared *sh = b->shared;
+
+	sh->entry = sh->top == 0 ? 0 : b->levels[sh->top].node[0];
+	for (int l = sh->top; l >= 0; l--)
+	{
+		BatchLevel *level = &b->levels[l];
+		Tree		t = {b, level, 0, 0};
+		uint32		root = HnswBatchMember(level, sh->entry);
+
+		reach(&t, root, root);
+		spread(&t);
+		if (l < sh->top)
+		{
+			const BatchLevel *above = &b->levels[l + 1];
+
+			/* in the order of their tree, so that parents come first */
+			for (uint32 i = 0; i < above->n && t.nreached < level->n; i++)
+			{
+				uint32		x = above->order[i];
+				uint32		m = HnswBatchMember(level, above->node[x]);
+
+				if (level->parent[m] != BATCH_NONE)
+					continue;
+				attach(&t, m, HnswBatchMember(level, above->node[above->parent[x]]));
+				spread(&t);
+			}
+		}
+		while (t.nreached < level->n && attach_by_links(&t))
+			;
+		for (uint32 m = 0; m < level->n && t.nreached < level->n; m++)
+			if (level->parent[m] == BATCH_NONE)
+			{
+				attach(&t, m, root);
+				spread(&t);
+			}
+	}
+}

@@ -1,0 +1,55 @@
+/*
+ * coarse.c
+ *		Results of a search that stored vectors cannot tell apart, and how far it then
+ *		has to look.
+ */
+#include "postgres.h"
+
+#include "hnsw/graph/coarse.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/precision.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/index.h"
+
+#include <math.h>
+
+/* The noise of a found node's distance, and what squares add to it on average. */
+static double
+noise(HnswGraph *g, const HnswQuery *q, const HnswFound *f, double *bias)
+{
+	return HnswDistanceNoise(g, q, f->dist, f->norm2, f->scale, bias);
+}
+
+/*
+ * Could quantisation account for all that the farthest result of a search (sorted) is
+ * farther than the nearest?  Then which nodes it found was chance.
+ */
+bool
+HnswResultsCoarse(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
+{
+	const HnswFound *best;
+	const HnswFound *worst;
+	double		bias;
+
+	if (res->nfound < 2)
+		return false;
+	best = &res->found[res->order[0].idx];
+	worst = &res->found[res->order[res->nfound - 1].idx];
+	return worst->dist - best->dist < noise(g, q, best, &bias) + noise(g, q, worst, &bias);
+}
+
+/*
+ * Nodes that a search whose results (sorted, at least one) are such has not found are
+ * likely to be farther than this.  By the inner product all nodes of a group link to
+ * the same ones, the longest as stored: another one is found by going much farther.
+ */
+double
+HnswResultsReach(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
+{
+	const HnswFound *worst = &res->found[res->order[res->nfound - 1].idx];
+	double		bias;
+	double		slack = noise(g, q, worst, &bias);
+
+	return worst->dist - bias - slack * (g->lay.metric == HNSW_IP ? 4 : 1);
+}

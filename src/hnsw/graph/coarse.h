@@ -1,0 +1,15 @@
+/*
+ * coarse.h
+ *		Results that stored vectors cannot tell apart.
+ */
+#ifndef HNSW_GRAPH_COARSE_H
+#define HNSW_GRAPH_COARSE_H
+
+#include "hnsw/graph/search.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/index.h"
+
+extern bool HnswResultsCoarse(HnswGraph *g, const HnswQuery *q, const HnswResult *res);
+extern double HnswResultsReach(HnswGraph *g, const HnswQuery *q, const HnswResult *res);
+
+#endif							/* HNSW_GRAPH_COARSE_H */

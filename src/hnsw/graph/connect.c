@@ -1,0 +1,736 @@
+/*
+ * connect.c
+ *		A new node: choose its neighbours, give it a slot, link it both ways.
+ *
+ * Locks.  The new record and its first incoming link (the tree link from its
+ * parent) appear in one WAL record, with both pages locked exclusively, lower
+ * block first; a node's side pages are locked inside its page's lock.  Further
+ * back-links are changes of a few pages each, locked in the same order.  An
+ * error or crash between them leaves a node with fewer incoming links, which is
+ * sound.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/base/waitpoint.h"
+#include "hnsw/graph/connect.h"
+#include "hnsw/graph/known.h"
+#include "hnsw/graph/nodeset.h"
+#include "hnsw/graph/scratch.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/link.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "hnsw/page/place.h"
+#include "hnsw/page/record.h"
+#include "miscadmin.h"
+#include "simd/vx_simd.h"
+#include "storage/bufmgr.h"
+
+/* Bytes of WAL that the links of a new node may always cost. */
+#define MAX_LINK_WAL	3000
+
+/* Of a back-link besides link and code: heads of spans and of the block. */
+#define BACK_LINK_EXTRA	33
+
+/* Pages without a free slot that an insert looks at before it adds one. */
+#define MAX_FULL_PAGES	32
+
+/* Nodes to try as parents, each once; grows while it is worked off. */
+typedef struct ParentQueue
+{
+	NodeList	list;
+	nodeset_hash *queued;
+} ParentQueue;
+
+int
+HnswCountTreeLinks(const HnswLayout *lay, const char *node)
+{
+	int			n = 0;
+
+	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
+		n += (HnswLinkFlags(&HnswNodeLinks(lay, node)[i]) & HNSW_LINK_TREE) != 0;
+	return n;
+}
+
+/* Position of a node's link to "to", or -1. */
+int
+HnswFindLink(const HnswLayout *lay, const char *node, const HnswCandidate *to)
+{
+	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
+
+		if (HnswLinkBlock(link) == to->blk && HnswLinkSlot(link) == to->slot)
+			return i;
+	}
+	return -1;
+}
+
+/*
+ * How many neighbours a new node links to, and how many of them are offered a
+ * link back.  Each costs WAL, a back-link more than twice as much, since its
+ * code is logged in spans of four bytes.  So there are as many as cost no more
+ * than the vector in the table does and a quarter (or MAX_LINK_WAL), and a list
+ * fills up by later nodes' back-links.  README, "Links of a new node".
+ */
+static void
+link_counts(const HnswLayout *lay, int level, int *links, int *back)
+{
+	int			fanout = lay->fanout;
+	int			code = lay->groups * 4;
+	int			link_bytes = sizeof(ItemPointerData) + sizeof(uint16) + 2 * lay->factor_width + code;
+	int			back_bytes = link_bytes + code + BACK_LINK_EXTRA;
+
+	if (lay->sketch != HNSW_SKETCH_BITS)
+	{
+		*links = fanout;
+		*back = fanout;
+		return;
+	}
+	*links = fanout * 9 / 16;
+	*back = fanout * 5 / 8;
+	if (level > 0)
+	{
+		*links = fanout * 3 / 8;
+		*back = fanout * 3 / 16;
+	}
+	else if (*links * link_bytes + *back * back_bytes > Max(MAX_LINK_WAL, 5 * lay->dim))
+	{
+		*links = fanout * 13 / 32;
+		*back = fanout * 3 / 8;
+	}
+}
+
+/*
+ * Choose neighbours among the found nodes: those the heuristic of HNSW (Malkov
+ * & Yashunin, 2018, algorithm 4) selects, nearest first, up to fanout; then the
+ * nearest of the others, up to "fill" in all.  chosen: pool indexes; returns
+ * their number, *nselected how many of them the heuristic selected.
+ */
+static int
+choose_neighbours(HnswGraph *g, HnswResult *res, int fill, int *chosen, int *nselected)
+{
+	int			fanout = g->lay.fanout;
+	int			pruned[HNSW_MAX_FANOUT];
+	int			npruned = 0;
+	int			n = 0;
+
+	for (int i = 0; i < res->nfound && n < fanout; i++)
+	{
+		int			c = res->order[i].idx;
+		float		dist = res->found[c].dist;
+		bool		keep = true;
+
+		for (int j = 0; j < n && keep; j++)
+			keep = HnswFoundDistance(g, res, c, chosen[j]) > dist;
+		if (keep)
+			chosen[n++] = c;
+		else if (npruned < fanout)
+			pruned[npruned++] = c;
+	}
+	*nselected = n;
+	for (int i = 0; i < npruned && n < fill; i++)
+		chosen[n++] = pruned[i];
+	return n;
+}
+
+/* Form the new record in scratch->record. */
+static void
+form_record(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
+			const char *own, const ItemPointerData *tids, int ntids,
+			const int *chosen, int nchosen, int nselected)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswScratch *s = g->scratch;
+	char	   *node = s->record;
+	HnswRecord *rec = (HnswRecord *) node;
+
+	memset(node, 0, lay->rec_size);
+	*rec = *own_rec;
+	rec->state = HNSW_LIVE;
+	rec->level = level;
+	rec->ntids = ntids;
+	rec->nlinks = nchosen;
+	rec->overflow = InvalidBlockNumber;
+	memcpy(HnswNodeTids(lay, node), tids, ntids * sizeof(ItemPointerData));
+	if (!lay->own_side)
+		memcpy(node + lay->off_own, own, lay->own_bytes);
+
+	if (lay->sketch == HNSW_SKETCH_BITS)
+		HnswOwnDecode(g, own, own_rec->scale, own_rec->offset, s->fa);
+	for (int i = 0; i < nchosen; i++)
+	{
+		HnswFound  *f = &res->found[chosen[i]];
+		float		a;
+		float		b;
+
+		if (lay->sketch != HNSW_SKETCH_NONE)
+			HnswOwnDecode(g, res->own + (Size) chosen[i] * lay->own_bytes,
+						  f->scale, f->offset, s->fb);
+		HnswLinkForm(g, s->fa, s->fb, f->dist, &a, &b, s->code);
+		HnswLinkPut(g, node, i, f->blk, f->slot | (i < nselected ? 0 : HNSW_LINK_PRUNED),
+					f->dist, a, b, s->code);
+	}
+}
+
+/*
+ * Which position of a node's list a link to the new vector takes, at distance
+ * dist; -1 for none.  Decided from the node's page alone: the distances of the
+ * new vector to the node's neighbours are those that its own search found
+ * (HnswKnowFound), and else estimated from their sketches.  A tree link always
+ * gets a place; other tree links are never taken.  *flags: the new link's.
+ */
+int
+HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node, float dist,
+				bool tree, uint16 *flags)
+{
+	const HnswLayout *lay = &g->lay;
+	const HnswRecord *rec = (const HnswRecord *) node;
+	float	   *est = g->scratch->est;
+	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
+	int			victim[4] = {-1, -1, -1, -1};
+	float		far[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+	bool		dominated = false;
+
+	*flags = tree ? HNSW_LINK_TREE : 0;
+	if (rec->nlinks < lay->fanout)
+		return rec->nlinks;
+
+	if (lay->sketch != HNSW_SKETCH_NONE)
+		(void) HnswScoreLinks(g, q, node, dist, INFINITY, est, masks);
+	else
+		for (int i = 0; i < rec->nlinks; i++)
+			est[i] = INFINITY;
+
+	for (int i = 0; i < rec->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
+		uint16		f = HnswLinkFlags(link);
+		float		edge = HnswLinkEdge(g, node, i);
+		bool		known = HnswKnownDistance(g, HnswLinkBlock(link), HnswLinkSlot(link), &est[i]) ||
+			lay->sketch == HNSW_SKETCH_EXACT;
+		int			kind;
+
+		/* what is nearer to it than this node was found before this node was */
+		if (!(f & HNSW_LINK_PRUNED) && edge < dist && known && est[i] < dist)
+			dominated = true;
+		if (f & HNSW_LINK_TREE)
+			continue;
+		if (f & HNSW_LINK_PRUNED)
+			kind = 0;			/* only fills up */
+		else if (est[i] < edge && dist < edge)
+			kind = 1;			/* the new node leads to it */
+		else if (edge > dist)
+			kind = 2;
+		else
+			kind = 3;
+		if (edge > far[kind])
+		{
+			far[kind] = edge;
+			victim[kind] = i;
+		}
+	}
+
+	if (dominated && !tree)
+	{
+		*flags = HNSW_LINK_PRUNED;
+		return far[0] > dist ? victim[0] : -1;
+	}
+	for (int kind = 0; kind < (tree ? 4 : 3); kind++)
+		if (victim[kind] >= 0)
+			return victim[kind];
+	return -1;
+}
+
+/*
+ * Add to the change w the link from a node (in hand, exclusively) to the record
+ * at blk/slot, whose vector is q->vec, at distance dist.  The page is already
+ * number "page" of the change.
+ */
+void
+HnswWriteLink(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin, uint16 at_slot,
+			  const char *node, const HnswQuery *q, int pos, uint16 flags,
+			  float dist, BlockNumber blk, uint16 slot)
+{
+	const HnswLayout *lay = &g->lay;
+	const HnswRecord *rec = (const HnswRecord *) node;
+	HnswScratch *s = g->scratch;
+	Size		recoff = HnswSlotOffset(lay, at_slot);
+	float		a;
+	float		b;
+
+	if (lay->sketch == HNSW_SKETCH_BITS)
+		HnswOwnDecode(g, HnswNodeOwn(g, pin, at_slot, node), rec->scale, rec->offset, s->fa);
+	HnswLinkForm(g, s->fa, q->vec, dist, &a, &b, s->code);
+	HnswLinkWrite(g, w, page, recoff, pos, blk, slot | flags, dist, a, b, s->code);
+	if (pos == rec->nlinks)
+	{
+		uint8		nlinks = pos + 1;
+
+		HnswWriteBytes(w, page, recoff + offsetof(HnswRecord, nlinks), &nlinks, 1);
+	}
+}
+
+/* The distance of the new vector to a record in hand. */
+static float
+node_distance(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const char *node)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	return HnswOwnDistance(g, q, HnswNodeOwn(g, pin, slot, node),
+						   rec->scale, rec->offset, rec->norm2);
+}
+
+/*
+ * Add to the change a link from an existing node to the new one, if its list
+ * has a place for it.  *page: the number of the node's page in the change, -1
+ * while it has none.
+ */
+static void
+add_back_link(HnswGraph *g, HnswWrite *w, int *page, HnswPin *pin, const HnswQuery *q,
+			  int level, uint16 at_slot, const HnswCandidate *to)
+{
+	const char *node = HnswNodeAt(g, pin, at_slot);
+	const HnswRecord *rec = (const HnswRecord *) node;
+	float		dist;
+	uint16		flags;
+	int			pos;
+
+	if (rec->state != HNSW_LIVE || rec->level != level)
+		return;
+	if (HnswFindLink(&g->lay, node, to) >= 0)
+		return;
+	dist = node_distance(g, q, pin, at_slot, node);
+	pos = HnswChoosePosition(g, q, node, dist, false, &flags);
+	if (pos < 0)
+		return;
+	if (*page < 0)
+		*page = HnswWriteAdd(w, pin, false);
+	HnswWriteLink(g, w, *page, pin, at_slot, node, q, pos, flags, dist, to->blk, to->slot);
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const HnswCandidate *x = a;
+	const HnswCandidate *y = b;
+
+	if (x->blk != y->blk)
+		return x->blk < y->blk ? -1 : 1;
+	return (int) x->slot - (int) y->slot;
+}
+
+/*
+ * Link n existing nodes to the new one: as many pages at a time as one WAL
+ * record can hold, whose header is a good part of a link's cost.  Puts the
+ * nodes in the order of their pages, which is that of locks.
+ */
+void
+HnswAddBackLinks(HnswGraph *g, const HnswQuery *q, int level, HnswCandidate *nodes, int n,
+				 const HnswCandidate *to)
+{
+	qsort(nodes, n, sizeof(HnswCandidate), by_place);
+	for (int i = 0; i < n;)
+	{
+		HnswWrite  *w = &g->scratch->write;
+		HnswPin		pins[HNSW_WRITE_PAGES];
+		int			npins = 0;
+		int			page = -1;
+
+		CHECK_FOR_INTERRUPTS();
+		if (level == 0)
+			HNSW_WAIT_POINT("insert-back-links");
+		else
+			HNSW_WAIT_POINT("insert-upper-back-links");
+		HnswWriteBegin(g, w);
+		for (; i < n; i++)
+		{
+			if (npins == 0 || pins[npins - 1].blk != nodes[i].blk)
+			{
+				if (npins == HNSW_WRITE_PAGES)
+					break;
+				HnswAcquire(g, nodes[i].blk, BUFFER_LOCK_EXCLUSIVE, &pins[npins++]);
+				page = -1;
+			}
+			add_back_link(g, w, &page, &pins[npins - 1], q, level, nodes[i].slot, to);
+		}
+		HnswWriteEnd(w);
+		while (npins > 0)
+			HnswRelease(g, &pins[--npins]);
+	}
+}
+
+static void
+queue_parent(ParentQueue *queue, BlockNumber blk, uint16 slot)
+{
+	if (nodeset_add(queue->queued, blk, slot))
+		nodelist_add(&queue->list, blk, slot);
+}
+
+/* Add a node's tree children to the queue of parents to try. */
+static void
+queue_children(HnswGraph *g, ParentQueue *queue, const char *node)
+{
+	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[i];
+
+		if (HnswLinkFlags(link) & HNSW_LINK_TREE)
+			queue_parent(queue, HnswLinkBlock(link), HnswLinkSlot(link));
+	}
+}
+
+/*
+ * With the place's page in hand (and the parent's: pparent, which may be the
+ * same pin), write record and tree link as one change.  False when the parent
+ * cannot take it; its children then join the queue.
+ */
+static bool
+write_with_parent(HnswGraph *g, const HnswQuery *q, int level, HnswPlace *place,
+				  HnswPin *pparent, const HnswCandidate *parent, const char *own,
+				  ParentQueue *queue)
+{
+	HnswWrite  *w = &g->scratch->write;
+	char	   *node = HnswNodeAt(g, pparent, parent->slot);
+	const HnswRecord *rec = (const HnswRecord *) node;
+	float		dist;
+	uint16		flags;
+	int			pos;
+	int			ppage;
+	int			rpage;
+
+	if (rec->state != HNSW_LIVE || rec->level != level)
+		return false;
+	pos = -1;
+	if (HnswCountTreeLinks(&g->lay, node) < HnswMaxTreeLinks(&g->lay))
+	{
+		dist = node_distance(g, q, pparent, parent->slot, node);
+		pos = HnswChoosePosition(g, q, node, dist, true, &flags);
+	}
+	if (pos < 0)
+	{
+		queue_children(g, queue, node);
+		return false;
+	}
+
+	HnswWriteSide(g, place, own);
+	if (place->fresh)
+		HnswBlankPage(g, &place->pins[0]);
+	HnswWriteBegin(g, w);
+	ppage = HnswWriteAdd(w, pparent, false);
+	rpage = pparent == &place->pins[0] ? ppage : HnswWriteAdd(w, &place->pins[0], false);
+	HnswWriteLink(g, w, ppage, pparent, parent->slot, node, q, pos, flags, dist,
+				  place->pins[0].blk, place->slot);
+	HnswWriteRecord(g, w, rpage, place);
+	HnswWriteEnd(w);
+	return true;
+}
+
+/*
+ * HnswPlace scratch->record below a parent from the queue.  On success *at is
+ * where the record is, *used which parent took it.
+ */
+static bool
+place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
+			 ParentQueue *queue, HnswCandidate *at, HnswCandidate *used)
+{
+	HnswPlace		place;
+	bool		have_fresh = false;
+	bool		done = false;
+	int			nfull = 0;
+
+	for (int64 i = 0; i < queue->list.n && !done;)
+	{
+		HnswCandidate parent = queue->list.items[i];
+		HnswPin		pparent;
+		HnswPin    *pp = &pparent;
+		BlockNumber target;
+
+		if (!have_fresh)
+		{
+			int			slot;
+			BlockNumber next;
+
+			CHECK_FOR_INTERRUPTS();
+			target = HnswTargetPage(g, level, &place, &have_fresh);
+			if (have_fresh)
+				continue;
+			if (target == InvalidBlockNumber || nfull > MAX_FULL_PAGES)
+			{
+				HnswFreshPage(g, &place);
+				have_fresh = true;
+				continue;
+			}
+			place.fresh = false;
+			/* both pages, lower block first */
+			if (parent.blk < target)
+				HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
+			HnswAcquire(g, target, BUFFER_LOCK_EXCLUSIVE, &place.pins[0]);
+			if (parent.blk == target)
+				pp = &place.pins[0];
+			else if (parent.blk > target)
+				HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
+			slot = HnswFreeSlot(g, &place.pins[0], level);
+			next = HnswPageGetHeader(place.pins[0].page)->next;
+			if (slot >= 0)
+			{
+				place.slot = slot;
+				done = write_with_parent(g, q, level, &place, pp, &parent, own, queue);
+			}
+			if (pp == &pparent)
+				HnswRelease(g, &pparent);
+			HnswRelease(g, &place.pins[0]);
+			if (slot < 0)
+			{
+				HnswForgetTarget(g, level, next);
+				nfull++;
+				continue;
+			}
+		}
+		else
+		{
+			/* nobody waits for the fresh page holding a lock: it comes first */
+			HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
+			done = write_with_parent(g, q, level, &place, &pparent, &parent, own, queue);
+			HnswRelease(g, &pparent);
+		}
+		if (done)
+			*used = parent;
+		i++;
+	}
+	if (done)
+	{
+		at->blk = place.pins[0].blk;
+		at->slot = place.slot;
+	}
+	if (have_fresh)
+	{
+		BlockNumber blk = place.pins[0].blk;
+
+		HnswReleaseFresh(g, &place, done);
+		if (done)
+			HnswAnnouncePage(g, level, blk);
+	}
+	return done;
+}
+
+/* HnswPlace scratch->record where it needs no parent: first of its level. */
+static void
+place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
+{
+	HnswPlace		place;
+	HnswWrite  *w = &g->scratch->write;
+
+	HnswFreshPage(g, &place);
+	HnswWriteSide(g, &place, own);
+	HnswBlankPage(g, &place.pins[0]);
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, &place.pins[0], false);
+	HnswWriteRecord(g, w, 0, &place);
+	HnswWriteEnd(w);
+	at->blk = place.pins[0].blk;
+	at->slot = place.slot;
+	HnswReleaseFresh(g, &place, true);
+	HnswAnnouncePage(g, level, at->blk);
+}
+
+/* Which of the found a new node links to. */
+typedef struct Chosen
+{
+	int			chosen[HNSW_MAX_FANOUT];	/* in the pool of the result */
+	int			n;
+	int			nselected;		/* of these, by the heuristic */
+	int			max_back;		/* so many are offered a link back */
+} Chosen;
+
+/* Choose them, and form the new record in scratch->record. */
+static void
+choose_links(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
+			 const char *own, const ItemPointerData *tids, int ntids, Chosen *links)
+{
+	int			max_links;
+
+	HnswKnowFound(g, res);
+	link_counts(&g->lay, level, &max_links, &links->max_back);
+	links->n = choose_neighbours(g, res, max_links, links->chosen, &links->nselected);
+	form_record(g, res, level, own_rec, own, tids, ntids, links->chosen, links->n,
+				links->nselected);
+}
+
+/* Offer those a link back that come first, but for the one that has it. */
+static void
+link_back(HnswGraph *g, const HnswQuery *q, HnswResult *res, int level, const Chosen *links,
+		  const HnswCandidate *has, const HnswCandidate *at)
+{
+	HnswCandidate back[HNSW_MAX_FANOUT];
+	int			n = 0;
+
+	for (int i = 0; i < links->n && i < links->max_back; i++)
+	{
+		const HnswFound *f = &res->found[links->chosen[i]];
+
+		if (f->blk == has->blk && f->slot == has->slot)
+			continue;
+		back[n].blk = f->blk;
+		back[n++].slot = f->slot;
+	}
+	if (n > 0)
+		HnswAddBackLinks(g, q, level, back, n, at);
+}
+
+/*
+ * Make a new node of a level with the vector q (complete; own_rec and own: its
+ * stored form) and TIDs, linked to its neighbours among the found (res, with
+ * own vectors, sorted).  *at: where it is.  With nothing found, an upper
+ * record is placed alone; at level 0 that is HnswConnectRoot's case.  False
+ * when none of the found, or what they lead to by tree links, can take a tree
+ * link (they died meanwhile, or all is given away).
+ */
+bool
+HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+			const HnswRecord *own_rec, const char *own,
+			const ItemPointerData *tids, int ntids, HnswCandidate *at)
+{
+	Chosen		links;
+	ParentQueue queue;
+	HnswCandidate used;
+	bool		placed;
+
+	choose_links(g, res, level, own_rec, own, tids, ntids, &links);
+	if (res->nfound == 0)
+	{
+		Assert(level > 0);
+		place_alone(g, level, own, at);
+		return true;
+	}
+
+	memset(&queue, 0, sizeof(queue));
+	queue.queued = nodeset_create(CurrentMemoryContext, 2 * res->nfound, NULL);
+	/* the nearest selected ones first, then whatever else was found */
+	for (int i = 0; i < links.nselected; i++)
+		queue_parent(&queue, res->found[links.chosen[i]].blk, res->found[links.chosen[i]].slot);
+	for (int i = 0; i < res->nfound; i++)
+	{
+		const HnswFound *f = &res->found[res->order[i].idx];
+
+		queue_parent(&queue, f->blk, f->slot);
+	}
+	placed = place_record(g, q, level, own, &queue, at, &used);
+	nodeset_destroy(queue.queued);
+	pfree(queue.list.items);
+	if (!placed)
+		return false;
+	if (level == 0)
+		HNSW_WAIT_POINT("insert-node");
+	link_back(g, q, res, level, &links, &used, at);
+	return true;
+}
+
+/* Put a TREE link from scratch->record to the root there is, which need not be live. */
+static void
+link_to_root(HnswGraph *g, const HnswQuery *q, const HnswMetaPage *meta)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswScratch *s = g->scratch;
+	HnswRecord *rec = (HnswRecord *) s->record;
+	HnswCandidate root;
+	HnswPin		pin;
+	char	   *node;
+	float		dist;
+	int			pos;
+
+	HnswTidGet(&meta->root, &root);
+	HnswAcquire(g, root.blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, root.slot);
+	/* VACUUM frees it only after another has become the root */
+	if (((HnswRecord *) node)->state == HNSW_FREE || ((HnswRecord *) node)->level != 0)
+		HnswCorrupted(g, root.blk, root.slot, "the root is no node of level 0");
+	pos = HnswFindLink(lay, s->record, &root);
+	if (pos < 0)
+	{
+		const HnswRecord *other = (const HnswRecord *) node;
+		float		a;
+		float		b;
+
+		/* the last link is the one that is needed least */
+		pos = Min(rec->nlinks, lay->fanout - 1);
+		dist = node_distance(g, q, &pin, root.slot, node);
+		if (lay->sketch != HNSW_SKETCH_NONE)
+			HnswOwnDecode(g, HnswNodeOwn(g, &pin, root.slot, node), other->scale, other->offset, s->fb);
+		HnswLinkForm(g, s->fa, s->fb, dist, &a, &b, s->code);
+		HnswLinkPut(g, s->record, pos, root.blk, root.slot, dist, a, b, s->code);
+		rec->nlinks = pos + 1;
+	}
+	ItemPointerSet(&HnswNodeLinks(lay, s->record)[pos], root.blk, root.slot | HNSW_LINK_TREE);
+	HnswRelease(g, &pin);
+}
+
+/*
+ * Make a node that becomes the root: the first of all, or one for which there is
+ * no tree parent.  The root before it, if any, dead or live, gets a TREE link from
+ * it in the same change, so that whatever could be reached still can be.  The
+ * found are its neighbours, as in HnswConnect; when there are none it is the entry
+ * point as well.
+ *
+ * "seen" is the metapage as the caller saw it; false when root or centre have
+ * changed since, and the caller starts over.  Holds the metapage's lock
+ * exclusively while it makes the node, and within it the old root's page.  The
+ * caller has set the centre.
+ */
+bool
+HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult *res,
+				const HnswRecord *own_rec, const char *own,
+				const ItemPointerData *tid, HnswCandidate *at)
+{
+	HnswPin		pmeta;
+	HnswMetaPage *meta;
+	HnswMetaPage changed;
+	HnswWrite  *w = &g->scratch->write;
+	HnswPlace		place;
+	Chosen		links;
+	HnswCandidate none = {0, InvalidBlockNumber, 0, 0};
+
+	choose_links(g, res, 0, own_rec, own, tid, 1, &links);
+	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pmeta);
+	meta = HnswPageGetMeta(pmeta.page);
+	if (!HnswTidEqual(&meta->root, &seen->root) ||
+		meta->centre_set != seen->centre_set)
+	{
+		HnswRelease(g, &pmeta);
+		return false;
+	}
+	if (!meta->centre_set)
+		HnswStoreCentre(g, g->centre);
+	changed = *meta;
+	if (HnswTidIsSet(&meta->root))
+		link_to_root(g, q, meta);
+	HnswFreshPage(g, &place);
+	HnswWriteSide(g, &place, own);
+	HnswBlankPage(g, &place.pins[0]);
+	at->blk = place.pins[0].blk;
+	at->slot = place.slot;
+	ItemPointerSet(&changed.root, at->blk, at->slot);
+	if (res->nfound == 0)
+	{
+		changed.entry = changed.root;
+		changed.entry_level = 0;
+	}
+	changed.centre_set = 1;
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, &pmeta, false);
+	HnswWriteAdd(w, &place.pins[0], false);
+	HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
+	HnswWriteRecord(g, w, 1, &place);
+	HnswWriteEnd(w);
+	g->centre_set = true;
+	HnswReleaseFresh(g, &place, true);
+	HnswRelease(g, &pmeta);
+	HnswAnnouncePage(g, 0, at->blk);
+	link_back(g, q, res, 0, &links, &none, at);
+	return true;
+}

@@ -1,0 +1,383 @@
+/*
+ * insert.c
+ *		Insertion of one row: into an index that exists, or by a build whose
+ *		batch is full.
+ *
+ * The order of an insert, and what each step leaves if it is the last:
+ * search (nothing); level-0 record and tree link, one change (a sound node);
+ * back-links, one change each; for each higher level the record with its link
+ * down, then back-links; the metapage, when the node is the new entry point.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "common/pg_prng.h"
+#include "hnsw/base/waitpoint.h"
+#include "hnsw/graph/connect.h"
+#include "hnsw/graph/insert.h"
+#include "hnsw/graph/known.h"
+#include "hnsw/graph/scratch.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "hnsw/page/place.h"
+#include "hnsw/page/record.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/freespace.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+#include "types/vector.h"
+#include "utils/memutils.h"
+
+/* How often an insert starts over because others changed what it relied on. */
+#define MAX_ATTEMPTS	1000
+
+/*
+ * The node among the found that holds the same vector, or -1.  Equal means
+ * equal before quantisation, but for collisions of a 32-bit hash among vectors
+ * that are stored alike.
+ */
+static int
+find_equal(HnswGraph *g, const HnswResult *res, const HnswRecord *rec, const char *own)
+{
+	for (int i = 0; i < res->nfound; i++)
+	{
+		int			c = res->order[i].idx;
+		const HnswFound *f = &res->found[c];
+
+		if (f->hash == rec->hash && f->scale == rec->scale && f->offset == rec->offset &&
+			memcmp(res->own + (Size) c * g->lay.own_bytes, own, g->lay.own_bytes) == 0)
+			return c;
+	}
+	return -1;
+}
+
+/* A page for overflow TIDs, held exclusively, contents to be initialised. */
+static void
+get_overflow_page(HnswGraph *g, HnswPin *pin)
+{
+	if (!g->nolog)
+	{
+		BlockNumber blk = GetPageWithFreeSpace(g->rel, HNSW_FSM_PAGE(&g->lay) - 64);
+
+		if (blk != InvalidBlockNumber && HnswClaimFreePage(g, blk, pin))
+			return;
+	}
+	HnswExtend(g, 1, pin);
+}
+
+/*
+ * Add a heap TID to an existing node.  False when the node has gone.  One
+ * change: the record's inline TIDs, or the first overflow page, or a new
+ * overflow page in front of the others.  Locks: the node's page, then the
+ * overflow page within it.
+ */
+static bool
+add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer tid)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswWrite  *w = &g->scratch->write;
+	HnswPin		pin;
+	HnswPin		over;
+	char	   *node;
+	HnswRecord *rec;
+	Size		recoff = HnswSlotOffset(lay, f->slot);
+	HnswOverflow *o;
+	HnswOverflow head;
+
+	HnswAcquire(g, f->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+	node = HnswNodeAt(g, &pin, f->slot);
+	rec = (HnswRecord *) node;
+	if (rec->state != HNSW_LIVE || rec->level != 0 ||
+		rec->generation != f->generation || rec->hash != own_rec->hash)
+	{
+		HnswRelease(g, &pin);
+		return false;
+	}
+	/* not true of the new one; a lost hint does no harm */
+	HnswSetKilled(lay, pin.page, f->slot, false);
+	if (rec->ntids < lay->max_tids)
+	{
+		uint8		ntids = rec->ntids + 1;
+
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, recoff + lay->off_tids + rec->ntids * sizeof(ItemPointerData),
+					   tid, sizeof(ItemPointerData));
+		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, ntids), &ntids, 1);
+		HnswWriteEnd(w);
+		HnswRelease(g, &pin);
+		return true;
+	}
+
+	if (rec->overflow != InvalidBlockNumber)
+	{
+		uint16		n;
+
+		HnswAcquireOverflow(g, rec->overflow, f->blk, f->slot, BUFFER_LOCK_EXCLUSIVE, &over);
+		o = HnswPageGetOverflow(over.page);
+		if (o->ntids < HNSW_OVERFLOW_TIDS)
+		{
+			Size		at = HNSW_PAGE_DATA + sizeof(HnswOverflow) + o->ntids * sizeof(ItemPointerData);
+			LocationIndex lower = at + sizeof(ItemPointerData);
+
+			n = o->ntids + 1;
+			HnswWriteBegin(g, w);
+			HnswWriteAdd(w, &over, false);
+			HnswWriteBytes(w, 0, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
+			HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswOverflow, ntids), &n, sizeof(n));
+			HnswWriteBytes(w, 0, at, tid, sizeof(ItemPointerData));
+			HnswWriteEnd(w);
+			HnswRelease(g, &over);
+			HnswRelease(g, &pin);
+			return true;
+		}
+		HnswRelease(g, &over);
+	}
+
+	get_overflow_page(g, &over);
+	memset(&head, 0, sizeof(head));
+	ItemPointerSet(&head.owner, f->blk, f->slot);
+	head.ntids = 1;
+	head.next = rec->overflow;
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, &pin, false);
+	HnswWriteAdd(w, &over, true);
+	HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, overflow), &over.blk, sizeof(over.blk));
+	/* the page may be one that is in the file: no error can come from here on */
+	HnswInitPage(&over, HNSW_PAGE_OVERFLOW);
+	HnswWriteBytes(w, 1, HNSW_PAGE_DATA, &head, sizeof(head));
+	HnswWriteBytes(w, 1, HNSW_PAGE_DATA + sizeof(head), tid, sizeof(ItemPointerData));
+	((PageHeader) over.page)->pd_lower = HNSW_PAGE_DATA + sizeof(head) + sizeof(ItemPointerData);
+	HnswWriteEnd(w);
+	HnswRelease(g, &over);
+	HnswRelease(g, &pin);
+	return true;
+}
+
+/* Make a record the entry point, unless there is a higher one by now. */
+static void
+raise_entry(HnswGraph *g, int level, const HnswCandidate *at)
+{
+	HnswPin		pin;
+	HnswMetaPage *meta;
+
+	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+	meta = HnswPageGetMeta(pin.page);
+	if (meta->entry_level < level)
+	{
+		HnswWrite  *w = &g->scratch->write;
+		HnswMetaPage changed = *meta;
+
+		ItemPointerSet(&changed.entry, at->blk, at->slot);
+		changed.entry_level = level;
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
+		HnswWriteEnd(w);
+	}
+	HnswRelease(g, &pin);
+}
+
+static HnswResult *
+upper_result(HnswGraph *g, int level)
+{
+	HnswScratch *s = g->scratch;
+
+	if (s->upper[level] == NULL)
+		s->upper[level] = MemoryContextAllocZero(g->cxt, sizeof(HnswResult));
+	return s->upper[level];
+}
+
+/*
+ * Search from the entry point down, and collect the nearest nodes of levels
+ * top..0 into upper_result() and s->results.
+ */
+static void
+search_levels(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta, int top)
+{
+	const int	width = HnswDescentWidth(g->lay.ef_construction);
+	HnswCandidate at[HNSW_MAX_DESCENT];
+	HnswCandidate root;
+	int			n;
+
+	HnswTidGet(&meta->root, &root);
+	n = HnswDescend(g, s, meta, top, width, at);
+	for (int level = top; level > 0 && n > 0; level--)
+	{
+		HnswResult *res = upper_result(g, level);
+
+		HnswResultInit(res, &g->lay, g->cxt, g->lay.ef_construction, true);
+		HnswSearchLevel(g, s, res, level, at, n, NULL);
+		/* where there is no live node, by way of the dead ones */
+		n = res->nfound > 0 ? HnswStepDown(g, res, width, at) :
+			HnswDescend(g, s, meta, level - 1, width, at);
+	}
+	if (n == 0)
+		at[n++] = root;			/* the entry point has been freed: always a way in */
+	HnswResultInit(&s->results, &g->lay, s->cxt, g->lay.ef_construction, true);
+	HnswSearchLevel(g, s, &s->results, 0, at, n, &root);
+}
+
+/*
+ * Make the records of levels 1..level of a node whose level 0 record is at
+ * *at; levels up to top have been searched.
+ */
+static void
+add_upper_records(HnswGraph *g, HnswQuery *q, const HnswRecord *own_rec,
+				  const HnswMetaPage *meta, int level, int top, HnswCandidate at)
+{
+	ItemPointerData tids[2];
+
+	ItemPointerSet(&tids[1], at.blk, at.slot);
+	for (int l = 1; l <= level; l++)
+	{
+		HnswResult *res = upper_result(g, l);
+
+		if (l > top)
+			HnswResultInit(res, &g->lay, g->cxt, g->lay.ef_construction, true);
+		ItemPointerSet(&tids[0], at.blk, at.slot);
+		HNSW_WAIT_POINT("insert-upper");
+		/* a level more or less for one node harms nothing: give up */
+		if (!HnswConnect(g, q, res, l, own_rec, (const char *) g->scratch->own, tids, 2, &at))
+			return;
+	}
+	if (level <= meta->entry_level)
+		return;
+	HNSW_WAIT_POINT("insert-entry");
+	raise_entry(g, level, &at);
+}
+
+/*
+ * Insert the vector in the search's query and scratch->own, as own_rec describes
+ * it.  False when another backend changed what this relied on.
+ */
+static bool
+insert_prepared(HnswGraph *g, const HnswMetaPage *meta, const HnswRecord *own_rec,
+				ItemPointer heap_tid)
+{
+	HnswSearch *s = g->scratch->search;
+	HnswQuery  *q = &s->query;
+	HnswResult *res = &s->results;
+	const char *own = (const char *) g->scratch->own;
+	HnswCandidate at;
+	int			level;
+	int			top;
+	int			same;
+
+	g->upper_target = meta->upper_target;
+	HnswResultInit(res, &g->lay, s->cxt, g->lay.ef_construction, true);
+	if (!HnswTidIsSet(&meta->root) || !HnswTidIsSet(&meta->entry))
+	{
+		HNSW_WAIT_POINT("insert-root");
+		return HnswConnectRoot(g, meta, q, res, own_rec, own, heap_tid, &at);
+	}
+
+	HnswKnownReset(g);
+	level = HnswRandomLevel(g->lay.fanout);
+	top = Min(level, (int) meta->entry_level);
+	search_levels(g, s, meta, top);
+	same = find_equal(g, res, own_rec, own);
+	if (same >= 0)
+	{
+		HNSW_WAIT_POINT("insert-equal");
+		return add_tid(g, &res->found[same], own_rec, heap_tid);
+	}
+	HNSW_WAIT_POINT("insert-connect");
+	/* where nothing live is found, or nobody has room, it becomes the root */
+	if ((res->nfound == 0 || !HnswConnect(g, q, res, 0, own_rec, own, heap_tid, 1, &at)) &&
+		!HnswConnectRoot(g, meta, q, res, own_rec, own, heap_tid, &at))
+		return false;
+	if (level > 0)
+		add_upper_records(g, q, own_rec, meta, level, top, at);
+	return true;
+}
+
+/* One attempt; false when another backend changed what it relied on. */
+static bool
+try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
+{
+	HnswScratch *s = g->scratch;
+	HnswQuery  *q = &s->search->query;
+	HnswMetaPage meta;
+	HnswRecord	own_rec;
+	uint32		hash;
+
+	memset(&own_rec, 0, sizeof(own_rec));
+	HnswReadMeta(g, &meta);
+	if (!HnswTidIsSet(&meta.root) && !meta.centre_set && g->ncentre > 0)
+	{
+		/* nothing better is known: the first row is the centre */
+		if (HnswNormaliseVector(g, v, g->centre))
+			g->centre_set = true;
+	}
+	*indexed = HnswPrepareVector(g, v, q->vec, &hash);
+	/* that centre holds only if HnswConnectRoot is the first to store one */
+	if (!meta.centre_set)
+		g->centre_set = false;
+	if (!*indexed)
+		return true;
+	HnswQueryBuild(g, q);
+	HnswOwnEncode(g, q->vec, hash, (char *) s->own, &own_rec);
+	return insert_prepared(g, &meta, &own_rec, heap_tid);
+}
+
+/*
+ * How many attempts there have been: too many?  Each failed because somebody else
+ * changed something, so this says nothing of the index.
+ */
+static void
+check_attempts(HnswGraph *g, int attempt)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (attempt == MAX_ATTEMPTS)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not insert into index \"%s\" for concurrent changes",
+						RelationGetRelationName(g->rel)),
+				 errdetail("%d attempts found it changed meanwhile.", attempt),
+				 errhint("Try again.")));
+}
+
+/*
+ * Insert a vector with its heap TID.  The caller holds the insert lock (not in
+ * a build).  False when the vector is one that is not indexed.
+ */
+bool
+HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid)
+{
+	bool		indexed;
+
+	for (int attempt = 0; !try_insert(g, v, heap_tid, &indexed); attempt++)
+		check_attempts(g, attempt);
+	return indexed;
+}
+
+/*
+ * The same for one that has been prepared and encoded by HnswOwnEncode: a row of
+ * a build.  Its links are chosen by the vector as it is stored.
+ */
+void
+HnswInsertStored(HnswGraph *g, const HnswRecord *rec, const char *own, ItemPointer heap_tid)
+{
+	HnswScratch *s = g->scratch;
+
+	for (int attempt = 0;; attempt++)
+	{
+		HnswMetaPage meta;
+
+		HnswReadMeta(g, &meta);
+		HnswOwnDecode(g, own, rec->scale, rec->offset, s->search->query.vec);
+		HnswQueryBuild(g, &s->search->query);
+		memcpy(s->own, own, g->lay.own_bytes);
+		if (insert_prepared(g, &meta, rec, heap_tid))
+			return;
+		check_attempts(g, attempt);
+	}
+}
+

@@ -1,0 +1,16 @@
+/*
+ * known.h
+ *		Distances an insert has computed.
+ */
+#ifndef HNSW_GRAPH_KNOWN_H
+#define HNSW_GRAPH_KNOWN_H
+
+#include "hnsw/graph/search.h"
+#include "hnsw/page/index.h"
+
+extern void HnswKnownReset(HnswGraph *g);
+extern void HnswKnow(HnswGraph *g, BlockNumber blk, uint16 slot, float dist);
+extern void HnswKnowFound(HnswGraph *g, const HnswResult *res);
+extern bool HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist);
+
+#endif							/* HNSW_GRAPH_KNOWN_H */

@@ -1,0 +1,909 @@
+/*
+ * repair.c
+ *		Phases 2 and 3 of VACUUM: mend the graph around DEAD nodes.
+ *
+ * A live node's new list is chosen as an insert chooses: among its live
+ * neighbours and what a search finds near it.  Tree links are contracted over DEAD nodes,
+ * so that every live node stays within reach; README, "Tree links".  One page
+ * is locked at a time.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/base/waitpoint.h"
+#include "hnsw/graph/connect.h"
+#include "hnsw/graph/known.h"
+#include "hnsw/graph/nodeset.h"
+#include "hnsw/graph/scratch.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/graph/vacuum.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/link.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "hnsw/page/record.h"
+#include "miscadmin.h"
+#include "simd/vx_simd.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+
+/* How often a list is chosen anew because inserts have changed it meanwhile. */
+#define MAX_TRIES	10
+
+/*
+ * The live tree children of a DEAD node, through DEAD ones between them, added
+ * to the list.  A node may have more than one tree parent (adoption can do
+ * that), so each is looked at once only.
+ */
+static void
+tree_heirs(VacuumState *st, BlockNumber blk, uint16 slot, NodeList *heirs)
+{
+	HnswGraph  *g = st->g;
+	NodeList	todo = {NULL, 0, 0};
+	nodeset_hash *seen = nodeset_create(CurrentMemoryContext, 64, NULL);
+
+	(void) nodeset_add(seen, blk, slot);
+	nodelist_add(&todo, blk, slot);
+	for (int64 i = 0; i < todo.n; i++)
+	{
+		HnswPin		pin;
+		char	   *node;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswAcquire(g, todo.items[i].blk, BUFFER_LOCK_SHARE, &pin);
+		node = HnswNodeAt(g, &pin, todo.items[i].slot);
+		for (int k = 0; k < ((HnswRecord *) node)->nlinks; k++)
+		{
+			const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[k];
+			BlockNumber nblk = HnswLinkBlock(link);
+			uint16		nslot = HnswLinkSlot(link);
+
+			if ((HnswLinkFlags(link) & HNSW_LINK_TREE) && nodeset_add(seen, nblk, nslot))
+				nodelist_add(HnswVacuumIsDead(st, nblk, nslot) ? &todo : heirs, nblk, nslot);
+		}
+		HnswRelease(g, &pin);
+	}
+	nodeset_destroy(seen);
+	pfree(todo.items);
+}
+
+/* The vector of a record in hand; an error if it is none that was ever stored. */
+static void
+decode_own(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node, float *vec)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	HnswOwnDecode(g, HnswNodeOwn(g, pin, slot, node), rec->scale, rec->offset, vec);
+	if (g->lay.metric != HNSW_L1 && !isfinite(vx_simd->sumsq(vec, g->lay.dim)))
+		HnswCorrupted(g, pin->blk, slot, "the vector's squared norm is not finite");
+}
+
+/*
+ * Read a live record of a level: its vector, decoded, into vec.  False when
+ * it is not one.
+ */
+static bool
+read_vector(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec)
+{
+	HnswGraph  *g = st->g;
+	HnswPin		pin;
+	char	   *node;
+	HnswRecord *rec;
+	bool		ok;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	rec = (HnswRecord *) node;
+	ok = rec->state == HNSW_LIVE && rec->level == level;
+	if (ok)
+		decode_own(g, &pin, slot, node, vec);
+	HnswRelease(g, &pin);
+	return ok;
+}
+
+/*
+ * Give the node "to", whose vector is vec, a tree link from one of the nodes
+ * "from" (a list that this empties), or from a live one below them: used where
+ * the tree parent of a DEAD node has no room for all its heirs.  False when none
+ * of them has room.
+ */
+static bool
+add_tree_link(VacuumState *st, NodeList *from, const HnswCandidate *to, const float *vec, int level)
+{
+	HnswGraph  *g = st->g;
+	const HnswLayout *lay = &g->lay;
+	HnswQuery  *q = &g->scratch->search->query;
+	HnswWrite  *w = &g->scratch->write;
+	nodeset_hash *seen;
+	bool		done = false;
+
+	memcpy(q->vec, vec, lay->dim * sizeof(float));
+	HnswKnownReset(g);
+	HnswQueryBuild(g, q);
+	seen = nodeset_create(CurrentMemoryContext, 64, NULL);
+	(void) nodeset_add(seen, to->blk, to->slot);	/* not below itself */
+	for (int64 i = 0; i < from->n; i++)
+		(void) nodeset_add(seen, from->items[i].blk, from->items[i].slot);
+	for (int64 i = 0; i < from->n && !done; i++)
+	{
+		HnswPin		pin;
+		uint16		slot = from->items[i].slot;
+		char	   *node;
+		HnswRecord *rec;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswAcquire(g, from->items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+		node = HnswNodeAt(g, &pin, slot);
+		rec = (HnswRecord *) node;
+		if (rec->state == HNSW_LIVE && rec->level == level &&
+			HnswCountTreeLinks(lay, node) < lay->fanout)
+		{
+			uint16		flags;
+			float		dist = HnswOwnDistance(g, q, HnswNodeOwn(g, &pin, slot, node),
+											   rec->scale, rec->offset, rec->norm2);
+			int			pos = HnswFindLink(lay, node, to);
+
+			if (pos < 0)
+				pos = HnswChoosePosition(g, q, node, dist, true, &flags);
+			if (pos < 0)
+				HnswCorrupted(g, pin.blk, slot, "no place for a tree link");
+			HnswWriteBegin(g, w);
+			HnswWriteAdd(w, &pin, false);
+			HnswWriteLink(g, w, 0, &pin, slot, node, q, pos, HNSW_LINK_TREE, dist,
+						  to->blk, to->slot);
+			HnswWriteEnd(w);
+			done = true;
+		}
+		else if (rec->state != HNSW_FREE && rec->level == level)
+			/* through DEAD ones, too: all of a full node's children may be */
+			for (int k = 0; k < rec->nlinks; k++)
+			{
+				const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
+
+				if ((HnswLinkFlags(link) & HNSW_LINK_TREE) &&
+					nodeset_add(seen, HnswLinkBlock(link), HnswLinkSlot(link)))
+					nodelist_add(from, HnswLinkBlock(link), HnswLinkSlot(link));
+			}
+		HnswRelease(g, &pin);
+	}
+	nodeset_destroy(seen);
+	from->n = 0;
+	return done;
+}
+
+/*
+ * With fewer links a list is chosen anew; else it only loses the DEAD nodes.
+ * (A new one has as many as a search finds at least.)  README, "Repair".
+ */
+static int
+enough_links(const HnswLayout *lay)
+{
+	return Min(lay->fanout, lay->ef_construction - 1) * 7 / 8;
+}
+
+/* A neighbour that a repaired node may link to. */
+typedef struct Choice
+{
+	HnswCandidate at;			/* first: cmp_candidate; key: distance */
+	int			pos;			/* in the old list; -1: not there */
+	bool		tree;			/* must be linked */
+	bool		selected;		/* by the heuristic */
+	bool		kept;			/* will be linked */
+	float	   *vec;			/* NULL: not needed */
+} Choice;
+
+/* By distance: of candidates, and of choices, which begin with one. */
+static int
+cmp_candidate(const void *a, const void *b)
+{
+	float		x = ((const HnswCandidate *) a)->key;
+	float		y = ((const HnswCandidate *) b)->key;
+
+	return x < y ? -1 : x > y;
+}
+
+/* One node under repair. */
+typedef struct Repair
+{
+	VacuumState *st;
+	BlockNumber blk;
+	uint16		slot;
+	int			level;
+	char	   *old;			/* its record as it was read */
+	float	   *base;			/* its vector, decoded */
+	Choice	   *choices;		/* at most 2 * fanout + ef_construction */
+	int			nchoices;
+	int			ntree;			/* of them, to be tree links */
+	NodeList	taken;			/* itself and the choices */
+} Repair;
+
+/*
+ * Add a choice; pos: of the old list, or -1; vec: its vector, or NULL when no
+ * distance is needed.
+ */
+static Choice *
+push_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, float *vec)
+{
+	Choice	   *c = &r->choices[r->nchoices++];
+
+	memset(c, 0, sizeof(*c));
+	c->at.blk = blk;
+	c->at.slot = slot;
+	c->pos = pos;
+	c->vec = vec;
+	if (vec != NULL)
+		c->at.key = HnswPairDistance(r->st->g, r->base, vec);
+	return c;
+}
+
+/* Read the vector of a record that has, or must get, a tree link. */
+static void
+read_heir(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec)
+{
+	if (!read_vector(st, blk, slot, level, vec))
+		HnswCorrupted(st->g, blk, slot, "a tree link to a record that is not live");
+}
+
+/*
+ * Add a choice and read its vector, unless it is one already or its record is
+ * no live one of the level.
+ */
+static void
+add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
+{
+	float	   *vec;
+
+	if (nodelist_has(&r->taken, blk, slot))
+		return;
+	vec = palloc(r->st->g->lay.dim * sizeof(float));
+	if (tree)
+		read_heir(r->st, blk, slot, r->level, vec);
+	else if (!read_vector(r->st, blk, slot, r->level, vec))
+	{
+		pfree(vec);
+		return;
+	}
+	push_choice(r, blk, slot, pos, vec)->tree = tree;
+	r->ntree += tree;
+	nodelist_add(&r->taken, blk, slot);
+}
+
+/* Read the node; false when it is not live any more. */
+static bool
+read_node(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	const HnswRecord *rec;
+	HnswPin		pin;
+	char	   *node;
+
+	r->old = palloc(lay->rec_size);
+	r->base = palloc(lay->dim * sizeof(float));
+	r->choices = palloc((2 * lay->fanout + lay->ef_construction) * sizeof(Choice));
+	HnswAcquire(g, r->blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, r->slot);
+	memcpy(r->old, node, lay->rec_size);
+	rec = (const HnswRecord *) r->old;
+	if (rec->state == HNSW_LIVE)
+		decode_own(g, &pin, r->slot, node, r->base);
+	HnswRelease(g, &pin);
+	r->level = rec->level;
+	nodelist_add(&r->taken, r->blk, r->slot);
+	return rec->state == HNSW_LIVE;
+}
+
+/* Find the heirs of its dead tree children; returns how many links are live. */
+static int
+find_heirs(Repair *r, NodeList *heirs)
+{
+	const HnswLayout *lay = &r->st->g->lay;
+	int			nlive = 0;
+
+	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
+
+		if (!HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
+			nlive++;
+		else if (HnswLinkFlags(link) & HNSW_LINK_TREE)
+			tree_heirs(r->st, HnswLinkBlock(link), HnswLinkSlot(link), heirs);
+	}
+	return nlive;
+}
+
+/* Its live neighbours stay as they are. */
+static void
+keep_neighbours(Repair *r)
+{
+	const HnswLayout *lay = &r->st->g->lay;
+
+	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
+		Choice	   *c;
+
+		if (HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
+			continue;
+		c = push_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), i, NULL);
+		c->tree = (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0;
+		c->selected = (HnswLinkFlags(link) & HNSW_LINK_PRUNED) == 0;
+		c->kept = true;
+	}
+}
+
+/* Choose among its live neighbours. */
+static void
+add_neighbours(Repair *r)
+{
+	const HnswLayout *lay = &r->st->g->lay;
+
+	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
+
+		if (!HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
+			add_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), i,
+					   (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0);
+	}
+}
+
+/*
+ * Each heir must have a tree link: from here, whose list will be replaced and
+ * must not be changed before; or, when there are many, from the nearest sibling
+ * that has room.
+ */
+static void
+adopt(Repair *r, const NodeList *heirs)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	NodeList	siblings = {NULL, 0, 0};
+	float	   *vec = palloc(lay->dim * sizeof(float));
+
+	for (int64 i = 0; i < heirs->n; i++)
+	{
+		const HnswCandidate *h = &heirs->items[i];
+		Choice	   *known = NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		if (h->blk == r->blk && h->slot == r->slot)
+			continue;
+		for (int k = 0; k < r->nchoices && known == NULL; k++)
+			if (r->choices[k].at.blk == h->blk && r->choices[k].at.slot == h->slot)
+				known = &r->choices[k];
+		if (known && known->tree)
+			continue;
+		if (r->ntree >= HnswMaxTreeLinks(lay))
+		{
+			read_heir(r->st, h->blk, h->slot, r->level, vec);
+			for (int k = 0; k < r->nchoices; k++)
+				if (r->choices[k].tree)
+				{
+					nodelist_add(&siblings, r->choices[k].at.blk, r->choices[k].at.slot);
+					siblings.items[siblings.n - 1].key = HnswPairDistance(g, vec, r->choices[k].vec);
+				}
+			qsort(siblings.items, siblings.n, sizeof(HnswCandidate), cmp_candidate);
+			if (add_tree_link(r->st, &siblings, h, vec, r->level))
+				continue;
+			if (r->ntree >= lay->fanout)
+				HnswCorrupted(g, r->blk, r->slot, "no node below it can take a tree link");
+		}
+		if (known)
+		{
+			known->tree = true;
+			r->ntree++;
+		}
+		else
+			add_choice(r, h->blk, h->slot, -1, true);
+	}
+}
+
+/*
+ * Choose among what an insert of this vector would find as well: a search from
+ * the node itself.  Leaves the node's vector as the search's query.
+ */
+static void
+add_found(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	HnswSearch *s = g->scratch->search;
+	HnswQuery  *q = &s->query;
+	HnswResult *res = &s->results;
+	HnswCandidate at = {0, r->blk, r->slot};
+
+	memcpy(q->vec, r->base, lay->dim * sizeof(float));
+	HnswQueryBuild(g, q);
+	HnswKnownReset(g);
+	HnswResultInit(res, lay, s->cxt, lay->ef_construction, true);
+	HnswSearchLevel(g, s, res, r->level, &at, 1, NULL);
+	HnswKnowFound(g, res);
+	for (int i = 0; i < res->nfound; i++)
+	{
+		int			idx = res->order[i].idx;
+		const HnswFound *f = &res->found[idx];
+		float	   *vec;
+
+		if (nodelist_has(&r->taken, f->blk, f->slot))
+			continue;
+		vec = palloc(lay->dim * sizeof(float));
+		HnswOwnDecode(g, res->own + (Size) idx * lay->own_bytes, f->scale, f->offset, vec);
+		(void) push_choice(r, f->blk, f->slot, -1, vec);
+	}
+}
+
+/* How much nearer than to the node something may be before it rules a choice out. */
+static float
+relaxation(const HnswLayout *lay)
+{
+	switch (lay->metric)
+	{
+		case HNSW_IP:
+			return 1;			/* no ratio: distances may be negative */
+		case HNSW_L1:
+			return 1.1f;
+		default:
+			return 1.2f;		/* distances are squared */
+	}
+}
+
+/*
+ * Select more choices, by the heuristic relaxed, among those there is room for
+ * beside "nkept" tree links and selected ones.
+ */
+static void
+select_relaxed(Repair *r, int nkept)
+{
+	HnswGraph  *g = r->st->g;
+	Choice	   *choices = r->choices;
+	float		relax = relaxation(&g->lay);
+
+	for (int i = 0; i < r->nchoices && nkept < g->lay.fanout && relax > 1; i++)
+	{
+		bool		keep = !choices[i].selected && !choices[i].tree;
+
+		for (int j = 0; j < r->nchoices && keep; j++)
+			if (choices[j].selected || choices[j].tree)
+				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) * relax > choices[i].at.key;
+		if (keep)
+		{
+			choices[i].selected = true;
+			nkept++;
+		}
+	}
+}
+
+/*
+ * Keep the tree links, then what the heuristic of HNSW selects, then what it
+ * selects when relaxed, then the nearest others.  Sorts the choices by distance.
+ */
+static void
+select_choices(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	Choice	   *choices = r->choices;
+	int			nkept = 0;
+
+	qsort(choices, r->nchoices, sizeof(Choice), cmp_candidate);
+	for (int i = 0; i < r->nchoices; i++)
+	{
+		bool		keep = true;
+
+		for (int j = 0; j < i && keep; j++)
+			if (choices[j].selected)
+				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) > choices[i].at.key;
+		choices[i].selected = keep;
+	}
+	for (int i = 0; i < r->nchoices; i++)
+		nkept += choices[i].tree || choices[i].selected;
+	select_relaxed(r, nkept);
+	nkept = 0;
+	for (int pass = 0; pass < 3; pass++)
+		for (int i = 0; i < r->nchoices && nkept < g->lay.fanout; i++)
+			if (pass == (choices[i].tree ? 0 : choices[i].selected ? 1 : 2))
+			{
+				choices[i].kept = true;
+				nkept++;
+			}
+}
+
+/*
+ * Form the new list in a copy of the record.  What was in the old list stays
+ * at its position where there is one, so that little of the page changes.
+ */
+static char *
+form_list(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	char	   *new = palloc(lay->rec_size);
+	bool		used[HNSW_MAX_FANOUT] = {false};
+	int			n = 0;
+	int			free_pos = 0;
+
+	memcpy(new, r->old, lay->rec_size);
+	for (int i = 0; i < r->nchoices; i++)
+		n += r->choices[i].kept;
+	for (int i = 0; i < r->nchoices; i++)
+		if (r->choices[i].kept && r->choices[i].pos >= 0 && r->choices[i].pos < n)
+			used[r->choices[i].pos] = true;
+	for (int i = 0; i < r->nchoices; i++)
+	{
+		Choice	   *c = &r->choices[i];
+		uint16		flags = (c->tree ? HNSW_LINK_TREE : 0) | (c->selected ? 0 : HNSW_LINK_PRUNED);
+		int			pos = c->pos;
+
+		if (!c->kept)
+			continue;
+		if (pos < 0 || pos >= n)
+		{
+			while (used[free_pos])
+				free_pos++;
+			pos = free_pos++;
+			if (c->pos < 0)
+			{
+				float		a;
+				float		b;
+
+				HnswLinkForm(g, r->base, c->vec, c->at.key, &a, &b, g->scratch->code);
+				HnswLinkPut(g, new, pos, c->at.blk, c->at.slot, c->at.key, a, b, g->scratch->code);
+			}
+			else
+				HnswLinkMove(g, new, c->pos, pos);
+		}
+		ItemPointerSet(&HnswNodeLinks(lay, new)[pos], c->at.blk, c->at.slot | flags);
+	}
+	((HnswRecord *) new)->nlinks = n;
+	return new;
+}
+
+/* Write a new list of the node in hand, whose record r->old is as it is now. */
+static void
+write_record_list(Repair *r, HnswPin *pin, const char *new)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	HnswWrite  *w = &g->scratch->write;
+	Size		recoff = HnswSlotOffset(lay, r->slot);
+	Size		nlinks = offsetof(HnswRecord, nlinks);
+
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, pin, false);
+	HnswWriteChanges(w, 0, recoff + nlinks, new + nlinks, sizeof(((HnswRecord *) new)->nlinks));
+	HnswWriteChanges(w, 0, recoff + lay->off_links, new + lay->off_links,
+					 lay->rec_size - lay->off_links);
+	HnswWriteEnd(w);
+}
+
+/* Write the new list.  False, and nothing written, if inserts have changed the old one. */
+static bool
+write_list(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	const HnswLayout *lay = &g->lay;
+	const HnswRecord *rec = (const HnswRecord *) r->old;
+	const char *new = form_list(r);
+	HnswPin		pin;
+	char	   *node;
+	bool		same;
+
+	HnswAcquire(g, r->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+	node = HnswNodeAt(g, &pin, r->slot);
+	same = ((HnswRecord *) node)->state == HNSW_LIVE &&
+		((HnswRecord *) node)->nlinks == rec->nlinks &&
+		memcmp(HnswNodeLinks(lay, node), HnswNodeLinks(lay, r->old),
+			   rec->nlinks * sizeof(ItemPointerData)) == 0;
+	if (same)
+		write_record_list(r, &pin, new);
+	HnswRelease(g, &pin);
+	return same;
+}
+
+/* Offer its new neighbours a link back, as an insert does. */
+static void
+offer_links(Repair *r)
+{
+	HnswGraph  *g = r->st->g;
+	HnswCandidate nodes[HNSW_MAX_FANOUT];
+	HnswCandidate at = {0, r->blk, r->slot};
+	int			n = 0;
+
+	for (int i = 0; i < r->nchoices; i++)
+		if (r->choices[i].kept && r->choices[i].pos < 0)
+			nodes[n++] = r->choices[i].at;
+	HnswAddBackLinks(g, &g->scratch->search->query, r->level, nodes, n, &at);
+}
+
+/*
+ * One try to give a live node a list without DEAD nodes.  Where enough links are
+ * left, that is all.  Else the list is chosen anew, from its live neighbours, the
+ * heirs of its dead tree children, and what a search finds near it; and new
+ * neighbours are offered a link back.  Reads the node, works without a lock,
+ * then writes; false when the list was changed meanwhile.
+ */
+static bool
+try_repair(VacuumState *st, BlockNumber blk, uint16 slot)
+{
+	Repair		r = {.st = st,.blk = blk,.slot = slot};
+	NodeList	heirs = {NULL, 0, 0};
+	bool		enough;
+
+	if (!read_node(&r))
+		return true;
+	enough = find_heirs(&r, &heirs) >= enough_links(&st->g->lay) && heirs.n == 0;
+	HNSW_WAIT_POINT("vacuum-repair-read");
+	if (enough)
+		keep_neighbours(&r);
+	else
+	{
+		add_neighbours(&r);
+		adopt(&r, &heirs);
+		add_found(&r);
+		select_choices(&r);
+	}
+	HNSW_WAIT_POINT("vacuum-repair-write");
+	if (!write_list(&r))
+		return false;
+	if (!enough)
+	{
+		HNSW_WAIT_POINT("vacuum-repair-offers");
+		offer_links(&r);
+	}
+	return true;
+}
+
+/*
+ * The same for a node whose list others keep changing: give its heirs tree links
+ * one by one, each a change of its own, then take the DEAD nodes out of the list
+ * as it is then, within one lock.
+ */
+static void
+drop_dead_links(VacuumState *st, BlockNumber blk, uint16 slot)
+{
+	HnswGraph  *g = st->g;
+	const HnswLayout *lay = &g->lay;
+	Repair		r = {.st = st,.blk = blk,.slot = slot};
+	NodeList	heirs = {NULL, 0, 0};
+	NodeList	self = {NULL, 0, 0};
+	float	   *vec = palloc(lay->dim * sizeof(float));
+	HnswPin		pin;
+	char	   *node;
+
+	if (!read_node(&r))
+		return;
+	(void) find_heirs(&r, &heirs);
+	for (int64 i = 0; i < heirs.n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (heirs.items[i].blk == blk && heirs.items[i].slot == slot)
+			continue;
+		read_heir(st, heirs.items[i].blk, heirs.items[i].slot, r.level, vec);
+		nodelist_add(&self, blk, slot);
+		if (!add_tree_link(st, &self, &heirs.items[i], vec, r.level))
+			HnswCorrupted(g, blk, slot, "no node below it can take a tree link");
+	}
+	HnswAcquire(g, blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	if (((HnswRecord *) node)->state == HNSW_LIVE)
+	{
+		memcpy(r.old, node, lay->rec_size);
+		keep_neighbours(&r);
+		write_record_list(&r, &pin, form_list(&r));
+	}
+	HnswRelease(g, &pin);
+}
+
+/* Give a live node a list without DEAD nodes.  Memory: the vacuum's tmp context. */
+static void
+repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(st->tmp);
+	bool		done = false;
+
+	for (int i = 0; i < MAX_TRIES && !done; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		done = try_repair(st, blk, slot);
+		MemoryContextReset(st->tmp);
+	}
+	if (!done)
+		drop_dead_links(st, blk, slot);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(st->tmp);
+}
+
+/* Which live nodes of a page need a repair: a bit each; false for none. */
+static bool
+find_broken(VacuumState *st, HnswPin *pin, uint64 *broken)
+{
+	const HnswLayout *lay = &st->g->lay;
+	bool		any = false;
+
+	for (int slot = 0; slot < HnswPageGetHeader(pin->page)->nslots; slot++)
+	{
+		char	   *node = HnswNodeAt(st->g, pin, slot);
+		HnswRecord *rec = (HnswRecord *) node;
+		bool		is_broken = rec->nlinks < enough_links(lay);
+
+		if (rec->state != HNSW_LIVE)
+			continue;
+		for (int k = 0; k < rec->nlinks && !is_broken; k++)
+		{
+			const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
+
+			is_broken = HnswVacuumIsDead(st, HnswLinkBlock(link), HnswLinkSlot(link));
+		}
+		if (is_broken)
+		{
+			broken[slot / 64] |= UINT64CONST(1) << (slot % 64);
+			any = true;
+		}
+	}
+	return any;
+}
+
+/*
+ * Phase 2: give every live node that links to DEAD ones, or to few nodes at
+ * all, a new list, from block "first" to the end, which is returned.  Afterwards
+ * no live node there links to a node that is in the bitmap.
+ */
+BlockNumber
+HnswRepair(VacuumState *st, BlockNumber first)
+{
+	HnswGraph  *g = st->g;
+
+	/* inserts may have added nodes with such links since the vacuum began */
+	BlockNumber nblocks = RelationGetNumberOfBlocks(g->rel);
+
+	for (BlockNumber blk = first; blk < nblocks; blk++)
+	{
+		HnswPin		pin;
+		uint64		broken[(BLCKSZ / sizeof(HnswRecord) + 63) / 64] = {0};
+		bool		any = false;
+		int			nslots;
+
+		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_SHARE, &pin))
+			continue;
+		nslots = HnswPageGetHeader(pin.page)->nslots;
+		if (HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_NODE ||
+			HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_UPPER)
+			any = find_broken(st, &pin, broken);
+		HnswRelease(g, &pin);
+		for (int slot = 0; any && slot < nslots; slot++)
+			if ((broken[slot / 64] >> (slot % 64)) & 1)
+				repair_node(st, blk, slot);
+	}
+	return nblocks;
+}
+
+/*
+ * Which node is to be the root instead of a DEAD one: its first heir, from which
+ * the other heirs are linked; false for none.
+ */
+static bool
+link_heirs(VacuumState *st, const HnswCandidate *root, HnswCandidate *heir)
+{
+	HnswGraph  *g = st->g;
+	float	   *vec = palloc(g->lay.dim * sizeof(float));
+	NodeList	first = {NULL, 0, 0};
+	NodeList	heirs = {NULL, 0, 0};
+
+	tree_heirs(st, root->blk, root->slot, &heirs);
+	for (int64 i = 1; i < heirs.n; i++)
+	{
+		const HnswCandidate *h = &heirs.items[i];
+
+		read_heir(st, h->blk, h->slot, 0, vec);
+		nodelist_add(&first, heirs.items[0].blk, heirs.items[0].slot);
+		if (!add_tree_link(st, &first, h, vec, 0))
+			HnswCorrupted(g, heirs.items[0].blk, heirs.items[0].slot,
+						  "no node below it can take a tree link");
+	}
+	if (heirs.n > 0)
+		*heir = heirs.items[0];
+	return heirs.n > 0;
+}
+
+/*
+ * Which record is to be the entry point beside root, if the one there is will not
+ * do: it is DEAD, or there is a live one of a higher level (an insert that finds
+ * nothing live begins at level 0 again).
+ */
+static bool
+better_entry(const VacuumState *st, HnswMetaPage *meta)
+{
+	HnswCandidate entry;
+
+	HnswTidGet(&meta->entry, &entry);
+	if (st->best_level > 0 &&
+		(st->best_level > meta->entry_level || HnswVacuumIsDead(st, entry.blk, entry.slot)))
+	{
+		ItemPointerSet(&meta->entry, st->best.blk, st->best.slot);
+		meta->entry_level = st->best_level;
+		return true;
+	}
+	if (!HnswVacuumIsDead(st, entry.blk, entry.slot))
+		return false;
+	meta->entry = meta->root;
+	meta->entry_level = 0;
+	return true;
+}
+
+/* One try to do so; false when an insert has made another root meanwhile. */
+static bool
+try_move_root(VacuumState *st)
+{
+	HnswGraph  *g = st->g;
+	HnswMetaPage meta;
+	HnswMetaPage changed;
+	HnswCandidate root;
+	HnswCandidate heir;
+	HnswPin		pin;
+	bool		dead;
+	bool		have_heir = false;
+	bool		same;
+	bool		write;
+
+	HnswReadMeta(g, &meta);
+	if (!HnswTidIsSet(&meta.root))
+		return true;
+	HnswTidGet(&meta.root, &root);
+	dead = HnswVacuumIsDead(st, root.blk, root.slot);
+	if (dead)
+		have_heir = link_heirs(st, &root, &heir);
+
+	HNSW_WAIT_POINT("vacuum-root-write");
+	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+	changed = *HnswPageGetMeta(pin.page);
+	same = HnswTidEqual(&changed.root, &meta.root);
+	write = same && dead;
+	if (write && have_heir)
+		ItemPointerSet(&changed.root, heir.blk, heir.slot);
+	else if (write)
+	{
+		/* no live node is left */
+		ItemPointerSetInvalid(&changed.root);
+		ItemPointerSetInvalid(&changed.entry);
+		changed.entry_level = 0;
+	}
+	if (same && HnswTidIsSet(&changed.root))
+		write = better_entry(st, &changed) || write;
+	if (write)
+	{
+		HnswWrite  *w = &g->scratch->write;
+
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
+		HnswWriteEnd(w);
+	}
+	HnswRelease(g, &pin);
+	return same;
+}
+
+/*
+ * Phase 3: root and entry point move off DEAD nodes.  An insert that finds no
+ * tree parent makes its node the root, above the one there was: above a DEAD one
+ * as long as that is the root.  So this looks again until the root is live, and
+ * the caller repairs pages that have been added meanwhile once more: such a node
+ * is always on a new page.
+ */
+void
+HnswMoveRoot(VacuumState *st)
+{
+	bool		done = false;
+
+	while (!done)
+	{
+		MemoryContext old = MemoryContextSwitchTo(st->tmp);
+
+		CHECK_FOR_INTERRUPTS();
+		done = try_move_root(st);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(st->tmp);
+	}
+}

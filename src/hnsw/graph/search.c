@@ -1,0 +1,896 @@
+/*
+ * search.c
+ *		Search of the graph, for scans, inserts and repair alike.
+ *
+ * HNSW's best-first search (Malkov & Yashunin, 2018), with candidates ordered
+ * by estimated and results by computed distance: a visited node tells its own
+ * exact distance and estimates of all its neighbours from one page.  A node
+ * is queued once, by the first node to give it an estimate below the bound; so
+ * that one bad estimate does not lose it, keys are estimates less a part of
+ * their standard deviation.
+ *
+ * A resumable search (a scan's) can be asked for more: it goes on where it ended.
+ * While it has not been asked it only notes, in the queue, what it would have to
+ * come back to: nodes that were results until nearer ones came (TODO_RESULT), and
+ * nodes that were read but too far to be results.  Neighbours beyond the bound are
+ * not queued, which would cost every search time; instead the visited records are
+ * noted, and looked at once more when more is asked for the first time.  From
+ * then on every neighbour is queued, and nothing is visited twice.
+ *
+ * Locks: one page at a time, share (with a node's side pages inside its
+ * page's lock).  No lock or pin is held on return or when interrupts are
+ * serviced.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/base/marks.h"
+#include "hnsw/base/waitpoint.h"
+#include "hnsw/graph/known.h"
+#include "hnsw/graph/scratch.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/graph/sweep.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/link.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "hnsw/page/record.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "simd/vx_simd.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+
+/*
+ * The standard deviation of a code's error is about 0.6, for any number of
+ * bits, times the estimate's slope and the query's distance from the node.
+ * What part of it is taken off an estimate was measured (README, "Search").
+ */
+#define OPTIMISM	(0.75f * 0.6f)
+
+/* So many visits tell how rare results are. */
+#define MIN_JUDGED	64
+/* Results are too few for a coarse search when they are one of so many nodes. */
+#define RARE		16
+
+/*
+ * Is a node queued by the first estimate only?  For the inner product errors
+ * grow with the query's length, not with its distance, and the best of several
+ * estimates serves better.
+ */
+static inline bool
+queues_once(const HnswGraph *g)
+{
+	return g->lay.metric != HNSW_IP;
+}
+
+/* ---- marks: nodes that are not to be queued (again) ---- */
+
+static inline bool
+is_visited(const HnswGraph *g, const HnswSearch *s, BlockNumber blk, uint16 slot)
+{
+	return HnswMarksTest(&s->marks, HnswNodeNumber(g, blk, slot));
+}
+
+static inline void
+mark_visited(const HnswGraph *g, HnswSearch *s, BlockNumber blk, uint16 slot)
+{
+	HnswMarksSet(&s->marks, HnswNodeNumber(g, blk, slot));
+}
+
+/* A link or seed must name a block that exists and a slot a page can have. */
+static inline void
+check_target(HnswGraph *g, BlockNumber blk, uint16 slot)
+{
+	if (unlikely(blk >= g->nblocks))
+		HnswKnowBlocks(g, blk);
+	if (unlikely(slot >= g->lay.per_page))
+		HnswCorrupted(g, blk, slot, "a link names a slot no page has");
+}
+
+/* ---- candidates: a binary heap, least key first ---- */
+
+static void
+push_candidate(HnswSearch *s, HnswCandidate c)
+{
+	int64		i;
+
+	if (unlikely(s->nheap == s->maxheap))
+	{
+		s->heap = repalloc_huge(s->heap, s->maxheap * 2 * sizeof(HnswCandidate));
+		s->maxheap *= 2;
+	}
+	i = s->nheap++;
+	while (i > 0)
+	{
+		int64		parent = (i - 1) / 2;
+
+		if (s->heap[parent].key <= c.key)
+			break;
+		s->heap[i] = s->heap[parent];
+		i = parent;
+	}
+	s->heap[i] = c;
+}
+
+static HnswCandidate
+pop_candidate(HnswSearch *s)
+{
+	HnswCandidate top = s->heap[0];
+	HnswCandidate last = s->heap[--s->nheap];
+	int64		n = s->nheap;
+	int64		i = 0;
+
+	for (;;)
+	{
+		int64		child = 2 * i + 1;
+
+		if (child >= n)
+			break;
+		if (child + 1 < n && s->heap[child + 1].key < s->heap[child].key)
+			child++;
+		if (last.key <= s->heap[child].key)
+			break;
+		s->heap[i] = s->heap[child];
+		i = child;
+	}
+	s->heap[i] = last;
+	return top;
+}
+
+/* ---- results: a binary heap over a pool, greatest key first ---- */
+
+/*
+ * An array of n elements instead of one that a result had; keep: of its elements
+ * so many stay.  The results outlive an error, so it is replaced at the very end.
+ */
+static void *
+result_array(MemoryContext cxt, void *old, Size keep, Size n, Size width)
+{
+	void	   *new = MemoryContextAllocHuge(cxt, n * width);
+
+	if (old)
+	{
+		memcpy(new, old, keep * width);
+		pfree(old);
+	}
+	return new;
+}
+
+/* Room for ef results, of which those there are stay. */
+static void
+result_reserve(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
+{
+	if (res->maxfound < ef)
+	{
+		res->order = result_array(cxt, res->order, Min(res->nfound, res->maxfound), ef, sizeof(HnswHeapItem));
+		res->found = result_array(cxt, res->found, Min(res->nfound, res->maxfound), ef, sizeof(HnswFound));
+		res->maxfound = ef;
+	}
+	/* a scan may have been for very many, of which the own vectors would be huge */
+	if (keep_own && res->maxown < ef)
+	{
+		res->own = result_array(cxt, res->own, Min(res->nfound, res->maxown), ef, lay->own_bytes);
+		res->maxown = ef;
+	}
+	res->ef = ef;
+}
+
+/* Make ready for ef results; keeps memory, in cxt, from call to call. */
+void
+HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
+{
+	res->nfound = 0;
+	res->best = INFINITY;
+	res->keep_own = keep_own;
+	result_reserve(res, lay, cxt, ef, keep_own);
+}
+
+static inline float
+result_bound(const HnswResult *res)
+{
+	return res->nfound < res->ef ? INFINITY : res->order[0].key;
+}
+
+static void
+sift_down(HnswHeapItem *heap, int n, int i, HnswHeapItem item)
+{
+	for (;;)
+	{
+		int			child = 2 * i + 1;
+
+		if (child >= n)
+			break;
+		if (child + 1 < n && heap[child + 1].key > heap[child].key)
+			child++;
+		if (item.key >= heap[child].key)
+			break;
+		heap[i] = heap[child];
+		i = child;
+	}
+	heap[i] = item;
+}
+
+/* What a search tells of a node in its page, at distance dist. */
+void
+HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk, uint16 slot,
+			 float dist, HnswFound *f)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	f->dist = dist;
+	f->hash = rec->hash;
+	f->norm2 = rec->norm2;
+	f->scale = rec->scale;
+	f->offset = rec->offset;
+	f->codesum = rec->codesum;
+	f->blk = blk;
+	f->slot = slot;
+	f->generation = rec->generation;
+	f->strips = rec->strips;
+	f->level = rec->level;
+	f->ntids = rec->ntids;
+	f->killed = false;
+	f->overflow = rec->overflow;
+	memcpy(f->tids, HnswNodeTids(lay, node), rec->ntids * sizeof(ItemPointerData));
+}
+
+/* Note a node; the caller has seen that it belongs among the ef nearest. */
+static void
+add_result(HnswGraph *g, HnswSearch *s, HnswResult *res, float dist, const char *node,
+		   const char *own, BlockNumber blk, uint16 slot)
+{
+	HnswHeapItem item;
+
+	item.key = dist;
+	res->best = Min(res->best, dist);
+	if (res->nfound < res->ef)
+	{
+		int			i = res->nfound++;
+
+		item.idx = i;
+		while (i > 0 && res->order[(i - 1) / 2].key < dist)
+		{
+			res->order[i] = res->order[(i - 1) / 2];
+			i = (i - 1) / 2;
+		}
+		res->order[i] = item;
+	}
+	else
+	{
+		const HnswFound *last = &res->found[res->order[0].idx];
+
+		if (s->resumable)
+			push_candidate(s, (HnswCandidate) {last->dist, last->blk, last->slot, HNSW_TODO_RESULT});
+		item.idx = res->order[0].idx;
+		sift_down(res->order, res->nfound, 0, item);
+	}
+	HnswDescribe(&g->lay, node, blk, slot, dist, &res->found[item.idx]);
+	/* another line of memory, worth its time where many have been in vain */
+	if (s->unbounded)
+		res->found[item.idx].killed = HnswIsKilled(&g->lay, node - HnswSlotOffset(&g->lay, slot), slot);
+	if (res->keep_own)
+		memcpy(res->own + (Size) item.idx * g->lay.own_bytes, own, g->lay.own_bytes);
+}
+
+/* Order the results nearest first. */
+static void
+sort_results(HnswResult *res)
+{
+	for (int n = res->nfound - 1; n > 0; n--)
+	{
+		HnswHeapItem last = res->order[n];
+
+		res->order[n] = res->order[0];
+		sift_down(res->order, n, 0, last);
+	}
+}
+
+/*
+ * Is the record one that the search of this level may use?  What a queued
+ * link named may have been freed since, or given to another node.
+ */
+static inline bool
+usable(const char *node, int level)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	return rec->state != HNSW_FREE && rec->level == level;
+}
+
+/* Dead nodes lead on, but are no results; a descent may end on one. */
+static inline bool
+wanted(const HnswResult *res, const char *node, int level)
+{
+	return ((const HnswRecord *) node)->state == HNSW_LIVE ||
+		(level > 0 && !res->keep_own);
+}
+
+/*
+ * The distance of a query to a node in hand, of which *own is the own vector.  An
+ * error (index_corrupted) if it is no number.
+ */
+float
+HnswMeasure(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const char *node,
+			const char **own)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+	float		dist;
+
+	*own = HnswNodeOwn(g, pin, slot, node);
+	dist = HnswOwnDistance(g, q, *own, rec->scale, rec->offset, rec->norm2);
+	if (unlikely(isnan(dist)))
+		HnswCorrupted(g, pin->blk, slot, "the node's vector is not finite");
+	return dist;
+}
+
+/*
+ * Take a node in hand (share lock) and compute its distance; *own: its own
+ * vector.  NULL, with nothing in hand, when the search has no use for it.
+ */
+static char *
+enter_node(HnswGraph *g, HnswSearch *s, int level, BlockNumber blk, uint16 slot,
+		   HnswPin *pin, const char **own, float *dist)
+{
+	char	   *node;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, pin);
+	s->nvisits++;
+	node = HnswNodeAt(g, pin, slot);
+	if (!usable(node, level))
+	{
+		HnswRelease(g, pin);
+		return NULL;
+	}
+	*dist = HnswMeasure(g, &s->query, pin, slot, node, own);
+	return node;
+}
+
+/*
+ * Read a node for its distance alone; queue it, marked, when near enough (or the
+ * search may come back to it).  For indexes without sketches, and where sketches
+ * are of no use.
+ */
+static void
+evaluate(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+		 BlockNumber blk, uint16 slot)
+{
+	HnswPin		pin;
+	char	   *node;
+	const char *own;
+	float		dist;
+	bool		near;
+
+	node = enter_node(g, s, level, blk, slot, &pin, &own, &dist);
+	if (node == NULL)
+		return;
+	near = dist < result_bound(res);
+	if (near && wanted(res, node, level))
+		add_result(g, s, res, dist, node, own, blk, slot);
+	if (near || s->resumable)
+		push_candidate(s, (HnswCandidate) {dist, blk, slot,
+						   near ? HNSW_TODO_LINKS : HNSW_TODO_ALL});
+	HnswRelease(g, &pin);
+	if (res->keep_own && g->lay.sketch == HNSW_SKETCH_NONE)
+		HnswKnow(g, blk, slot, dist);
+}
+
+/* ---- visits ---- */
+
+/* What a visited node's links are good for. */
+typedef struct Links
+{
+	HnswCandidate fresh[HNSW_MAX_FANOUT];	/* to be queued */
+	int			nfresh;
+	int			nearest;		/* of these, the one with the least key */
+	ItemPointerData doubtful[HNSW_MAX_FANOUT];	/* to be read */
+	int			ndoubtful;
+} Links;
+
+/*
+ * Sort out the links of a node in hand, which has sketches and is at distance
+ * dist; improving: it is among the nearest so far.  For the reasons see visit.
+ * every: links beyond the bound count, too; a constant, so that a first search does
+ * not pay for what only later ones need.
+ */
+static pg_attribute_always_inline void
+sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
+		   float dist, bool improving, const bool every, Links *out)
+{
+	const HnswQuery *q = &s->query;
+	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
+	float	   *est = g->scratch->est;
+	float		bound = result_bound(res);
+	bool		once = queues_once(g);
+	/* what one result is has no spread */
+	float		spread = res->ef > 1 ? bound - res->best : INFINITY;
+	float		reach = once ? OPTIMISM * sqrtf(Max(dist, 0)) : 0;
+	int			nblocks = HnswScoreLinks(g, q, node, dist, every ? INFINITY : bound, est, masks);
+
+	out->nfresh = out->nearest = out->ndoubtful = 0;
+	for (int i = 0; i < nblocks; i++)
+	{
+		const ItemPointerData *links = HnswNodeLinks(&g->lay, node) + i * VX_BLOCK;
+		uint32		mask = masks[i];
+
+		while (mask != 0)
+		{
+			int			j = pg_rightmost_one_pos32(mask);
+			HnswCandidate c;
+			float		e = est[i * VX_BLOCK + j];
+			float		noise;
+			float		slope;
+			bool		near;
+
+			mask &= mask - 1;
+			c.blk = HnswLinkBlock(&links[j]);
+			c.slot = HnswLinkSlot(&links[j]);
+			c.todo = once ? HNSW_TODO_ALL : HNSW_TODO_ALL | HNSW_TODO_MARK;
+			check_target(g, c.blk, c.slot);
+			if (is_visited(g, s, c.blk, c.slot))
+				continue;
+
+			noise = HnswLinkNoise(g, q, node, i * VX_BLOCK + j, dist, e, &slope);
+			if (improving && ((every && s->coarse) || (noise > spread && (!every || e < bound))))
+			{
+				out->doubtful[out->ndoubtful++] = links[j];
+				continue;
+			}
+			near = (!every || e < bound) && (improving || e + noise < bound);
+			if (!near && !(every && s->unbounded))
+				continue;
+			if (once)
+				mark_visited(g, s, c.blk, c.slot);
+			c.key = e - slope * reach - noise / 3;
+			if (every && (!near || isinf(bound)))
+				c.key = near ? e : Max(c.key, bound);	/* not before what a first search would visit */
+			if (out->nfresh == 0 || c.key < out->fresh[out->nearest].key)
+				out->nearest = out->nfresh;
+			out->fresh[out->nfresh++] = c;
+		}
+	}
+}
+
+/* Queue what sort_links found to be queued. */
+static void
+push_links(HnswSearch *s, const Links *links)
+{
+	for (int i = 0; i < links->nfresh; i++)
+		push_candidate(s, links->fresh[i]);
+}
+
+/* Note a record whose links beyond the bound have been left out, and what else is to be done. */
+static void
+note_visited(HnswSearch *s, BlockNumber blk, uint16 slot, uint16 todo)
+{
+	if (unlikely(s->nvisited == s->maxvisited))
+	{
+		int64		max = Max(256, s->maxvisited * 2);
+
+		s->visited = s->visited ?
+			repalloc_huge(s->visited, max * sizeof(HnswCandidate)) :
+			MemoryContextAllocHuge(s->cxt, max * sizeof(HnswCandidate));
+		s->maxvisited = max;
+	}
+	s->visited[s->nvisited].blk = blk;
+	s->visited[s->nvisited].slot = slot;
+	s->visited[s->nvisited++].todo = todo;
+}
+
+/*
+ * Visit a node with sketches: its distance (unless it was evaluated before),
+ * then its neighbours' estimates.
+ *
+ * HNSW would not look at the neighbours of a node that is no result.  We do,
+ * since it costs nothing more, but only as far as rounding cannot account for
+ * an estimate.  And where rounding exceeds the spread of the results, as in a
+ * cluster much tighter than its distance from the centre, estimates say
+ * nothing: the neighbours' own vectors are read, as HNSW would.
+ */
+static void
+visit(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
+{
+	HnswPin		pin;
+	char	   *node;
+	const char *own;
+	float		dist;
+	bool		evaluated = (c->todo & HNSW_TODO_RESULT) == 0;
+	bool		improving;
+	bool		is_wanted;
+	Links		links;
+
+	node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
+	if (node == NULL)
+		return;
+	improving = evaluated || dist < result_bound(res);
+	is_wanted = !evaluated && wanted(res, node, level);
+	if (improving && is_wanted)
+		add_result(g, s, res, dist, node, own, c->blk, c->slot);
+	else if (is_wanted && s->unbounded)
+		push_candidate(s, (HnswCandidate) {dist, c->blk, c->slot, HNSW_TODO_RESULT});
+	if (s->unbounded || s->coarse)
+		sort_links(g, s, res, node, dist, improving, true, &links);
+	else
+		sort_links(g, s, res, node, dist, improving, false, &links);
+	/* very likely the next to be visited */
+	if (links.nfresh > 0 &&
+		(s->nheap == 0 || links.fresh[links.nearest].key < s->heap[0].key))
+		HnswPrefetch(g, links.fresh[links.nearest].blk, links.fresh[links.nearest].slot);
+	HnswRelease(g, &pin);
+
+	if (s->resumable && !s->unbounded)
+		note_visited(s, c->blk, c->slot, is_wanted && !improving ? HNSW_TODO_RESULT : 0);
+	push_links(s, &links);
+	for (int i = 0; i < links.ndoubtful; i++)
+	{
+		BlockNumber nblk = HnswLinkBlock(&links.doubtful[i]);
+		uint16		nslot = HnswLinkSlot(&links.doubtful[i]);
+
+		if (is_visited(g, s, nblk, nslot))
+			continue;
+		mark_visited(g, s, nblk, nslot);
+		evaluate(g, s, res, level, nblk, nslot);
+	}
+}
+
+/* Without sketches: read a node's links and evaluate those not yet seen. */
+static void
+expand(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+	   BlockNumber blk, uint16 slot)
+{
+	HnswPin		pin;
+	char	   *node;
+	ItemPointerData links[HNSW_MAX_FANOUT];
+	int			nlinks;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	nlinks = usable(node, level) ? ((const HnswRecord *) node)->nlinks : 0;
+	memcpy(links, HnswNodeLinks(&g->lay, node), nlinks * sizeof(ItemPointerData));
+	HnswRelease(g, &pin);
+
+	for (int i = 0; i < nlinks; i++)
+	{
+		BlockNumber nblk = HnswLinkBlock(&links[i]);
+		uint16		nslot = HnswLinkSlot(&links[i]);
+
+		check_target(g, nblk, nslot);
+		if (is_visited(g, s, nblk, nslot))
+			continue;
+		mark_visited(g, s, nblk, nslot);
+		evaluate(g, s, res, level, nblk, nslot);
+	}
+}
+
+/* Come back to a node, all of whose links have been looked at, for a result. */
+static void
+reconsider(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
+{
+	HnswPin		pin;
+	const char *own;
+	float		dist;
+	char	   *node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
+
+	if (node == NULL)
+		return;
+	if (dist < result_bound(res) && wanted(res, node, level))
+		add_result(g, s, res, dist, node, own, c->blk, c->slot);
+	HnswRelease(g, &pin);
+}
+
+/* Queue a node to start from. */
+static void
+push_seed(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+		  const HnswCandidate *seed)
+{
+	check_target(g, seed->blk, seed->slot);
+	if (is_visited(g, s, seed->blk, seed->slot))
+		return;
+	mark_visited(g, s, seed->blk, seed->slot);
+	if (g->lay.sketch != HNSW_SKETCH_NONE)
+		push_candidate(s, (HnswCandidate) {-INFINITY, seed->blk, seed->slot, HNSW_TODO_ALL});
+	else
+		evaluate(g, s, res, level, seed->blk, seed->slot);
+}
+
+/* Do what a candidate was queued for. */
+static void
+work_off(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
+{
+	bool		sketch = g->lay.sketch != HNSW_SKETCH_NONE;
+
+	if (c->todo == HNSW_TODO_RESULT || (!sketch && (c->todo & HNSW_TODO_RESULT)))
+		reconsider(g, s, res, level, c);
+	if (!(c->todo & HNSW_TODO_LINKS))
+		return;
+	if (!sketch)
+	{
+		expand(g, s, res, level, c->blk, c->slot);
+		return;
+	}
+	if (c->todo & HNSW_TODO_MARK)
+	{
+		if (is_visited(g, s, c->blk, c->slot))
+			return;
+		mark_visited(g, s, c->blk, c->slot);
+	}
+	if (s->nheap > 0)
+		HnswPrefetch(g, s->heap[0].blk, s->heap[0].slot);
+	visit(g, s, res, level, c);
+}
+
+/*
+ * Will it take more visits than a sweep costs to find ef results?  Judged by how
+ * many of the nodes visited since the last ones are results: few, where most are dead.
+ * (A sweep does not help a coarse search, which gives up later.)
+ */
+static bool
+hopeless(const HnswSearch *s, const HnswResult *res)
+{
+	double		visits = (double) (s->nvisits - s->judged_from);
+
+	if (!s->resumable || res->nfound >= res->ef || visits < MIN_JUDGED)
+		return false;
+	if (s->coarse)
+		return visits > RARE * (res->nfound + 1.0);
+	return visits * (res->ef + 1) > (double) s->max_visits * (res->nfound + 1);
+}
+
+/*
+ * Work off candidates until the best of them is no better than the ef-th result,
+ * or there are none left, or too many to come (s->dry); then sort the results.
+ * last_resort: see HnswSearchLevel.
+ */
+static void
+walk(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *last_resort)
+{
+	s->dry = false;
+	s->judged_from = s->nvisits;
+	for (;;)
+	{
+		HnswCandidate c;
+
+		if (s->nheap == 0)
+		{
+			if (last_resort == NULL || res->nfound >= res->ef)
+			{
+				/* with enough results there may be more, which were too far to be queued */
+				s->dry = res->nfound < res->ef;
+				break;
+			}
+			push_seed(g, s, res, level, last_resort);
+			last_resort = NULL;
+			continue;
+		}
+		if (s->heap[0].key >= result_bound(res) && res->nfound >= res->ef)
+			break;
+		if (hopeless(s, res))
+		{
+			s->dry = true;
+			break;
+		}
+		c = pop_candidate(s);
+		work_off(g, s, res, level, &c);
+		CHECK_FOR_INTERRUPTS();
+	}
+	sort_results(res);
+}
+
+/* Forget the search before. */
+static void
+reset(HnswSearch *s, bool resumable)
+{
+	HnswMarksReset(&s->marks);
+	s->nheap = 0;
+	s->nvisits = 0;
+	s->nvisited = 0;
+	s->resumable = resumable;
+	s->unbounded = false;
+}
+
+static void
+search_level(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+			 const HnswCandidate *seeds, int nseeds,
+			 const HnswCandidate *last_resort, bool resumable)
+{
+	reset(s, resumable);
+	for (int i = 0; i < nseeds; i++)
+		push_seed(g, s, res, level, &seeds[i]);
+	walk(g, s, res, level, last_resort);
+}
+
+/*
+ * Search one level from seeds for the nearest nodes to s->query; res (prepared
+ * by HnswResultInit) receives them, sorted.  last_resort, if given, is where the
+ * search goes on when it runs out of candidates before it has ef results: with
+ * the root of the tree links every live node is within reach.
+ */
+void
+HnswSearchLevel(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+				const HnswCandidate *seeds, int nseeds,
+				const HnswCandidate *last_resort)
+{
+	search_level(g, s, res, level, seeds, nseeds, last_resort, false);
+}
+
+/*
+ * Where the nearest records that a search of an upper level found stand one
+ * level below: at most width, for which at has room.  Returns how many.
+ */
+int
+HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at)
+{
+	int			n = Min(res->nfound, width);
+
+	for (int i = 0; i < n; i++)
+	{
+		const HnswFound *f = &res->found[res->order[i].idx];
+
+		if (f->ntids < 2)
+			HnswCorrupted(g, f->blk, f->slot, "an upper record without links down");
+		HnswTidGet(&f->tids[0], &at[i]);
+	}
+	return n;
+}
+
+/*
+ * From the entry point down to a level, by the nearest few of each above: at,
+ * with room for width, receives the records there to start from.
+ * Returns how many; 0 when the entry point has been freed meanwhile (the
+ * caller reads the metapage again).
+ */
+int
+HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
+			int stop_level, int width, HnswCandidate *at)
+{
+	HnswResult *res = &s->descent;
+	int			n = 1;
+
+	HnswTidGet(&meta->entry, &at[0]);
+	for (int level = meta->entry_level; level > stop_level && n > 0; level--)
+	{
+		HnswResultInit(res, &g->lay, s->cxt, width, false);
+		HnswSearchLevel(g, s, res, level, at, n, NULL);
+		n = HnswStepDown(g, res, width, at);
+	}
+	return n;
+}
+
+/*
+ * The search of a scan: the ef nearest live nodes of level 0 into s->results,
+ * sorted.  s->query is complete, seen the metapage it was prepared with.  False
+ * when the index is empty.  With s->dry there are fewer, and there may be nodes
+ * that it did not come to: a VACUUM that works beside it takes records away that
+ * it was to go on from.  Only reading all pages finds all (sweep.c), which has
+ * become cheaper by then.  coarse: stored distances differ by less than their errors,
+ * and estimates say nothing; then neighbours of results are all read, and it starts from
+ * as many places as it can.
+ */
+bool
+HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef, bool coarse)
+{
+	HnswMetaPage meta = *seen;
+	const int	width = coarse ? HNSW_MAX_DESCENT : HnswDescentWidth(ef);
+	HnswCandidate at[HNSW_MAX_DESCENT];
+	int			n;
+
+	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
+	HnswMarksReset(&s->taken);
+	s->coarse = coarse;
+	s->max_visits = HnswSweepCost(g);
+	HNSW_WAIT_POINT("scan-search");
+	for (int attempt = 0;; attempt++)
+	{
+		if (!HnswTidIsSet(&meta.entry) || !HnswTidIsSet(&meta.root))
+			return false;
+		n = HnswDescend(g, s, &meta, 0, width, at);
+		if (n > 0)
+			break;
+		/* repeatedly out of luck: the root is always a way in */
+		if (attempt == 10)
+		{
+			HnswTidGet(&meta.root, &at[0]);
+			n = 1;
+			break;
+		}
+		HnswReadMeta(g, &meta);
+	}
+	HnswTidGet(&meta.root, &s->root);
+	search_level(g, s, &s->results, 0, at, n, NULL, true);
+	return true;
+}
+
+/* From now on all neighbours are queued, of the records visited so far as well. */
+static void
+unbound(HnswGraph *g, HnswSearch *s)
+{
+	Links		links;
+
+	if (s->unbounded)
+		return;
+	s->unbounded = true;
+	for (int64 i = 0; i < s->nvisited; i++)
+	{
+		HnswPin		pin;
+		const char *own;
+		float		dist;
+		char	   *node = enter_node(g, s, 0, s->visited[i].blk, s->visited[i].slot,
+									  &pin, &own, &dist);
+
+		CHECK_FOR_INTERRUPTS();
+		if (node == NULL)
+			continue;
+		sort_links(g, s, &s->results, node, dist, s->coarse, true, &links);
+		HnswRelease(g, &pin);
+		push_links(s, &links);
+		if (s->visited[i].todo)
+			push_candidate(s, (HnswCandidate) {dist, s->visited[i].blk, s->visited[i].slot,
+							   HNSW_TODO_RESULT});
+		/* of a coarse search: as near as the record itself, for all that is known */
+		for (int j = 0; j < links.ndoubtful; j++)
+		{
+			HnswCandidate c = {dist, HnswLinkBlock(&links.doubtful[j]),
+			HnswLinkSlot(&links.doubtful[j]), HNSW_TODO_ALL};
+
+			mark_visited(g, s, c.blk, c.slot);
+			push_candidate(s, c);
+		}
+	}
+	s->nvisited = 0;
+}
+
+/*
+ * Go on with the search of HnswSearchIndex: results becomes the ef nearest of
+ * all nodes that it did not hold before.
+ */
+void
+HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef)
+{
+	unbound(g, s);
+	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
+	walk(g, s, &s->results, 0, NULL);
+}
+
+/* The same for a search that is dry: from the root, which leads to every live node. */
+void
+HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef)
+{
+	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
+	walk(g, s, &s->results, 0, &s->root);
+}
+
+/*
+ * Memory for searches of an index, in a context of its own below "parent".  What
+ * it grows to stays with it.
+ */
+HnswSearch *
+HnswSearchCreate(HnswGraph *g, MemoryContext parent)
+{
+	MemoryContext cxt = AllocSetContextCreate(parent, "hnsw search", ALLOCSET_DEFAULT_SIZES);
+	HnswSearch *s = MemoryContextAllocZero(cxt, sizeof(HnswSearch));
+
+	s->cxt = cxt;
+	HnswQueryInit(g, &s->query, cxt);
+	HnswMarksInit(&s->marks, cxt);
+	HnswMarksInit(&s->taken, cxt);
+	s->maxheap = 1024;
+	s->heap = MemoryContextAlloc(cxt, s->maxheap * sizeof(HnswCandidate));
+	return s;
+}
+
+/* Distance between two found nodes whose own vectors the result keeps. */
+float
+HnswFoundDistance(HnswGraph *g, HnswResult *res, int ia, int ib)
+{
+	const HnswFound *a = &res->found[ia];
+	const HnswFound *b = &res->found[ib];
+	HnswStored	sa = {res->own + (Size) ia * g->lay.own_bytes,
+		a->norm2, a->scale, a->offset, a->codesum};
+	HnswStored	sb = {res->own + (Size) ib * g->lay.own_bytes,
+		b->norm2, b->scale, b->offset, b->codesum};
+
+	return HnswStoredDistance(g, &sa, &sb);
+}

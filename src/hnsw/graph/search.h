@@ -1,0 +1,135 @@
+/*
+ * search.h
+ *		A search of the graph: candidates, results, and the search as an object.
+ */
+#ifndef HNSW_GRAPH_SEARCH_H
+#define HNSW_GRAPH_SEARCH_H
+
+#include "hnsw/base/marks.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+
+/* A node found by a search, nearest first in HnswSearch->found order. */
+typedef struct HnswFound
+{
+	float		dist;			/* in index units: squared L2, -ip or L1 */
+	uint32		hash;
+	float		norm2;
+	float		scale;
+	float		offset;
+	int32		codesum;
+	BlockNumber blk;
+	uint16		slot;
+	uint16		generation;
+	uint16		strips;
+	uint8		level;
+	uint8		ntids;
+	bool		killed;			/* its rows were known to be dead to all */
+	BlockNumber overflow;
+	ItemPointerData tids[HNSW_MAX_TIDS];
+} HnswFound;
+
+/* What a search has yet to do with a queued record. */
+#define HNSW_TODO_RESULT	1	/* it may be a result */
+#define HNSW_TODO_LINKS		2	/* its links have not been looked at */
+#define HNSW_TODO_MARK		4	/* queued by every estimate: visited once, as marked then */
+#define HNSW_TODO_ALL		(HNSW_TODO_RESULT | HNSW_TODO_LINKS)
+
+typedef struct HnswCandidate
+{
+	float		key;
+	BlockNumber blk;
+	uint16		slot;
+	uint16		todo;			/* of a queued one */
+} HnswCandidate;
+
+typedef struct HnswHeapItem
+{
+	float		key;
+	int32		idx;
+} HnswHeapItem;
+
+static inline void
+HnswTidGet(const ItemPointerData *tid, HnswCandidate *at)
+{
+	at->key = 0;
+	at->blk = ItemPointerGetBlockNumberNoCheck(tid);
+	at->slot = ItemPointerGetOffsetNumberNoCheck(tid);
+}
+
+/* Results of one search of one level. */
+typedef struct HnswResult
+{
+	int			ef;
+	int			nfound;
+	int			maxfound;		/* size of order and found */
+	bool		keep_own;
+	float		best;			/* least distance found */
+	HnswHeapItem *order;		/* heap while searching, sorted afterwards */
+	HnswFound  *found;			/* pool; order[i].idx says which */
+	char	   *own;			/* own vectors of the pool, if kept */
+	int			maxown;			/* so many there is room for */
+} HnswResult;
+
+/*
+ * A search of one level, apart from the handle: several of an index may be under
+ * way at the same time.  One that was begun as resumable can be asked for more
+ * (search.c).
+ */
+typedef struct HnswSearch
+{
+	MemoryContext cxt;			/* holds this and everything below */
+	HnswQuery	query;
+	HnswResult	results;		/* of scans and of level 0 in inserts */
+	HnswResult	descent;		/* upper levels */
+	HnswMarks	marks;			/* records that are not to be queued (again) */
+	HnswMarks	taken;			/* records of level 0 that the scan has got */
+	HnswCandidate *heap;		/* candidates */
+	int64		nheap;
+	int64		maxheap;
+
+	bool		resumable;		/* note what is needed to go on */
+	bool		coarse;			/* estimates say nothing: neighbours of results are all read */
+	HnswCandidate root;			/* of the tree links */
+	bool		unbounded;		/* candidates beyond the bound are queued, too */
+	bool		dry;			/* less than ef results: no candidates left, or too many to come */
+	int64		nvisits;		/* nodes visited */
+	int64		judged_from;	/* those before the results of now were looked for */
+	int64		max_visits;		/* beyond, a sweep is cheaper */
+	HnswCandidate *visited;		/* records whose links were cut off at a bound */
+	int64		nvisited;
+	int64		maxvisited;
+} HnswSearch;
+
+/*
+ * Records from which a search goes on from one level to the next, by the ef of
+ * level 0.  A single one is easily that of a wrong cluster, which no link leads
+ * out of where clusters have more members than a node has candidates.
+ */
+#define HNSW_MAX_DESCENT	16
+#define HnswDescentWidth(ef)	Max(1, Min((ef) / 20, HNSW_MAX_DESCENT))
+
+extern HnswSearch *HnswSearchCreate(HnswGraph *g, MemoryContext parent);
+extern void HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt,
+						   int ef, bool keep_own);
+extern void HnswSearchLevel(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+							const HnswCandidate *seeds, int nseeds,
+							const HnswCandidate *last_resort);
+extern bool HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef,
+							bool coarse);
+extern void HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef);
+extern void HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef);
+extern float HnswMeasure(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot,
+						 const char *node, const char **own);
+extern void HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk,
+						 uint16 slot, float dist, HnswFound *f);
+extern int	HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at);
+extern int	HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
+						int stop_level, int width, HnswCandidate *at);
+
+extern float HnswFoundDistance(HnswGraph *g, HnswResult *res, int a, int b);
+
+#endif							/* HNSW_GRAPH_SEARCH_H */

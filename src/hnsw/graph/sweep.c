@@ -1,0 +1,227 @@
+/*
+ * sweep.c
+ *		A scan's last resort: all nodes of the index, by distance.
+ *
+ * Where a search has no candidates left, or has cost as much as this, all pages
+ * are read once, in the order of the file.  Each node not yet taken goes into a
+ * sort, with what a scan needs to know of it, so that no page is read a second
+ * time.  A sort larger than work_mem goes to a file.
+ *
+ * Nothing is missed: a node stays in its slot, VACUUM takes no row away that a
+ * snapshot in use may see, and rows that come meanwhile are not visible to it.  No
+ * link is followed, so that neither changes of the graph nor damage to links
+ * matter.
+ *
+ * Locks: one page at a time, share (with a node's side pages inside its
+ * page's lock).
+ */
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "catalog/pg_operator_d.h"
+#include "catalog/pg_type_d.h"
+#include "executor/tuptable.h"
+#include "hnsw/base/marks.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/graph/sweep.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/precision.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "hnsw/page/record.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+#include "utils/tuplesort.h"
+
+struct HnswSweep
+{
+	MemoryContext cxt;			/* holds this and everything below */
+	Tuplesortstate *sort;		/* of (least distance, HnswFound without unused TIDs) */
+	TupleTableSlot *slot;		/* to put tuples in */
+	TupleTableSlot *sorted;		/* to get them out */
+	bytea	   *buffer;			/* room for an HnswFound */
+	HnswFound  *batch;			/* read, not yet in the sort */
+	int			nbatch;
+	int			maxbatch;
+};
+
+/* Nodes that a filter is called with, and those of a page more. */
+#define FILTER_BATCH	8192
+
+/* Bytes of a found node with its TIDs. */
+static inline Size
+found_size(const HnswFound *f)
+{
+	return offsetof(HnswFound, tids) + f->ntids * sizeof(ItemPointerData);
+}
+
+/* Add the nodes of a page in hand that are live and have not been taken to the batch. */
+static void
+describe_page(HnswGraph *g, HnswSearch *s, HnswPin *pin, HnswSweep *sweep)
+{
+	int			nslots = HnswPageGetHeader(pin->page)->nslots;
+
+	for (int slot = 0; slot < nslots; slot++)
+	{
+		char	   *node = HnswNodeAt(g, pin, slot);
+		const char *own;
+		float		dist;
+
+		if (((const HnswRecord *) node)->state != HNSW_LIVE ||
+			HnswMarksTest(&s->taken, HnswNodeNumber(g, pin->blk, slot)))
+			continue;
+		dist = HnswMeasure(g, &s->query, pin, slot, node, &own);
+		HnswDescribe(&g->lay, node, pin->blk, slot, dist, &sweep->batch[sweep->nbatch]);
+		sweep->batch[sweep->nbatch++].killed = HnswIsKilled(&g->lay, pin->page, slot);
+	}
+}
+
+/* Put a node into the sort, by the least distance that it may have. */
+static void
+put(HnswSweep *sweep, const HnswFound *f, double least)
+{
+	TupleTableSlot *slot = sweep->slot;
+	bytea	   *buffer = sweep->buffer;
+	Size		size = found_size(f);
+
+	memcpy(VARDATA(buffer), f, size);
+	SET_VARSIZE(buffer, VARHDRSZ + size);
+	ExecClearTuple(slot);
+	slot->tts_values[0] = Float8GetDatum(least);
+	slot->tts_values[1] = PointerGetDatum(buffer);
+	slot->tts_isnull[0] = slot->tts_isnull[1] = false;
+	ExecStoreVirtualTuple(slot);
+	tuplesort_puttupleslot(sweep->sort, slot);
+}
+
+/* A sort of found nodes in a context of its own, with a slot for its tuples. */
+static HnswSweep *
+create(void)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw sweep",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	HnswSweep  *sweep = palloc0(sizeof(HnswSweep));
+	TupleDesc	desc = CreateTemplateTupleDesc(2);
+	AttrNumber	column = 1;
+	Oid			less = Float8LessOperator;
+	Oid			collation = InvalidOid;
+	bool		nulls_first = false;
+
+	sweep->cxt = cxt;
+	TupleDescInitEntry(desc, 1, "distance", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "node", BYTEAOID, -1, 0);
+	sweep->sort = tuplesort_begin_heap(desc, 1, &column, &less, &collation, &nulls_first,
+									   work_mem, NULL, TUPLESORT_NONE);
+	sweep->buffer = palloc(VARHDRSZ + sizeof(HnswFound));
+	sweep->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	MemoryContextSwitchTo(old);
+	return sweep;
+}
+
+/* Put a batch of nodes into the sort. */
+static void
+put_batch(HnswGraph *g, const HnswQuery *q, HnswSweep *sweep, HnswSweepFilter filter, void *arg)
+{
+	int			n = sweep->nbatch;
+
+	if (filter)
+		n = filter(arg, sweep->batch, n);
+	/* the sort may write a file: not with a page locked */
+	for (int i = 0; i < n; i++)
+	{
+		const HnswFound *f = &sweep->batch[i];
+
+		put(sweep, f, q->far ? 0 : f->dist - HnswDistanceSlack(g, q, f->dist, f->norm2, f->scale));
+	}
+	sweep->nbatch = 0;
+}
+
+/* Read all pages and put their nodes into the sort. */
+static void
+read_pages(HnswGraph *g, HnswSearch *s, HnswSweep *sweep, HnswSweepFilter filter, void *arg)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(g->rel);
+	/* as a sequential scan of a table does */
+	BufferAccessStrategy strategy = nblocks > (BlockNumber) NBuffers / 4 ?
+		GetAccessStrategy(BAS_BULKREAD) : NULL;
+
+	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < nblocks; blk++)
+	{
+		HnswPin		pin;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!HnswAcquireInOrder(g, blk, BUFFER_LOCK_SHARE, strategy, &pin))
+			continue;
+		if (HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_NODE)
+			describe_page(g, s, &pin, sweep);
+		HnswRelease(g, &pin);
+		if (sweep->nbatch + g->lay.per_page > sweep->maxbatch)
+			put_batch(g, &s->query, sweep, filter, arg);
+	}
+	put_batch(g, &s->query, sweep, filter, arg);
+	if (strategy)
+		FreeAccessStrategy(strategy);
+}
+
+/*
+ * Read all nodes that are live and not in s->taken, and sort them by the least
+ * distance from s->query that they may have (HnswDistanceSlack).  filter, unless
+ * NULL, is called with arg for some thousands of them at a time.  In a context
+ * below the current one; the caller ends it.
+ */
+HnswSweep *
+HnswSweepBegin(HnswGraph *g, HnswSearch *s, HnswSweepFilter filter, void *arg)
+{
+	HnswSweep  *sweep = create();
+	MemoryContext old = MemoryContextSwitchTo(sweep->cxt);
+
+	/* larger ones serve the filter only */
+	sweep->maxbatch = (filter ? FILTER_BATCH : 0) + g->lay.per_page;
+	sweep->batch = palloc(sweep->maxbatch * sizeof(HnswFound));
+	read_pages(g, s, sweep, filter, arg);
+	pfree(sweep->batch);
+	sweep->batch = NULL;
+	tuplesort_performsort(sweep->sort);
+	sweep->sorted = MakeSingleTupleTableSlot(sweep->slot->tts_tupleDescriptor, &TTSOpsMinimalTuple);
+	MemoryContextSwitchTo(old);
+	return sweep;
+}
+
+/* The next node in this order; false when there is none. */
+bool
+HnswSweepNext(HnswSweep *sweep, HnswFound *f)
+{
+	bytea	   *stored;
+	bool		isnull;
+
+	if (!tuplesort_gettupleslot(sweep->sort, true, false, sweep->sorted, NULL))
+		return false;
+	stored = DatumGetByteaPP(slot_getattr(sweep->sorted, 2, &isnull));
+	memcpy(f, VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored));
+	return true;
+}
+
+void
+HnswSweepEnd(HnswSweep *sweep)
+{
+	ExecDropSingleTupleTableSlot(sweep->sorted);
+	ExecDropSingleTupleTableSlot(sweep->slot);
+	tuplesort_end(sweep->sort);
+	MemoryContextDelete(sweep->cxt);
+}
+
+/*
+ * What a sweep costs, in visits of a search: a page read in order costs a quarter
+ * of one, a node read and sorted an eighth.
+ */
+int64
+HnswSweepCost(HnswGraph *g)
+{
+	int64		nblocks = RelationGetNumberOfBlocks(g->rel);
+
+	return nblocks / 4 + nblocks / (1 + g->lay.side_pages) * g->lay.per_page / 8;
+}

@@ -1,0 +1,162 @@
+/*
+ * page.h
+ *		Layout of the hnsw index on disk: page kinds, metapage, node records.
+ *
+ * README in this folder describes the same in words, with the invariants.
+ * Nothing here is trusted when it comes from disk: readers go through the
+ * checking functions of access.c and record.c.
+ */
+#ifndef HNSW_PAGE_H
+#define HNSW_PAGE_H
+
+#include "postgres.h"
+
+#include "storage/block.h"
+#include "storage/bufpage.h"
+#include "storage/itemptr.h"
+
+#define HNSW_MAGIC			0x76785831	/* "vxX1" */
+#define HNSW_VERSION		1
+#define HNSW_META_BLOCK		0
+
+#define HNSW_MAX_DIM		16000
+#define HNSW_MAX_LEVEL		30
+#define HNSW_MAX_FANOUT		224		/* 2 * m_max rounded up to whole blocks */
+#define HNSW_MAX_TIDS		16		/* inline heap TIDs of one record */
+#define HNSW_MIN_TIDS		3		/* upper records keep two links there */
+#define HNSW_MAX_SIDE_PAGES 8		/* 16,000 fp32 elements */
+
+/* What follows the page header, on every page of the index. */
+typedef struct HnswPageHeader
+{
+	uint16		kind;
+	uint16		nslots;			/* node pages: initialised records; side pages:
+								 * position behind its node page */
+	uint32		magic;
+	BlockNumber next;			/* upper pages: next one that may have a free slot */
+	uint32		unused;
+} HnswPageHeader;
+
+typedef enum HnswPageKind
+{
+	HNSW_PAGE_META = 1,
+	HNSW_PAGE_CENTRE,			/* the centre vector, after the metapage */
+	HNSW_PAGE_NODE,				/* records of level 0 */
+	HNSW_PAGE_UPPER,			/* records of levels 1 and up */
+	HNSW_PAGE_SIDE,				/* own vectors that do not fit beside the links */
+	HNSW_PAGE_OVERFLOW,			/* further heap TIDs of one record */
+	HNSW_PAGE_FREE				/* nothing in use, listed in the free space map */
+} HnswPageKind;
+
+#define HNSW_PAGE_DATA		(MAXALIGN(SizeOfPageHeaderData) + sizeof(HnswPageHeader))
+#define HNSW_PAGE_ROOM		(BLCKSZ - HNSW_PAGE_DATA)
+
+#define HnswPageGetHeader(page) \
+	((HnswPageHeader *) ((char *) (page) + MAXALIGN(SizeOfPageHeaderData)))
+#define HnswPageGetData(page)	((char *) (page) + HNSW_PAGE_DATA)
+
+typedef enum HnswMetric
+{
+	HNSW_L2 = 1,
+	HNSW_IP,
+	HNSW_COSINE,				/* L2 on normalised vectors */
+	HNSW_L1
+} HnswMetric;
+
+typedef enum HnswSketch
+{
+	HNSW_SKETCH_NONE = 1,		/* neighbours' own vectors are read instead */
+	HNSW_SKETCH_BITS,			/* 1, 2 or 4 bits a dimension */
+	HNSW_SKETCH_EXACT			/* the neighbour's whole vector, fp32 */
+} HnswSketch;
+
+typedef enum HnswOwn
+{
+	HNSW_OWN_FP32 = 1,
+	HNSW_OWN_FP16,
+	HNSW_OWN_INT8
+} HnswOwn;
+
+typedef struct HnswMetaPage
+{
+	uint32		magic;
+	uint32		version;
+	/* fixed at creation; the layout of records follows from these alone */
+	uint16		dim;
+	uint16		metric;
+	uint16		m;
+	uint16		ef_construction;
+	uint16		sketch;
+	uint16		bits;
+	uint16		code_dims;
+	uint16		own;
+	uint16		own_side;
+	uint16		max_tids;
+	uint16		ncentre;		/* centre pages, blocks 1..ncentre */
+	uint16		rec_size;		/* stored to be checked against the computed one */
+	uint64		seed;			/* of the rotation */
+	/* changing */
+	ItemPointerData entry;		/* top record of the entry point */
+	uint16		entry_level;
+	ItemPointerData root;		/* level 0 record all tree links start from */
+	uint16		centre_set;
+	BlockNumber upper_target;	/* first upper page that may have a free slot */
+	/* fixed at creation, too; what was no field before reads as zero */
+	uint16		shift;			/* own vectors are 2^-shift of the prepared ones */
+	uint16		unused;
+	uint64		changes;		/* reserved for caches of results; always 0 */
+} HnswMetaPage;
+
+#define HnswPageGetMeta(page)	((HnswMetaPage *) HnswPageGetData(page))
+
+typedef enum HnswState
+{
+	HNSW_FREE = 0,
+	HNSW_LIVE,
+	HNSW_DEAD					/* no heap TIDs left; still linked, still walked */
+} HnswState;
+
+/*
+ * A record: this header, then (offsets in HnswLayout) heap TIDs, own vector,
+ * neighbours' TIDs, edge distances, factors, codes.
+ * An upper record keeps its level-below record in TID 0 and its level-0
+ * record in TID 1.
+ */
+typedef struct HnswRecord
+{
+	uint8		state;
+	uint8		level;
+	uint8		ntids;
+	uint8		nlinks;			/* links in use, always the first ones */
+	uint16		generation;		/* bumped when the slot is given to a new node */
+	uint16		strips;			/* how often VACUUM has taken heap TIDs out */
+	uint32		hash;			/* of the vector before quantisation: equal vectors
+								 * share a node */
+	float4		norm2;			/* squared norm of the own vector as stored */
+	float4		scale;			/* own vector = scale * code + offset */
+	float4		offset;
+	int32		codesum;
+	BlockNumber overflow;		/* first page of further heap TIDs */
+} HnswRecord;
+
+/* The offset number of a link's TID carries the slot and two flags. */
+#define HNSW_LINK_SLOT_MASK	0x03FF
+#define HNSW_LINK_PRUNED	0x4000	/* fills up the list; first to be replaced */
+#define HNSW_LINK_TREE		0x8000	/* keeps the neighbour reachable; never
+									 * replaced by insert */
+
+/* Overflow page: heap TIDs of one level-0 record. */
+typedef struct HnswOverflow
+{
+	ItemPointerData owner;		/* block and slot of the record */
+	uint16		ntids;
+	BlockNumber next;
+	/* ItemPointerData tids[] follow */
+} HnswOverflow;
+
+#define HnswPageGetOverflow(page)	((HnswOverflow *) HnswPageGetData(page))
+#define HnswOverflowTids(o)		((ItemPointer) ((char *) (o) + sizeof(HnswOverflow)))
+#define HNSW_OVERFLOW_TIDS \
+	((HNSW_PAGE_ROOM - sizeof(HnswOverflow)) / sizeof(ItemPointerData))
+
+#endif							/* HNSW_PAGE_H */

@@ -1,0 +1,185 @@
+/*
+ * link.c
+ *		A link's code and factors: how they are made, and the estimates of distances
+ *		that they give for all links of a record at once.  The formulas stand in README,
+ *		"Estimates".
+ */
+#include "postgres.h"
+
+#include "hnsw/graph/scratch.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/link.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/index.h"
+#include "simd/vx_simd.h"
+
+#include <math.h>
+
+static inline float
+bf16_to_float(uint16 v)
+{
+	uint32		bits = (uint32) v << 16;
+	float		f;
+
+	memcpy(&f, &bits, sizeof(f));
+	return f;
+}
+
+/*
+ * The greatest factor of a code's sum with which no estimate overflows: the
+ * sum is at most that of the query's elements, whose norm is below 2^61, times
+ * the greatest element of a code.
+ */
+static inline float
+most_slope(const HnswLayout *lay)
+{
+	return 0x1p64f / (sqrtf(lay->code_dims) * ((1 << lay->bits) - 1));
+}
+
+/*
+ * Form a link from a node with vector "base" (as stored) to a neighbour with
+ * vector "other": code (VX_CODE_BYTES, or dim floats for an exact sketch) and
+ * the factors such that, with S the sum the code scan gives for a query q,
+ * d(q, other) is about d(q, base) + a + b * S.
+ */
+void
+HnswLinkForm(HnswGraph *g, const float *base, const float *other,
+			 float edge, float *a, float *b, char *code)
+{
+	const HnswLayout *lay = &g->lay;
+	float	   *r = g->scratch->fc;
+	float		rs;
+	float		ys;
+	float		r2;
+
+	*a = *b = 0;
+	if (lay->sketch == HNSW_SKETCH_NONE)
+		return;
+	if (lay->sketch == HNSW_SKETCH_EXACT)
+	{
+		memcpy(code, other, lay->dim * sizeof(float));
+		return;
+	}
+	r2 = vx_simd->subtract(other, base, lay->dim, r);
+	vx_simd->encode(r, base, lay->code_dims, lay->bits, (uint8 *) code, &rs, &ys);
+
+	/*
+	 * <q - base, r> ~ r2 (<q,s> - <base,s>) / <r,s>.  Equal vectors have no
+	 * residual and no direction: their distance is the node's.
+	 */
+	if (lay->metric == HNSW_IP)
+		*b = rs > 0 ? -r2 / rs : 0;
+	else
+	{
+		*a = r2 + (rs > 0 ? 2 * r2 * (ys / rs) : 0);
+		*b = rs > 0 ? -2 * r2 / rs : 0;
+	}
+	if (!(fabsf(*a) < 0x1p125f) || !(fabsf(*b) < most_slope(lay)))
+	{
+		*a = edge;
+		*b = 0;
+	}
+}
+
+/* Distance between a node and its neighbour at a position, as stored. */
+float
+HnswLinkEdge(HnswGraph *g, const char *node, int pos)
+{
+	uint16		e;
+
+	memcpy(&e, node + g->lay.off_edges + pos * sizeof(e), sizeof(e));
+	return bf16_to_float(e);
+}
+
+/*
+ * How far rounding (of the query's table, and of bf16 factors) may have moved
+ * a neighbour's estimate.  The error that comes with the code itself shrinks
+ * with the distances; this one does not, and drowns the estimates where many
+ * nodes are much nearer to each other than to the centre.  *slope: how much
+ * the estimate changes with the code's sum, |b|.
+ */
+float
+HnswLinkNoise(HnswGraph *g, const HnswQuery *q, const char *node, int pos,
+			  float base, float est, float *slope)
+{
+	const HnswLayout *lay = &g->lay;
+
+	if (lay->factor_width == 4)
+	{
+		*slope = fabsf(((const float *) (node + lay->off_b))[pos]);
+		return *slope * q->noise;
+	}
+	if (lay->factor_width == 2)
+	{
+		float		a = bf16_to_float(((const uint16 *) (node + lay->off_a))[pos]);
+		float		b = bf16_to_float(((const uint16 *) (node + lay->off_b))[pos]);
+
+		*slope = fabsf(b);
+		return *slope * q->noise + (fabsf(a) + fabsf(est - base - a)) / 512;
+	}
+	*slope = 0;
+	return 0;
+}
+
+/*
+ * Estimate the distances of a query to all neighbours of a node.  base is the
+ * query's distance to the node itself.  est: HNSW_MAX_FANOUT floats;
+ * masks[i]: which of links 32i..32i+31 have an estimate below bound.  Returns
+ * the number of 32-link blocks that have links.  Not for a node without
+ * sketches.
+ */
+int
+HnswScoreLinks(HnswGraph *g, const HnswQuery *q, const char *node, float base,
+			   float bound, float *est, uint32 *masks)
+{
+	const HnswLayout *lay = &g->lay;
+	int			nlinks = ((const HnswRecord *) node)->nlinks;
+	int			nblocks = (nlinks + VX_BLOCK - 1) / VX_BLOCK;
+
+	for (int i = 0; i < nblocks; i++)
+	{
+		const char *codes = node + lay->off_codes + (Size) i * lay->block_bytes;
+		int			n = Min(VX_BLOCK, nlinks - i * VX_BLOCK);
+		uint32		used = n == VX_BLOCK ? 0xFFFFFFFF : (((uint32) 1 << n) - 1);
+		uint32		mask;
+		float	   *e = est + i * VX_BLOCK;
+
+		if (lay->sketch == HNSW_SKETCH_EXACT)
+		{
+			const float *v = (const float *) codes;
+
+			if (lay->metric == HNSW_IP)
+			{
+				vx_simd->dot_many(q->vec, v, lay->dim, lay->dim, n, e);
+				for (int j = 0; j < n; j++)
+					e[j] = -e[j];
+			}
+			else if (lay->metric == HNSW_L1)
+				vx_simd->l1_many(q->vec, v, lay->dim, lay->dim, n, e);
+			else
+				vx_simd->l2sq_many(q->vec, v, lay->dim, lay->dim, n, e);
+			mask = 0;
+			for (int j = 0; j < n; j++)
+				mask |= (uint32) (e[j] < bound) << j;
+		}
+		else
+		{
+			uint32		sums[VX_BLOCK];
+
+			vx_simd->scan32((const uint8 *) codes, lay->groups, q->table, sums);
+			if (lay->factor_width == 2)
+				mask = vx_simd->estimate32_bf16(sums,
+												(const uint16 *) (node + lay->off_a) + i * VX_BLOCK,
+												(const uint16 *) (node + lay->off_b) + i * VX_BLOCK,
+												base, q->delta, q->bias, bound, e);
+			else
+				mask = vx_simd->estimate32_f32(sums,
+											   (const float *) (node + lay->off_a) + i * VX_BLOCK,
+											   (const float *) (node + lay->off_b) + i * VX_BLOCK,
+											   base, q->delta, q->bias, bound, e);
+		}
+		masks[i] = mask & used;
+	}
+	return nblocks;
+}

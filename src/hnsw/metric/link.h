@@ -1,0 +1,20 @@
+/*
+ * link.h
+ *		A link's code and factors, and the estimates they give.
+ */
+#ifndef HNSW_METRIC_LINK_H
+#define HNSW_METRIC_LINK_H
+
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/index.h"
+
+extern void HnswLinkForm(HnswGraph *g, const float *base, const float *other,
+						 float edge, float *a, float *b, char *code);
+
+extern float HnswLinkEdge(HnswGraph *g, const char *node, int pos);
+extern float HnswLinkNoise(HnswGraph *g, const HnswQuery *q, const char *node,
+						   int pos, float base, float est, float *slope);
+extern int	HnswScoreLinks(HnswGraph *g, const HnswQuery *q, const char *node,
+						   float base, float bound, float *est, uint32 *masks);
+
+#endif							/* HNSW_METRIC_LINK_H */

@@ -1,0 +1,106 @@
+/*
+ * precision.c
+ *		How far distances computed from stored vectors may be from the true ones,
+ *		and what that means for the results of a search.
+ *
+ * Distances here are in index units.  Touches no page.
+ */
+#include "postgres.h"
+
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/precision.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/index.h"
+
+#include <float.h>
+#include <math.h>
+
+/* So many standard deviations count as certain. */
+#define CERTAIN		4
+
+/*
+ * The standard deviation of an element's quantisation error (uniform rounding
+ * of the rotated own vector, hence independent of the query).
+ */
+double
+HnswElementError(const HnswLayout *lay, float norm2, float scale)
+{
+	switch (lay->own)
+	{
+		case HNSW_OWN_INT8:
+			/* elements that differ by less than a float's inverse are stored as one */
+			return (scale > 0 ? scale : 127 * FLT_MIN) * 0.2887;
+		case HNSW_OWN_FP16:
+			/* the squared norm may be no number: no element is above the scale then */
+			return (norm2 > 1e-30f && norm2 < FLT_MAX ? sqrt(norm2 / lay->dim) : scale) / 2048;
+		default:
+			return 0;
+	}
+}
+
+/*
+ * What is linear in the errors of the elements, whose standard deviation is step, and
+ * float rounding, also that of the operator.
+ */
+static double
+linear_slack(const HnswGraph *g, const HnswQuery *q, float dist, float norm2, double step)
+{
+	const double z = CERTAIN;
+	const int	dim = g->lay.dim;
+	double		d = Max(dist, 0);
+	double		rounding;
+
+	/* what each element may lose below the least float, here and in the operator */
+	rounding = 1e-44 * dim * (1 + 1 / q->unit);
+	if (g->lay.metric == HNSW_L1)
+		return z * sqrt((double) dim) * step + 1e-5 * d + rounding;
+	if (g->lay.own == HNSW_OWN_INT8)
+		rounding += z * Max(q->q16_scale, 1e-33) * sqrt((double) norm2);
+	if (g->lay.metric == HNSW_IP)
+	{
+		rounding += sqrt((double) q->norm2) * (4e-6 * sqrt((double) norm2) + 1e-44);
+		return z * sqrt((double) q->norm2) * step + rounding;
+	}
+	rounding += 2e-6 * ((double) q->norm2 + norm2);
+	return 2 * z * sqrt(d) * step + rounding;
+}
+
+/* What the squares of the errors add to a distance, on average. */
+static double
+mean_square(const HnswGraph *g, double step)
+{
+	if (g->lay.metric == HNSW_L1 || g->lay.metric == HNSW_IP)
+		return 0;
+	return g->lay.dim * step * step;
+}
+
+/*
+ * How far a computed distance may be from the true one, in index units: four standard
+ * deviations of the quantisation error and float rounding.  Rows whose intervals overlap are
+ * compared by their exact vectors.
+ */
+double
+HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist, float norm2, float scale)
+{
+	double		step = HnswElementError(&g->lay, norm2, scale);
+
+	/* elements of few different values have no errors, and add no squares */
+	return linear_slack(g, q, dist, norm2, step) + 2 * mean_square(g, step);
+}
+
+/*
+ * The same for a node whose distance is corrected by *bias, what squares add on
+ * average: tighter where distances are as small as the errors.
+ */
+double
+HnswDistanceNoise(HnswGraph *g, const HnswQuery *q, float dist, float norm2, float scale,
+				  double *bias)
+{
+	double		step = HnswElementError(&g->lay, norm2, scale);
+
+	*bias = mean_square(g, step);
+	/* the square of a uniform error deviates by 0.9 of its mean */
+	return linear_slack(g, q, dist, norm2, step) +
+		CERTAIN * 0.9 * *bias / sqrt((double) g->lay.dim);
+}

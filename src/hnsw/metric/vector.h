@@ -1,0 +1,53 @@
+/*
+ * vector.h
+ *		Vectors as the index sees them: prepared, stored, and distances between them.
+ */
+#ifndef HNSW_METRIC_VECTOR_H
+#define HNSW_METRIC_VECTOR_H
+
+#include "hnsw/layout/page.h"
+#include "hnsw/page/index.h"
+#include "types/vector.h"
+
+/* A query or new vector, prepared: normalised, centred, scaled, rotated. */
+typedef struct HnswQuery
+{
+	float	   *vec;			/* dim floats */
+	double		unit;			/* of a scan: the operator's distance, or its square, is
+								 * this times the one in index units */
+	bool		far;			/* of a scan: distances tell nothing, vec is not the query */
+	float		norm2;
+	float		sum;
+	int16	   *q16;
+	float		q16_scale;
+	uint8	   *table;			/* lookup table for the code scan */
+	float		delta;
+	float		bias;
+	float		noise;			/* three standard deviations of the table's rounding */
+} HnswQuery;
+
+/* A vector as it is stored. */
+typedef struct HnswStored
+{
+	const char *own;
+	float		norm2;
+	float		scale;
+	float		offset;
+	int32		codesum;
+} HnswStored;
+
+extern bool HnswNormaliseVector(HnswGraph *g, const Vector *v, float *out);
+extern bool HnswPrepareVector(HnswGraph *g, const Vector *v, float *out, uint32 *hash);
+extern void HnswQueryInit(HnswGraph *g, HnswQuery *q, MemoryContext cxt);
+extern void HnswQueryBuild(HnswGraph *g, HnswQuery *q);
+extern bool HnswPrepareQuery(HnswGraph *g, const Vector *v, HnswQuery *q);
+extern void HnswOwnEncode(HnswGraph *g, const float *vec, uint32 hash,
+						  char *own, HnswRecord *rec);
+extern void HnswOwnDecode(HnswGraph *g, const char *own, float scale,
+						  float offset, float *out);
+extern float HnswOwnDistance(HnswGraph *g, const HnswQuery *q, const char *own,
+							 float scale, float offset, float norm2);
+extern float HnswPairDistance(HnswGraph *g, const float *a, const float *b);
+extern float HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswStored *b);
+
+#endif							/* HNSW_METRIC_VECTOR_H */

@@ -1,0 +1,65 @@
+/*
+ * access.h
+ *		The page accessor: pages in hand, changes and their WAL.
+ */
+#ifndef HNSW_PAGE_ACCESS_H
+#define HNSW_PAGE_ACCESS_H
+
+#include "compat.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/page/index.h"
+#include "lib/stringinfo.h"
+
+/* A page in hand: pinned and locked. */
+typedef struct HnswPin
+{
+	BlockNumber blk;
+	Buffer		buf;
+	Page		page;
+} HnswPin;
+
+/* One change, logged as one WAL record; see access.c. */
+#define HNSW_WRITE_PAGES	4
+typedef struct HnswWritePage
+{
+	HnswPin	   *pin;
+	bool		image;			/* new page: logged whole */
+	int			last;			/* where in delta the last span starts, -1: none */
+	StringInfoData delta;
+} HnswWritePage;
+
+typedef struct HnswWrite
+{
+	HnswGraph  *g;
+	int			npages;
+	HnswWritePage pages[HNSW_WRITE_PAGES];
+} HnswWrite;
+
+extern void HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
+extern bool HnswAcquireInOrder(HnswGraph *g, BlockNumber blk, int mode,
+							   BufferAccessStrategy strategy, HnswPin *pin);
+extern void HnswAcquireSide(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
+extern void HnswCheckNotHeld(HnswGraph *g, BlockNumber blk, Buffer buf);
+extern void HnswRelease(HnswGraph *g, HnswPin *pin);
+extern void HnswExtend(HnswGraph *g, int n, HnswPin *pins);
+extern void HnswExtendTo(HnswGraph *g, BlockNumber nblocks);
+extern bool HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin);
+extern void HnswInitPage(HnswPin *pin, HnswPageKind kind);
+extern void HnswKnowBlocks(HnswGraph *g, BlockNumber blk);
+extern bool HnswBlockExists(HnswGraph *g, BlockNumber blk);
+extern void HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot);
+extern void HnswWriteBegin(HnswGraph *g, HnswWrite *w);
+extern int	HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image);
+extern void HnswWriteBytes(HnswWrite *w, int page, Size offset,
+						   const void *data, Size len);
+extern void HnswWriteChanges(HnswWrite *w, int page, Size offset,
+							 const void *data, Size len);
+extern void HnswWriteEnd(HnswWrite *w);
+pg_noreturn extern void HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot,
+									  const char *what);
+
+extern void HnswLockInserts(Relation index);
+extern void HnswUnlockInserts(Relation index);
+extern void HnswWaitForInserts(Relation index);
+
+#endif							/* HNSW_PAGE_ACCESS_H */

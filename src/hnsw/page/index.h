@@ -1,0 +1,80 @@
+/*
+ * index.h
+ *		A backend's handle on one index, and the metapage.
+ */
+#ifndef HNSW_PAGE_INDEX_H
+#define HNSW_PAGE_INDEX_H
+
+#include "compat.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "utils/rel.h"
+
+/* Recent buffers of a handle: so many at first, and at most (512 kB). */
+#define HNSW_MIN_RECENT		1024
+#define HNSW_MAX_RECENT		65536
+
+/* The buffer a block was in when it was last read. */
+typedef struct HnswRecent
+{
+	BlockNumber blk;
+	Buffer		buf;			/* InvalidBuffer: the entry is empty */
+} HnswRecent;
+
+/*
+ * One backend's handle on one index: what is immutable, hints for finding
+ * buffers, and scratch memory of search and insert.  Kept between statements
+ * (see index.c); a build has a private one.
+ */
+typedef struct HnswGraph
+{
+	Oid			relid;
+	CompatRelFile file;
+	MemoryContext cxt;			/* holds this and everything below */
+	int			users;
+	bool		cached;			/* else the last user to close it frees it */
+	uint64		opened;			/* when it was opened last, as a number that counts up */
+	Size		bytes;			/* memory when it was last let go of */
+
+	HnswLayout	lay;
+	uint64		seed;
+	int			ncentre;
+	uint32	   *signs;			/* of the rotation; NULL for L1 */
+	float	   *centre;			/* subtracted when centre_set */
+	bool		centre_set;
+
+	/* accessor */
+	Relation	rel;			/* valid between HnswOpen and HnswClose */
+	bool		nolog;			/* build: change pages without WAL */
+	bool		shared;			/* build: other processes take part */
+	BlockNumber target;			/* node page to try first for a new record */
+	BlockNumber upper_target;	/* the same for upper pages, build only */
+	BlockNumber nblocks;		/* blocks known to exist */
+	HnswRecent *recent;			/* recent buffers, a hint: block b is at b modulo nrecent */
+	uint32		nrecent;		/* a power of 2 */
+	uint32		nreplaced;		/* entries that gave way to others since it grew */
+
+	struct HnswSearch *idle;	/* memory of a scan that has ended, for the next one */
+	struct HnswScratch *scratch;
+} HnswGraph;
+
+/* A number for each record there can be. */
+#define HnswNodeNumber(g, blk, slot)	((uint64) (blk) * (g)->lay.per_page + (slot))
+
+extern HnswGraph *HnswOpen(Relation index);
+extern void HnswClose(HnswGraph *g);
+extern HnswGraph *HnswGraphCreate(Relation index, MemoryContext parent,
+								  const HnswMetaPage *meta);
+extern HnswGraph *HnswGraphRead(Relation index, MemoryContext parent);
+extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
+extern int	HnswColumnDim(Relation index);
+extern void HnswMetaFor(Relation index, int dim, HnswMetaPage *meta);
+extern void HnswCheckMeta(Relation index, Page page);
+extern HnswMetric HnswIndexMetric(Relation index);
+extern int	HnswCentrePages(const HnswMetaPage *meta);
+extern void HnswLoadCentre(HnswGraph *g);
+extern void HnswStoreCentre(HnswGraph *g, const float *centre);
+extern void HnswFormMetaPage(Page page, const HnswMetaPage *meta, int centre_page);
+extern void HnswCreatePages(HnswGraph *g, const HnswMetaPage *meta);
+
+#endif							/* HNSW_PAGE_INDEX_H */

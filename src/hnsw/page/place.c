@@ -1,0 +1,269 @@
+/*
+ * place.c
+ *		Where a new record goes: free slots, fresh pages, side pages.
+ *
+ * Node pages with a free slot are found through the free space map, upper ones
+ * through a chain that begins in the metapage.  A page just added is held from
+ * before anyone can see it; README, "Locks".
+ */
+#include "postgres.h"
+
+#include "hnsw/graph/scratch.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "hnsw/page/place.h"
+#include "hnsw/page/record.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/freespace.h"
+#include "storage/indexfsm.h"
+
+/* First free slot of a page in hand that is meant for this level; -1: none. */
+int
+HnswFreeSlot(HnswGraph *g, HnswPin *pin, int level)
+{
+	HnswPageHeader *header = HnswPageGetHeader(pin->page);
+
+	if (header->kind != (level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER))
+		return -1;
+	for (int i = 0; i < header->nslots && i < g->lay.per_page; i++)
+		if (((HnswRecord *) ((char *) pin->page + HnswSlotOffset(&g->lay, i)))->state == HNSW_FREE)
+			return i;
+	return header->nslots < g->lay.per_page ? header->nslots : -1;
+}
+
+/*
+ * Add a node page and its side pages at the end, held exclusively.  They stay
+ * zeroed until HnswBlankPage: an error before leaves pages in no use.
+ */
+void
+HnswFreshPage(HnswGraph *g, HnswPlace *place)
+{
+	HnswExtend(g, 1 + g->lay.side_pages, place->pins);
+	place->slot = 0;
+	place->fresh = true;
+}
+
+/*
+ * Make a fresh page one of kind FREE, logged as an image.  Redo changes only
+ * pages that it has an image of, and one of an empty page is much shorter than
+ * one of what comes onto it, of which only the parts in use are logged then.
+ * A crash or error in between leaves a page that VACUUM finds.
+ */
+void
+HnswBlankPage(HnswGraph *g, HnswPin *pin)
+{
+	HnswWrite  *w = &g->scratch->write;
+
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, pin, true);
+	HnswInitPage(pin, HNSW_PAGE_FREE);
+	HnswWriteEnd(w);
+}
+
+/* Set kind and slots of a page, and up to where it is in use. */
+static void
+write_page_header(HnswWrite *w, int page, uint16 kind, uint16 nslots, LocationIndex lower)
+{
+	Size		at = MAXALIGN(SizeOfPageHeaderData);
+
+	HnswWriteBytes(w, page, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
+	HnswWriteBytes(w, page, at + offsetof(HnswPageHeader, kind), &kind, sizeof(kind));
+	HnswWriteBytes(w, page, at + offsetof(HnswPageHeader, nslots), &nslots, sizeof(nslots));
+}
+
+/*
+ * A page that may have a free slot for this level.  InvalidBlockNumber when
+ * there is none: then *place is a fresh page if the free space map had a page
+ * that is in no use (*have_fresh), and else the index has to grow.
+ */
+BlockNumber
+HnswTargetPage(HnswGraph *g, int level, HnswPlace *place, bool *have_fresh)
+{
+	if (level > 0)
+		return g->upper_target;
+	while (g->target == InvalidBlockNumber && !g->nolog)
+	{
+		BlockNumber blk = GetPageWithFreeSpace(g->rel, BLCKSZ / 3);
+		HnswPin		pin;
+
+		if (blk == InvalidBlockNumber)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		if (HnswClaimFreePage(g, blk, &pin))
+		{
+			if (g->lay.side_pages == 0)
+			{
+				place->pins[0] = pin;
+				place->slot = 0;
+				place->fresh = true;
+				*have_fresh = true;
+				break;
+			}
+			HnswRelease(g, &pin);	/* no room for side pages behind it */
+		}
+		else if (HnswBlockExists(g, blk))
+		{
+			/* in use, or somebody has it locked who may just look at it */
+			pin.buf = ReadBuffer(g->rel, blk);
+			LockBuffer(pin.buf, BUFFER_LOCK_SHARE);
+			pin.page = BufferGetPage(pin.buf);
+			if (PageIsNew(pin.page) || HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_NODE)
+				RecordPageWithFreeSpace(g->rel, blk, 0);
+			else
+				g->target = blk;
+			HnswRelease(g, &pin);
+		}
+	}
+	return g->target;
+}
+
+/*
+ * The target has no slot: forget it, so that the next call finds another.
+ * next: for upper pages, what follows it in their chain.
+ */
+void
+HnswForgetTarget(HnswGraph *g, int level, BlockNumber next)
+{
+	HnswPin		pin;
+	HnswWrite  *w = &g->scratch->write;
+
+	if (level == 0)
+	{
+		if (!g->nolog)
+			RecordPageWithFreeSpace(g->rel, g->target, 0);
+		g->target = InvalidBlockNumber;
+		return;
+	}
+	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
+	if (HnswPageGetMeta(pin.page)->upper_target == g->upper_target)
+	{
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
+					   &next, sizeof(next));
+		HnswWriteEnd(w);
+		g->upper_target = next;
+	}
+	else
+		g->upper_target = HnswPageGetMeta(pin.page)->upper_target;
+	HnswRelease(g, &pin);
+}
+
+/*
+ * Write the own vector to the side pages of a place whose page is held; the
+ * slot is free, so no reader looks there.  All side pages of a fresh place
+ * become such.
+ */
+void
+HnswWriteSide(HnswGraph *g, HnswPlace *place, const char *own)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswWrite  *w = &g->scratch->write;
+	Size		from = (Size) place->slot * lay->own_bytes;
+	Size		to = from + lay->own_bytes;
+
+	for (int i = 1; i <= lay->side_pages; i++)
+	{
+		/* what of the own vector is on this page */
+		Size		start = Max(from, (Size) (i - 1) * HNSW_PAGE_ROOM);
+		Size		end = Min(to, (Size) i * HNSW_PAGE_ROOM);
+		HnswPin		pin = place->pins[i];
+
+		if (start >= end && !place->fresh)
+			continue;
+		if (!place->fresh)
+			HnswAcquireSide(g, place->pins[0].blk + i, BUFFER_LOCK_EXCLUSIVE, &pin);
+		else
+			HnswBlankPage(g, &pin);
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pin, false);
+		if (place->fresh)
+			write_page_header(w, 0, HNSW_PAGE_SIDE, i, BLCKSZ);
+		if (start < end)
+			HnswWriteBytes(w, 0, HNSW_PAGE_DATA + start - (Size) (i - 1) * HNSW_PAGE_ROOM,
+						   own + (start - from), end - start);
+		HnswWriteEnd(w);
+		if (!place->fresh)
+			HnswRelease(g, &pin);
+	}
+}
+
+/*
+ * Add scratch->record at a place to the change; its page is number "page", a
+ * fresh one is blank.
+ */
+void
+HnswWriteRecord(HnswGraph *g, HnswWrite *w, int page, HnswPlace *place)
+{
+	const HnswLayout *lay = &g->lay;
+	HnswPageHeader *header = HnswPageGetHeader(place->pins[0].page);
+	HnswRecord *rec = (HnswRecord *) g->scratch->record;
+	Size		recoff = HnswSlotOffset(lay, place->slot);
+
+	HnswSetKilled(lay, place->pins[0].page, place->slot, false);
+	if (place->slot < header->nslots)
+	{
+		const HnswRecord *old = (const HnswRecord *) ((char *) place->pins[0].page + recoff);
+
+		rec->generation = old->generation + 1;
+	}
+	else
+	{
+		rec->generation = 0;
+		write_page_header(w, page, rec->level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER,
+						  place->slot + 1, recoff + lay->rec_size);
+	}
+	HnswRecordWrite(g, w, page, recoff, g->scratch->record);
+}
+
+/* Let go of a fresh place; an unused one is noted as free. */
+void
+HnswReleaseFresh(HnswGraph *g, HnswPlace *place, bool used)
+{
+	for (int i = 0; i <= g->lay.side_pages; i++)
+	{
+		HnswRelease(g, &place->pins[i]);
+		if (!used && !g->nolog)
+			RecordPageWithFreeSpace(g->rel, place->pins[i].blk, HNSW_FSM_PAGE(&g->lay));
+	}
+}
+
+/* After a fresh page was used: let others find what is left of it. */
+void
+HnswAnnouncePage(HnswGraph *g, int level, BlockNumber blk)
+{
+	if (g->lay.per_page == 1)
+		return;
+	if (level > 0)
+	{
+		HnswPin		pmeta;
+		HnswPin		pin;
+		HnswWrite  *w = &g->scratch->write;
+		BlockNumber next;
+
+		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pmeta);
+		next = HnswPageGetMeta(pmeta.page)->upper_target;
+		HnswAcquire(g, blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, &pmeta, false);
+		HnswWriteAdd(w, &pin, false);
+		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
+					   &blk, sizeof(blk));
+		HnswWriteBytes(w, 1, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, next),
+					   &next, sizeof(next));
+		HnswWriteEnd(w);
+		HnswRelease(g, &pin);
+		HnswRelease(g, &pmeta);
+		g->upper_target = blk;
+		return;
+	}
+	g->target = blk;
+	if (!g->nolog)
+	{
+		RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_SLOT);
+		FreeSpaceMapVacuumRange(g->rel, blk, blk + 1);
+	}
+}

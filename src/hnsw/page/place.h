@@ -1,0 +1,33 @@
+/*
+ * place.h
+ *		Where a new record goes: what connect.c takes from place.c.
+ */
+#ifndef HNSW_PLACE_H
+#define HNSW_PLACE_H
+
+#include "hnsw/layout/page.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+
+/* Where a new record goes: a page held exclusively, and the slot. */
+typedef struct HnswPlace
+{
+	HnswPin		pins[1 + HNSW_MAX_SIDE_PAGES];	/* node page; when fresh its side pages */
+	uint16		slot;
+	bool		fresh;
+} HnswPlace;
+
+extern int HnswFreeSlot(HnswGraph *g, HnswPin *pin, int level);
+extern void HnswFreshPage(HnswGraph *g, HnswPlace *place);
+extern void HnswBlankPage(HnswGraph *g, HnswPin *pin);
+extern BlockNumber HnswTargetPage(HnswGraph *g, int level, HnswPlace *place, bool *have_fresh);
+extern void HnswForgetTarget(HnswGraph *g, int level, BlockNumber next);
+extern void HnswWriteSide(HnswGraph *g, HnswPlace *place, const char *own);
+extern void HnswWriteRecord(HnswGraph *g, HnswWrite *w, int page, HnswPlace *place);
+extern void HnswReleaseFresh(HnswGraph *g, HnswPlace *place, bool used);
+extern void HnswAnnouncePage(HnswGraph *g, int level, BlockNumber blk);
+
+#define HNSW_FSM_SLOT	(BLCKSZ / 2)	/* free space noted for a page with a free slot */
+#define HNSW_FSM_PAGE(lay)	((lay)->own_side ? BLCKSZ / 4 : BLCKSZ - 64)	/* for a free page */
+
+#endif							/* HNSW_PLACE_H */

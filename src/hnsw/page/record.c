@@ -1,0 +1,255 @@
+/*
+ * record.c
+ *		Node records in pages: finding and checking them, their own vectors,
+ *		their links.
+ *
+ * The algebra of links is RaBitQ's (Gao & Long, SIGMOD 2024) with the node
+ * itself as the centre of its neighbours' codes, as in SymphonyQG (Gou et al.,
+ * SIGMOD 2025); see README, "Estimates".
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/graph/scratch.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+#include "hnsw/page/record.h"
+#include "simd/vx_simd.h"
+#include "storage/bufmgr.h"
+
+/* Round to nearest even; a finite value stays finite. */
+static inline uint16
+float_to_bf16(float f)
+{
+	uint32		bits;
+	uint32		up;
+
+	memcpy(&bits, &f, sizeof(bits));
+	if ((bits & 0x7F800000) == 0x7F800000)
+		return (uint16) ((bits >> 16) | ((bits & 0xFFFF) ? 0x40 : 0));
+	up = bits + 0x7FFF + ((bits >> 16) & 1);
+	if ((up & 0x7F800000) == 0x7F800000)
+		up = bits;				/* would round to infinity */
+	return (uint16) (up >> 16);
+}
+
+/*
+ * The record in a slot of a node page in hand, of any state.  Errors
+ * (index_corrupted) unless the page is a node page that has the slot and the
+ * record's counts are in bounds.
+ */
+char *
+HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot)
+{
+	HnswPageHeader *header = HnswPageGetHeader(pin->page);
+	HnswRecord *rec;
+	char	   *node;
+
+	if (unlikely(header->kind != HNSW_PAGE_NODE && header->kind != HNSW_PAGE_UPPER))
+		HnswCorrupted(g, pin->blk, slot, "not a page of nodes");
+	if (unlikely(header->nslots > g->lay.per_page || slot >= header->nslots))
+		HnswCorrupted(g, pin->blk, slot, "the page has no such slot");
+	node = (char *) pin->page + HnswSlotOffset(&g->lay, slot);
+	rec = (HnswRecord *) node;
+	if (unlikely(rec->nlinks > g->lay.fanout || rec->ntids > g->lay.max_tids ||
+				 rec->state > HNSW_DEAD || rec->level > HNSW_MAX_LEVEL))
+		HnswCorrupted(g, pin->blk, slot, "the node's counts are out of bounds");
+	return node;
+}
+
+/*
+ * The own vector of a record in hand: within the record, or gathered from the
+ * side pages behind its page into scratch->side (share locks on them, one at a
+ * time, ascending, while the node's page stays locked).
+ */
+const char *
+HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node)
+{
+	const HnswLayout *lay = &g->lay;
+	Size		from;
+	Size		done = 0;
+
+	if (!lay->own_side)
+		return node + lay->off_own;
+
+	from = (Size) slot * lay->own_bytes;
+	while (done < (Size) lay->own_bytes)
+	{
+		HnswPin		side;
+		Size		at = (from + done) % HNSW_PAGE_ROOM;
+		Size		n = Min(HNSW_PAGE_ROOM - at, lay->own_bytes - done);
+
+		HnswAcquireSide(g, pin->blk + 1 + (from + done) / HNSW_PAGE_ROOM,
+						BUFFER_LOCK_SHARE, &side);
+		memcpy(g->scratch->side + done, HnswPageGetData(side.page) + at, n);
+		HnswRelease(g, &side);
+		done += n;
+	}
+	return g->scratch->side;
+}
+
+/*
+ * Pin and lock an overflow page of a record, by a caller who has locked the page
+ * that leads to it: the record's own, or the overflow page before it.  Neither
+ * kind nor owner changes while it is in the record's chain, so they are looked at
+ * before its lock is waited for, which for any other page somebody might hold who
+ * waits for ours.
+ */
+void
+HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot, int mode,
+					HnswPin *pin)
+{
+	ItemPointerData owner;
+
+	if (over >= g->nblocks)
+		HnswKnowBlocks(g, over);
+	ItemPointerSet(&owner, blk, slot);
+	pin->blk = over;
+	pin->buf = ReadBuffer(g->rel, over);
+	pin->page = BufferGetPage(pin->buf);
+	if (PageIsNew(pin->page) || HnswPageGetHeader(pin->page)->magic != HNSW_MAGIC ||
+		HnswPageGetHeader(pin->page)->kind != HNSW_PAGE_OVERFLOW ||
+		!HnswTidEqual(&HnswPageGetOverflow(pin->page)->owner, &owner))
+		HnswCorrupted(g, over, 0, "not an overflow page of the node that leads there");
+	HnswCheckNotHeld(g, over, pin->buf);
+	LockBuffer(pin->buf, mode);
+	if (HnswPageGetOverflow(pin->page)->ntids > HNSW_OVERFLOW_TIDS)
+		HnswCorrupted(g, over, 0, "too many TIDs on an overflow page");
+}
+
+/* Offset of a code's first byte within a record, and the stride of groups. */
+static inline Size
+code_at(const HnswLayout *lay, int pos)
+{
+	return lay->off_codes + (Size) (pos / VX_BLOCK) * lay->block_bytes +
+		(pos % VX_BLOCK) * (lay->sketch == HNSW_SKETCH_EXACT ? lay->dim * sizeof(float) : 4);
+}
+
+/* Put a link at a position of a record that is being formed in memory. */
+void
+HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk, uint16 slotflags,
+			float edge, float a, float b, const char *code)
+{
+	const HnswLayout *lay = &g->lay;
+	uint16		e = float_to_bf16(edge);
+	char	   *at = node + code_at(lay, pos);
+
+	ItemPointerSet(&HnswNodeLinks(lay, node)[pos], blk, slotflags);
+	memcpy(node + lay->off_edges + pos * sizeof(uint16), &e, sizeof(e));
+	if (lay->factor_width == 4)
+	{
+		memcpy(node + lay->off_a + pos * 4, &a, 4);
+		memcpy(node + lay->off_b + pos * 4, &b, 4);
+	}
+	else if (lay->factor_width == 2)
+	{
+		uint16		fa = float_to_bf16(a);
+		uint16		fb = float_to_bf16(b);
+
+		memcpy(node + lay->off_a + pos * 2, &fa, 2);
+		memcpy(node + lay->off_b + pos * 2, &fb, 2);
+	}
+	if (lay->sketch == HNSW_SKETCH_EXACT)
+		memcpy(at, code, lay->dim * sizeof(float));
+	else
+		for (int i = 0; i < lay->groups; i++)
+			memcpy(at + (Size) i * VX_GROUP_BYTES, code + i * 4, 4);
+}
+
+/* Copy a link within a record that is being formed in memory. */
+void
+HnswLinkMove(HnswGraph *g, char *node, int from, int to)
+{
+	const HnswLayout *lay = &g->lay;
+	int			width = lay->factor_width;
+	const char *src = node + code_at(lay, from);
+	char	   *dst = node + code_at(lay, to);
+
+	HnswNodeLinks(lay, node)[to] = HnswNodeLinks(lay, node)[from];
+	memcpy(node + lay->off_edges + to * sizeof(uint16),
+		   node + lay->off_edges + from * sizeof(uint16), sizeof(uint16));
+	memcpy(node + lay->off_a + to * width, node + lay->off_a + from * width, width);
+	memcpy(node + lay->off_b + to * width, node + lay->off_b + from * width, width);
+	if (lay->sketch == HNSW_SKETCH_EXACT)
+		memcpy(dst, src, lay->dim * sizeof(float));
+	else
+		for (int i = 0; i < lay->groups; i++)
+			memcpy(dst + (Size) i * VX_GROUP_BYTES, src + (Size) i * VX_GROUP_BYTES, 4);
+}
+
+/* The same as a change of a record at offset "recoff" of a page in a write. */
+void
+HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, int pos,
+			  BlockNumber blk, uint16 slotflags, float edge, float a, float b,
+			  const char *code)
+{
+	const HnswLayout *lay = &g->lay;
+	uint16		e = float_to_bf16(edge);
+	ItemPointerData tid;
+	Size		at = recoff + code_at(lay, pos);
+
+	ItemPointerSet(&tid, blk, slotflags);
+	HnswWriteBytes(w, page, recoff + lay->off_links + pos * sizeof(tid), &tid, sizeof(tid));
+	HnswWriteBytes(w, page, recoff + lay->off_edges + pos * sizeof(e), &e, sizeof(e));
+	if (lay->factor_width == 4)
+	{
+		HnswWriteBytes(w, page, recoff + lay->off_a + pos * 4, &a, 4);
+		HnswWriteBytes(w, page, recoff + lay->off_b + pos * 4, &b, 4);
+	}
+	else if (lay->factor_width == 2)
+	{
+		uint16		fa = float_to_bf16(a);
+		uint16		fb = float_to_bf16(b);
+
+		HnswWriteBytes(w, page, recoff + lay->off_a + pos * 2, &fa, 2);
+		HnswWriteBytes(w, page, recoff + lay->off_b + pos * 2, &fb, 2);
+	}
+	if (lay->sketch == HNSW_SKETCH_EXACT)
+		HnswWriteBytes(w, page, at, code, lay->dim * sizeof(float));
+	else
+		for (int i = 0; i < lay->groups; i++)
+			HnswWriteBytes(w, page, at + (Size) i * VX_GROUP_BYTES, code + i * 4, 4);
+}
+
+/*
+ * Write a whole record, formed in memory, at offset "recoff" of a page in a
+ * write: only what is in use.  Behind the last TID and the last link remains
+ * what is there, which nobody reads.
+ */
+void
+HnswRecordWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, const char *node)
+{
+	const HnswLayout *lay = &g->lay;
+	const HnswRecord *rec = (const HnswRecord *) node;
+	int			n = rec->nlinks;
+
+#define WRITE_PART(from, len) HnswWriteBytes(w, page, recoff + (from), node + (from), len)
+	WRITE_PART(0, lay->off_tids + rec->ntids * sizeof(ItemPointerData));
+	if (!lay->own_side)
+		WRITE_PART(lay->off_own, lay->own_bytes);
+	if (n == 0)
+		return;
+	WRITE_PART(lay->off_links, n * sizeof(ItemPointerData));
+	WRITE_PART(lay->off_edges, n * sizeof(uint16));
+	if (lay->factor_width > 0)
+	{
+		WRITE_PART(lay->off_a, n * lay->factor_width);
+		WRITE_PART(lay->off_b, n * lay->factor_width);
+	}
+	for (int first = 0; first < n; first += VX_BLOCK)
+	{
+		int			used = Min(n - first, VX_BLOCK);
+		Size		at = code_at(lay, first);
+
+		if (lay->sketch == HNSW_SKETCH_EXACT)
+			WRITE_PART(at, used * lay->dim * sizeof(float));
+		else
+			for (int i = 0; i < lay->groups; i++)
+				WRITE_PART(at + (Size) i * VX_GROUP_BYTES, used * 4);
+	}
+#undef WRITE_PART
+}
+

@@ -1,0 +1,28 @@
+/*
+ * record.h
+ *		Records in pages.
+ */
+#ifndef HNSW_PAGE_RECORD_H
+#define HNSW_PAGE_RECORD_H
+
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+
+extern char *HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot);
+extern const char *HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot,
+							   const char *node);
+extern void HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot,
+								int mode, HnswPin *pin);
+
+extern void HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
+						  int pos, BlockNumber blk, uint16 slotflags,
+						  float edge, float a, float b, const char *code);
+extern void HnswRecordWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
+							const char *node);
+
+extern void HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk,
+						uint16 slotflags, float edge, float a, float b,
+						const char *code);
+extern void HnswLinkMove(HnswGraph *g, char *node, int from, int to);
+
+#endif							/* HNSW_PAGE_RECORD_H */
