@@ -27,9 +27,9 @@
 #include "hnsw/bulk/fill.h"
 #include "hnsw/bulk/spool.h"
 #include "hnsw/bulk/team.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/vector.h"
+#include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "hnsw/page/place.h"
 #include "miscadmin.h"
@@ -126,11 +126,11 @@ build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	if (isnull[0])
 		return;
 	old = MemoryContextSwitchTo(st->row_cxt);
-	if (HnswPrepareVector(g, DatumGetVector(values[0]), s->fa, &hash))
+	if (HnswPrepareVector(&g->space, HnswCentre(g), DatumGetVector(values[0]), s->fa, &hash))
 	{
 		SpoolRow	row;
 
-		HnswOwnEncode(g, s->fa, hash, (char *) s->own, &rec);
+		HnswOwnEncode(&g->space, s->fa, hash, s->own, &rec);
 		memset(&row, 0, sizeof(row));
 		row.norm2 = rec.norm2;
 		row.scale = rec.scale;
@@ -138,7 +138,7 @@ build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 		row.codesum = rec.codesum;
 		row.hash = rec.hash;
 		row.tid = *tid;
-		HnswSpoolAdd(st->spool, &row, (const char *) s->own);
+		HnswSpoolAdd(st->spool, &row, s->own);
 		st->indexed++;
 	}
 	MemoryContextSwitchTo(old);
@@ -154,7 +154,7 @@ load_rows(BuildState *st)
 	double		rows;
 
 	HNSW_WAIT_POINT("build-load");
-	st->spool = HnswSpoolCreate(st->team, st->g->lay.own_bytes);
+	st->spool = HnswSpoolCreate(st->team, st->g->lay->own_bytes);
 	rows = table_index_build_scan(st->heap, st->index, st->info, true,
 								  HnswTeamLeader(st->team), build_row, st, scan);
 	tell_rows(st);
@@ -179,7 +179,7 @@ fill_batch(BuildState *st, Batch *b)
 
 	spools[0] = st->spool;
 	for (int i = 1; i < nparticipants; i++)
-		spools[i] = HnswSpoolOpen(team, i, st->g->lay.own_bytes, sh->files[i].nrows);
+		spools[i] = HnswSpoolOpen(team, i, st->g->lay->own_bytes, sh->files[i].nrows);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
 								 (int64) pg_atomic_read_u64(&sh->nread));
 	taken = HnswBatchFill(b, spools, sh->indexed);
@@ -192,7 +192,7 @@ fill_batch(BuildState *st, Batch *b)
 	pfree(spools);
 	if (taken < sh->indexed)
 	{
-		double		bytes = HnswBatchBytes(&st->g->lay, sh->indexed, nparticipants);
+		double		bytes = HnswBatchBytes(st->g->lay, sh->indexed, nparticipants);
 
 		ereport(NOTICE,
 				(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT " tuples",
@@ -478,7 +478,7 @@ hnswbuildempty(Relation index)
 		/* built again: see HnswBuildDim */
 		HnswGraph  *g = HnswGraphRead(index, CurrentMemoryContext);
 
-		dim = g->lay.dim;
+		dim = g->lay->dim;
 		MemoryContextDelete(g->cxt);
 	}
 	HnswMetaFor(index, dim, &meta);

@@ -66,7 +66,7 @@ typedef struct Check
 	uint64 *chained; /* blocks that are in an overflow chain */
 	uint64 *reached; /* slots the walk has met */
 	char *other; /* copy of an overflow or side page */
-	HnswGraph vectors; /* nothing but the layout, for HnswOwnDecode */
+	HnswSpace vectors; /* nothing but the layout, for HnswOwnDecode */
 	char *own; /* own vector from side pages */
 	float *decoded;
 	HeapRef *refs; /* heap TIDs of live nodes */

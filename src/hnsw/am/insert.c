@@ -40,6 +40,7 @@ hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 	v = DatumGetVector(values[0]);
 	HnswLockInserts(index);
 	(void) HnswInsertVector(g, v, heap_tid);
+	HnswInserterDone(g);
 	HnswUnlockInserts(index);
 	if ((Pointer) v != DatumGetPointer(values[0]))
 		pfree(v);

@@ -60,9 +60,9 @@ mark_page(HnswScan *so, const HnswKilled *killed, int n)
 		if (rec->state != HNSW_LIVE || rec->level != 0 ||
 			rec->generation != killed[i].generation || rec->strips != killed[i].strips ||
 			rec->ntids != killed[i].ntids || rec->overflow != InvalidBlockNumber ||
-			HnswIsKilled(&so->g->lay, pin.page, killed[i].slot))
+			HnswIsKilled(so->g->lay, pin.page, killed[i].slot))
 			continue;
-		HnswSetKilled(&so->g->lay, pin.page, killed[i].slot, true);
+		HnswSetKilled(so->g->lay, pin.page, killed[i].slot, true);
 		any = true;
 	}
 	if (any)
@@ -77,7 +77,7 @@ HnswMarkKilled(HnswScan *so)
 	int			n = so->nkilled_nodes;
 
 	so->nkilled_nodes = 0;
-	if (n == 0 || so->g->lay.off_hints == 0)
+	if (n == 0 || so->g->lay->off_hints == 0)
 		return;
 	qsort(so->killed, n, sizeof(HnswKilled), cmp_killed);
 	for (int i = 0, next; i < n; i = next)
@@ -152,7 +152,7 @@ exact_distance(const HnswScan *so, const Vector *v)
 	const Vector *q = so->query;
 	double		dist;
 
-	switch (so->g->lay.metric)
+	switch (so->g->lay->metric)
 	{
 		case HNSW_L2:
 			dist = vx_simd->l2sq(q->x, v->x, v->dim);

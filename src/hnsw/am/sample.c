@@ -15,7 +15,6 @@
 #include "compat.h"
 #include "hnsw/am/sample.h"
 #include "hnsw/base/waitpoint.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/vector.h"
@@ -54,9 +53,9 @@ sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	if (isnull[0] || sample->n == CENTRE_SAMPLE)
 		return;
 	old = MemoryContextSwitchTo(sample->row_cxt);
-	if (HnswNormaliseVector(sample->g, DatumGetVector(values[0]), sample->vec))
+	if (HnswNormaliseVector(&sample->g->space, DatumGetVector(values[0]), sample->vec))
 	{
-		for (int j = 0; j < sample->g->lay.dim; j++)
+		for (int j = 0; j < sample->g->lay->dim; j++)
 			sample->sum[j] += sample->vec[j];
 		sample->n++;
 	}
@@ -119,7 +118,7 @@ store_centre(HnswGraph *g, const float *centre)
 void
 HnswBuildCentre(HnswGraph *g, Relation heap, IndexInfo *info)
 {
-	const int	dim = g->lay.dim;
+	const int	dim = g->lay->dim;
 	CentreSample sample = {.g = g};
 	bool		finite = true;
 

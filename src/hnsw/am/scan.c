@@ -65,9 +65,9 @@ release_search(HnswScan *so, bool error)
 	so->search = NULL;
 	if (s == NULL)
 		return;
-	if (!error && so->g->idle == NULL &&
+	if (!error && so->g->search == NULL &&
 		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES)
-		so->g->idle = s;
+		so->g->search = s;
 	else
 		MemoryContextDelete(s->cxt);
 }
@@ -203,7 +203,7 @@ slack_of(const HnswScan *so, const HnswFound *f)
 
 	if (!so->exact)
 		return 0;
-	return q->far ? INFINITY : HnswDistanceSlack(so->g, q, f->dist, f->norm2, f->scale) * q->unit;
+	return q->far ? INFINITY : HnswDistanceSlack(&so->g->space, q, f->dist, f->norm2, f->scale) * q->unit;
 }
 
 /* A found node becomes an item. */
@@ -289,7 +289,7 @@ search(IndexScanDesc scan, HnswScan *so)
 	HnswMetaPage meta;
 
 	HnswReadMeta(g, &meta);		/* also loads the centre */
-	if (!HnswPrepareQuery(g, so->query, &s->query))
+	if (!HnswPrepareQuery(&g->space, HnswCentre(g), so->query, &s->query))
 		so->exact = false;
 	if (!HnswSearchIndex(g, s, &meta, so->ef, false))
 		return;
@@ -533,10 +533,10 @@ start(IndexScanDesc scan, HnswScan *so)
 	/* every distance from NULL is NULL: any order is right */
 	so->exact = (key->sk_flags & SK_ISNULL) == 0;
 	old = MemoryContextSwitchTo(so->cxt);
-	so->query = so->exact ? DatumGetVector(key->sk_argument) : InitVector(so->g->lay.dim);
+	so->query = so->exact ? DatumGetVector(key->sk_argument) : InitVector(so->g->lay->dim);
 	MemoryContextSwitchTo(old);
-	so->search = so->g->idle ? so->g->idle : HnswSearchCreate(so->g, so->g->cxt);
-	so->g->idle = NULL;
+	so->search = so->g->search ? so->g->search : HnswSearchCreate(so->g, so->g->idle);
+	so->g->search = NULL;
 	so->ef = HnswEfSearch();
 	search(scan, so);
 	so->started = true;

@@ -29,7 +29,6 @@
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
 #include "hnsw/graph/nodeset.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/tree.h"
 #include "hnsw/graph/vacuum.h"
@@ -51,7 +50,7 @@
 static void
 note_dead(VacuumState *st, BlockNumber blk, uint16 slot)
 {
-	Size		id = (Size) blk * st->g->lay.per_page + slot;
+	Size		id = (Size) blk * st->g->lay->per_page + slot;
 
 	st->dead[id / 64] |= UINT64CONST(1) << (id % 64);
 	st->ndead++;
@@ -70,7 +69,7 @@ set_state(HnswGraph *g, HnswWrite *w, uint16 slot, HnswState state)
 {
 	uint8		byte = state;
 
-	HnswWriteBytes(w, 0, HnswSlotOffset(&g->lay, slot) + offsetof(HnswRecord, state), &byte, 1);
+	HnswWriteBytes(w, 0, HnswSlotOffset(g->lay, slot) + offsetof(HnswRecord, state), &byte, 1);
 }
 
 /* ---- phase 1: strip ---- */
@@ -102,14 +101,14 @@ count_tree(VacuumState *st, const char *node)
 	if (((const HnswRecord *) node)->state == HNSW_FREE)
 		return;
 	st->nrecords++;
-	st->ntree += HnswCountTreeLinks(&st->g->lay, node);
+	st->ntree += HnswCountTreeLinks(st->g->lay, node);
 }
 
 static void
 strip_nodes(VacuumState *st, HnswPin *pin)
 {
 	HnswGraph  *g = st->g;
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	bool		changed = false;
 	int			nslots = HnswPageGetHeader(pin->page)->nslots;
@@ -213,7 +212,7 @@ unchain(VacuumState *st, HnswPin *before, Size link, HnswPin *cur)
 	HnswWriteBytes(w, 1, HNSW_PAGE_DATA, &none, sizeof(none));
 	HnswWriteEnd(w);
 	HnswRelease(g, cur);
-	RecordPageWithFreeSpace(g->rel, cur->blk, HNSW_FSM_PAGE(&g->lay));
+	RecordPageWithFreeSpace(g->rel, cur->blk, HNSW_FSM_PAGE(g->lay));
 	st->stats->pages_newly_deleted++;
 }
 
@@ -272,7 +271,7 @@ trim_chain(VacuumState *st, const HnswCandidate *node)
 		{
 			HnswAcquire(g, node->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
 			(void) HnswNodeAt(g, &pin, node->slot);
-			link = HnswSlotOffset(&g->lay, node->slot) + offsetof(HnswRecord, overflow);
+			link = HnswSlotOffset(g->lay, node->slot) + offsetof(HnswRecord, overflow);
 		}
 		else
 		{
@@ -349,7 +348,7 @@ strip_uppers(VacuumState *st)
 				continue;
 			if (rec->ntids < 2)
 				HnswCorrupted(g, pin.blk, slot, "an upper record without links down");
-			HnswTidGet(&HnswNodeTids(&g->lay, node)[1], &base);
+			HnswTidGet(&HnswNodeTids(g->lay, node)[1], &base);
 			if (HnswVacuumIsDead(st, base.blk, base.slot))
 			{
 				set_state(g, w, slot, HNSW_DEAD);
@@ -381,7 +380,7 @@ strip(VacuumState *st)
 		HNSW_WAIT_POINT("vacuum-strip");
 		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_EXCLUSIVE, &pin))
 		{
-			RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_PAGE(&g->lay));
+			RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_PAGE(g->lay));
 			st->stats->pages_free++;
 			continue;
 		}
@@ -404,7 +403,7 @@ strip(VacuumState *st)
 				strip_overflow(st, &pin);
 				break;
 			case HNSW_PAGE_FREE:
-				RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_PAGE(&g->lay));
+				RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_PAGE(g->lay));
 				st->stats->pages_free++;
 				break;
 			case HNSW_PAGE_CENTRE:
@@ -442,7 +441,7 @@ free_records(VacuumState *st, BlockNumber blk)
 		return false;
 	}
 	nslots = HnswPageGetHeader(pin.page)->nslots;
-	any = nslots < g->lay.per_page;
+	any = nslots < g->lay->per_page;
 	for (int slot = 0; slot < nslots; slot++)
 	{
 		HnswRecord *rec = (HnswRecord *) HnswNodeAt(g, &pin, slot);
@@ -456,8 +455,8 @@ free_records(VacuumState *st, BlockNumber blk)
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
 		set_state(g, w, slot, HNSW_FREE);
-		HnswWriteBytes(w, 0, HnswSlotOffset(&g->lay, slot) + offsetof(HnswRecord, nlinks), &zero, 1);
-		HnswWriteBytes(w, 0, HnswSlotOffset(&g->lay, slot) + offsetof(HnswRecord, ntids), &zero, 1);
+		HnswWriteBytes(w, 0, HnswSlotOffset(g->lay, slot) + offsetof(HnswRecord, nlinks), &zero, 1);
+		HnswWriteBytes(w, 0, HnswSlotOffset(g->lay, slot) + offsetof(HnswRecord, ntids), &zero, 1);
 		HnswWriteEnd(w);
 		any = true;
 	}
@@ -555,7 +554,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	old = MemoryContextSwitchTo(st.cxt);
 
 	st.nblocks = RelationGetNumberOfBlocks(info->index);
-	words = ((Size) st.nblocks * st.g->lay.per_page + 63) / 64;
+	words = ((Size) st.nblocks * st.g->lay->per_page + 63) / 64;
 	st.dead = MemoryContextAllocExtended(st.cxt, words * sizeof(uint64),
 										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 

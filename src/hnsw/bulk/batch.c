@@ -78,7 +78,7 @@ HnswBatchMakeNodes(Batch *b, uint32 cap)
 	b->shared->cap = cap;
 	carve_nodes(b, HnswTeamAlloc(b->team, TEAM_NODES,
 								 add_size(MAXALIGN(mul_size(cap, sizeof(BatchNode))),
-										  mul_size(cap, b->g->lay.own_bytes))));
+										  mul_size(cap, b->g->lay->own_bytes))));
 }
 
 /*
@@ -89,7 +89,7 @@ static Size
 carve_levels(Batch *b, char *base)
 {
 	BatchShared *sh = b->shared;
-	const HnswLayout *lay = &b->g->lay;
+	const HnswLayout *lay = b->g->lay;
 	Size		at = 0;
 
 #define CARVE(to, n) \
@@ -198,7 +198,7 @@ HnswBatchDestroy(Batch *b)
 void
 HnswBatchMoveNodes(Batch *b)
 {
-	const Size	own_bytes = b->g->lay.own_bytes;
+	const Size	own_bytes = b->g->lay->own_bytes;
 	uint32	   *moved = b->levels[0].moved;
 	char	   *other = MemoryContextAlloc(b->cxt, own_bytes);
 	uint32		n = 0;

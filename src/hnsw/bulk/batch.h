@@ -193,7 +193,7 @@ typedef struct Batch
 static inline const char *
 batch_own(const Batch *b, uint32 node)
 {
-	return b->own + (Size) node * b->g->lay.own_bytes;
+	return b->own + (Size) node * b->g->lay->own_bytes;
 }
 
 static inline uint32

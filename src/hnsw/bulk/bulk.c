@@ -93,7 +93,7 @@ HnswBulkBuild(Batch *b)
 void
 HnswBulkInsert(Batch *b, Spool *spool, void (*tell) (void *arg), void *arg)
 {
-	const HnswLayout *lay = &b->g->lay;
+	const HnswLayout *lay = b->g->lay;
 	const Size	columns = HnswColumnsBytes(lay, HnswColumnsMax(lay, b->limit, 1));
 	/* divided, a row is in one list more, for a time */
 	const Size	row = HnswBatchNodeBytes(lay) + 2 * sizeof(uint32) + sizeof(uint16);

@@ -118,7 +118,7 @@ guess_bound(const float *dists, int n, int want)
 static float
 least_apart(const Collecting *l, const BatchNode *x)
 {
-	const HnswLayout *lay = &l->b->g->lay;
+	const HnswLayout *lay = l->b->g->lay;
 	double		step = HnswElementError(lay, x->norm2, x->scale);
 	double		square = 2 * lay->dim * step * step + 1e-6 * x->norm2;
 

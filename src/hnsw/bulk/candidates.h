@@ -19,7 +19,7 @@
 static inline float
 batch_apart(const Batch *b, float norm2, float other_norm2, float dist)
 {
-	switch (b->g->lay.metric)
+	switch (b->g->lay->metric)
 	{
 		case HNSW_IP:
 			return norm2 + other_norm2 + 2 * dist;

@@ -8,10 +8,10 @@
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/columns.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/vector.h"
+#include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "simd/vx_simd.h"
 #include "utils/memutils.h"
@@ -25,7 +25,7 @@ HnswBatchDistance(Batch *b, uint32 i, uint32 j)
 	HnswStored	sx = {batch_own(b, i), x->norm2, x->scale, x->offset, x->codesum};
 	HnswStored	sy = {batch_own(b, j), y->norm2, y->scale, y->offset, y->codesum};
 
-	return HnswStoredDistance(b->g, &sx, &sy);
+	return HnswStoredDistance(&b->g->space, &sx, &sy);
 }
 
 /* How many columns each participant has: a quarter of the memory is for them. */
@@ -53,12 +53,12 @@ HnswColumnsBytes(const HnswLayout *lay, int max)
 BatchColumns *
 HnswColumnsCreate(Batch *b)
 {
-	const int	dim = b->g->lay.dim;
+	const int	dim = b->g->lay->dim;
 	BatchColumns *c = MemoryContextAllocZero(b->cxt, sizeof(BatchColumns));
 
 	c->b = b;
-	c->integer = HnswBatchInteger(&b->g->lay);
-	c->max = HnswColumnsMax(&b->g->lay, b->limit, b->team->nparticipants);
+	c->integer = HnswBatchInteger(b->g->lay);
+	c->max = HnswColumnsMax(b->g->lay, b->limit, b->team->nparticipants);
 	if (c->integer)
 	{
 		char	   *raw = MemoryContextAllocHuge(b->cxt, c->max / VX_PANEL * VX_PANEL_BYTES(dim) + 64);
@@ -97,7 +97,7 @@ void
 HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members, int n)
 {
 	Batch	   *b = c->b;
-	const int	dim = b->g->lay.dim;
+	const int	dim = b->g->lay->dim;
 	const Size	panel_bytes = VX_PANEL_BYTES(dim);
 
 	c->n = n;
@@ -112,7 +112,7 @@ HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members,
 			load_panel(c->panels + i / VX_PANEL * panel_bytes, i % VX_PANEL,
 					   (const int8 *) own, dim);
 		else
-			HnswOwnDecode(b->g, own, x->scale, x->offset, c->rows + (Size) i * dim);
+			HnswOwnDecode(&b->g->space, own, x->scale, x->offset, c->rows + (Size) i * dim);
 		c->norm[i] = x->norm2;
 		c->scale[i] = x->scale;
 		c->offset[i] = x->offset;
@@ -135,8 +135,8 @@ HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *mem
 {
 	Batch	   *b = c->b;
 	HnswGraph  *g = b->g;
-	const int	dim = g->lay.dim;
-	bool		ip = g->lay.metric == HNSW_IP && !to_divide;
+	const int	dim = g->lay->dim;
+	bool		ip = g->lay->metric == HNSW_IP && !to_divide;
 
 	if (c->integer)
 	{
@@ -163,8 +163,8 @@ HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *mem
 		float	   *out = c->dists + i * BATCH_LEAF_MAX;
 		float	   *v = g->scratch->fa;
 
-		HnswOwnDecode(g, batch_own(b, node), x->scale, x->offset, v);
-		if (g->lay.metric == HNSW_L1)
+		HnswOwnDecode(&g->space, batch_own(b, node), x->scale, x->offset, v);
+		if (g->lay->metric == HNSW_L1)
 			vx_simd->l1_many(v, c->rows, dim, dim, c->n, out);
 		else if (ip)
 		{

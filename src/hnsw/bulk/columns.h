@@ -61,7 +61,7 @@ batch_origin(const Batch *b, uint32 node, bool ip)
 	o.node = node;
 	o.base = ip ? 0 : x->norm2;
 	o.p = two * x->scale;
-	o.q = two * (x->scale * x->codesum + b->g->lay.dim * x->offset);
+	o.q = two * (x->scale * x->codesum + b->g->lay->dim * x->offset);
 	o.r = two * x->offset;
 	return o;
 }

@@ -92,7 +92,7 @@ static void
 add_row(Batch *b, struct equals_hash *equals, uint32 *maxextra, SpoolRow *row)
 {
 	BatchShared *sh = b->shared;
-	const int	own_bytes = b->g->lay.own_bytes;
+	const int	own_bytes = b->g->lay->own_bytes;
 	const char *own = batch_own(b, sh->n);
 	BatchNode  *x;
 	EqualsEntry *entry;
@@ -115,7 +115,7 @@ add_row(Batch *b, struct equals_hash *equals, uint32 *maxextra, SpoolRow *row)
 	HnswBatchSetRow(x, row);
 	x->same_hash = entry->first;
 	x->more = BATCH_NONE;
-	x->level = HnswRandomLevel(b->g->lay.fanout);
+	x->level = HnswRandomLevel(b->g->lay->fanout);
 	entry->first = sh->n++;
 }
 
@@ -130,7 +130,7 @@ HnswBatchFill(Batch *b, Spool **spools, double rows)
 {
 	BatchShared *sh = b->shared;
 	Team	   *team = b->team;
-	const HnswLayout *lay = &b->g->lay;
+	const HnswLayout *lay = b->g->lay;
 	struct equals_hash *equals;
 	uint32		maxextra = 0;
 	uint32		most = HnswBatchCapacity(lay, b->limit, team->nparticipants);

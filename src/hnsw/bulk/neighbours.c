@@ -61,16 +61,16 @@ distance_from(const Linking *l, const BatchOrigin *o, BatchLink link)
 	if (!l->integer)
 		return HnswBatchDistance(b, o->node, node);
 	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) batch_own(b, o->node),
-									(const int8_t *) batch_own(b, node), b->g->lay.dim) * y->scale +
+									(const int8_t *) batch_own(b, node), b->g->lay->dim) * y->scale +
 		o->q * y->offset + o->r * y->scale * y->codesum;
-	return b->g->lay.metric == HNSW_IP ? -dot : o->base + y->norm2 - dot;
+	return b->g->lay->metric == HNSW_IP ? -dot : o->base + y->norm2 - dot;
 }
 
 static inline BatchOrigin
 make_origin(const Linking *l, BatchLink link)
 {
 	return batch_origin(l->b, batch_node(l->level, BatchLinkMember(link)),
-						l->b->g->lay.metric == HNSW_IP);
+						l->b->g->lay->metric == HNSW_IP);
 }
 
 /*
@@ -142,7 +142,7 @@ static void
 select_links(Linking *l)
 {
 	BatchLevel *level = l->level;
-	const int	fanout = l->b->g->lay.fanout;
+	const int	fanout = l->b->g->lay->fanout;
 	uint64		from;
 
 	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
@@ -220,7 +220,7 @@ static void
 make_offers(Linking *l)
 {
 	BatchLevel *level = l->level;
-	const int	fanout = l->b->g->lay.fanout;
+	const int	fanout = l->b->g->lay->fanout;
 	const int	most = l->b->shared->most_offers;
 	uint64		from;
 
@@ -275,7 +275,7 @@ collect_offers(Linking *l)
 	BatchShared *sh = b->shared;
 	Team	   *team = b->team;
 	const uint32 n = l->level->n;
-	const int	fair = b->g->lay.fanout / 2;	/* what HnswBatchBytes reckons with */
+	const int	fair = b->g->lay->fanout / 2;	/* what HnswBatchBytes reckons with */
 
 	for (bool done = false; !done;)
 	{
@@ -284,7 +284,7 @@ collect_offers(Linking *l)
 			/* everyone has the levels of the round before behind them */
 			for (uint64 m = 0; m < (uint64) n + 2; m++)
 				pg_atomic_init_u64(&l->start[m], 0);
-			sh->most_offers = sh->most_offers == 0 ? 2 * b->g->lay.fanout :
+			sh->most_offers = sh->most_offers == 0 ? 2 * b->g->lay->fanout :
 				Max(fair, sh->most_offers / 2);
 		}
 		(void) HnswTeamSync(team);
@@ -314,7 +314,7 @@ static void
 choose_links(Linking *l)
 {
 	BatchLevel *level = l->level;
-	const int	fanout = l->b->g->lay.fanout;
+	const int	fanout = l->b->g->lay->fanout;
 	uint64		from;
 
 	memset(l->seen, 0xFF, (Size) level->n * sizeof(uint32));
@@ -373,7 +373,7 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 	l.level = level;
 	l.max = 2 * level->width;
 	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BatchLink));
-	l.chosen = MemoryContextAlloc(b->cxt, b->g->lay.fanout * sizeof(int));
+	l.chosen = MemoryContextAlloc(b->cxt, b->g->lay->fanout * sizeof(int));
 	l.seen = b->seen;
 	l.start = b->offered;
 	if (HnswTeamLeader(b->team))

@@ -331,7 +331,7 @@ draw_pivots(BatchColumns *c, const BatchLevel *level)
 	BatchShared *sh = b->shared;
 	const int	most = c->max;
 
-	sh->copies = BATCH_COPIES(&b->g->lay);
+	sh->copies = BATCH_COPIES(b->g->lay);
 	sh->npivots = (int) Min(most, Max(2, (int64) level->n * sh->copies / LEAF_TARGET(most)));
 	sh->copies = Min(sh->copies, sh->npivots - 1);
 	for (int i = 0; i < sh->npivots; i++)

@@ -38,7 +38,7 @@ static void
 spread(Tree *t)
 {
 	BatchLevel *level = t->level;
-	const int	most = HnswMaxTreeLinks(&t->b->g->lay);
+	const int	most = HnswMaxTreeLinks(t->b->g->lay);
 
 	while (t->nspread < t->nreached)
 	{
@@ -70,7 +70,7 @@ attach(Tree *t, uint32 member, uint32 host)
 	bool		victim_pruned = false;
 	BatchLink	link;
 
-	while (level->nchildren[host] >= HnswMaxTreeLinks(&t->b->g->lay))
+	while (level->nchildren[host] >= HnswMaxTreeLinks(t->b->g->lay))
 	{
 		uint32		nearest = BATCH_NONE;
 		float		best = INFINITY;
@@ -115,7 +115,7 @@ attach(Tree *t, uint32 member, uint32 host)
 	}
 	/* a list that has room takes one more */
 	if ((victim < 0 || BatchLinkMember(links[victim]) != member) &&
-		level->nlinks[host] < t->b->g->lay.fanout)
+		level->nlinks[host] < t->b->g->lay->fanout)
 		victim = level->nlinks[host]++;
 	links[victim] = link;
 	level->nchildren[host]++;

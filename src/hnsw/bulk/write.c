@@ -13,7 +13,6 @@
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/team.h"
 #include "hnsw/bulk/write.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/link.h"
@@ -52,7 +51,7 @@ static BlockNumber
 overflow_pages(const Batch *b, uint32 node)
 {
 	int64		left = b->nodes[node].more == BATCH_NONE ? 0 :
-		count_tids(b, node) - b->g->lay.max_tids;
+		count_tids(b, node) - b->g->lay->max_tids;
 
 	return left <= 0 ? 0 : (BlockNumber) ((left + HNSW_OVERFLOW_TIDS - 1) / HNSW_OVERFLOW_TIDS);
 }
@@ -86,7 +85,7 @@ start_page(Page page, BlockNumber blk, HnswPageKind kind)
 static void
 locate(const Batch *b, BlockNumber first, uint64 number, BlockNumber *blk, uint16 *slot)
 {
-	const HnswLayout *lay = &b->g->lay;
+	const HnswLayout *lay = b->g->lay;
 
 	*blk = first + (BlockNumber) (number / lay->per_page * (1 + lay->side_pages));
 	*slot = number % lay->per_page;
@@ -108,7 +107,7 @@ locate_member(const Batch *b, int l, uint32 member, BlockNumber *blk, uint16 *sl
 static void
 put_tids(Batch *b, int l, uint32 node, HnswRecord *rec, ItemPointer tids)
 {
-	const int	max_tids = b->g->lay.max_tids;
+	const int	max_tids = b->g->lay->max_tids;
 	const BatchNode *x = &b->nodes[node];
 	BlockNumber blk;
 	uint16		slot;
@@ -143,8 +142,8 @@ put_links(Batch *b, int l, uint32 member, char *record)
 	const BatchLink *links = level->links + (Size) member * level->width;
 	uint32		node = batch_node(level, member);
 
-	if (g->lay.sketch == HNSW_SKETCH_BITS)
-		HnswOwnDecode(g, batch_own(b, node), b->nodes[node].scale, b->nodes[node].offset, s->fa);
+	if (g->lay->sketch == HNSW_SKETCH_BITS)
+		HnswOwnDecode(&g->space, batch_own(b, node), b->nodes[node].scale, b->nodes[node].offset, s->fa);
 	for (int i = 0; i < level->nlinks[member]; i++)
 	{
 		uint32		to = BatchLinkMember(links[i]);
@@ -160,10 +159,10 @@ put_links(Batch *b, int l, uint32 member, char *record)
 			flags |= HNSW_LINK_TREE;
 		if (links[i] & BATCH_PRUNED)
 			flags |= HNSW_LINK_PRUNED;
-		if (g->lay.sketch != HNSW_SKETCH_NONE)
-			HnswOwnDecode(g, batch_own(b, other), b->nodes[other].scale,
+		if (g->lay->sketch != HNSW_SKETCH_NONE)
+			HnswOwnDecode(&g->space, batch_own(b, other), b->nodes[other].scale,
 						  b->nodes[other].offset, s->fb);
-		HnswLinkForm(g, s->fa, s->fb, dist, &fa, &fb, s->code);
+		HnswLinkForm(&g->space, s->fa, s->fb, dist, &fa, &fb, s->code);
 		locate_member(b, l, to, &blk, &slot);
 		HnswLinkPut(g, record, i, blk, slot | flags, dist, fa, fb, s->code);
 	}
@@ -173,7 +172,7 @@ put_links(Batch *b, int l, uint32 member, char *record)
 static void
 put_record(Batch *b, int l, uint32 member, char *record, char *side)
 {
-	const HnswLayout *lay = &b->g->lay;
+	const HnswLayout *lay = b->g->lay;
 	uint32		node = batch_node(&b->levels[l], member);
 	const BatchNode *x = &b->nodes[node];
 	HnswRecord *rec = (HnswRecord *) record;
@@ -200,7 +199,7 @@ static void
 place_nodes(Batch *b)
 {
 	const BatchLevel *level = &b->levels[0];
-	const int	per_page = b->g->lay.per_page;
+	const int	per_page = b->g->lay->per_page;
 	uint32		n = 0;
 
 	for (uint32 i = 0; i < level->n; i++)
@@ -231,7 +230,7 @@ void
 HnswBatchPlan(Batch *b)
 {
 	BatchShared *sh = b->shared;
-	const HnswLayout *lay = &b->g->lay;
+	const HnswLayout *lay = b->g->lay;
 	uint64		pages = RelationGetNumberOfBlocks(b->g->rel);
 	uint64		npages = 0;
 
@@ -280,7 +279,7 @@ static void
 write_overflow(Writer *w, uint32 node)
 {
 	Batch	   *b = w->b;
-	const int	inline_tids = b->g->lay.max_tids;
+	const int	inline_tids = b->g->lay->max_tids;
 	BlockNumber at = b->nodes[node].overflow;
 	uint32		next = b->nodes[node].more;
 	int64		left = count_tids(b, node) - inline_tids;
@@ -330,7 +329,7 @@ static void
 write_records(Writer *w, bool upper, uint64 number, uint64 nrecords)
 {
 	Batch	   *b = w->b;
-	const HnswLayout *lay = &b->g->lay;
+	const HnswLayout *lay = b->g->lay;
 	Page		page = (Page) w->page.data;
 	int			n = (int) Min((uint64) lay->per_page, nrecords - number);
 	BlockNumber blk;
@@ -384,7 +383,7 @@ write_pages(Writer *w)
 {
 	Batch	   *b = w->b;
 	BatchShared *sh = b->shared;
-	const uint64 step = (uint64) TASK_PAGES * b->g->lay.per_page;
+	const uint64 step = (uint64) TASK_PAGES * b->g->lay->per_page;
 	const uint64 nupper = sh->top > 0 ? sh->upper[sh->top + 1] : 0;
 	const uint64 tasks0 = (sh->n + step - 1) / step;
 	uint64		task;
@@ -402,12 +401,12 @@ write_pages(Writer *w)
 		 * it does, the others form records.
 		 */
 		locate(b, upper ? sh->first_upper : sh->first0, Min(from + step, nrecords) - 1, &last, &slot);
-		HnswExtendTo(b->g, last + 1 + b->g->lay.side_pages);
-		for (uint64 i = from; i < Min(from + step, nrecords); i += b->g->lay.per_page)
+		HnswExtendTo(b->g, last + 1 + b->g->lay->side_pages);
+		for (uint64 i = from; i < Min(from + step, nrecords); i += b->g->lay->per_page)
 			write_records(w, upper, i, nrecords);
 		if (HnswTeamLeader(b->team))
 			pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE,
-										 Min((task + 1) * TASK_PAGES * (1 + b->g->lay.side_pages), sh->end));
+										 Min((task + 1) * TASK_PAGES * (1 + b->g->lay->side_pages), sh->end));
 	}
 }
 
@@ -417,7 +416,7 @@ write_meta(Batch *b)
 {
 	BatchShared *sh = b->shared;
 	HnswGraph  *g = b->g;
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	HnswWrite  *write = &g->scratch->write;
 	HnswMetaPage meta;
 	HnswPin		pin;

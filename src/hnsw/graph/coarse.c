@@ -18,7 +18,7 @@
 static double
 noise(HnswGraph *g, const HnswQuery *q, const HnswFound *f, double *bias)
 {
-	return HnswDistanceNoise(g, q, f->dist, f->norm2, f->scale, bias);
+	return HnswDistanceNoise(&g->space, q, f->dist, f->norm2, f->scale, bias);
 }
 
 /*
@@ -51,5 +51,5 @@ HnswResultsReach(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
 	double		bias;
 	double		slack = noise(g, q, worst, &bias);
 
-	return worst->dist - bias - slack * (g->lay.metric == HNSW_IP ? 4 : 1);
+	return worst->dist - bias - slack * (g->lay->metric == HNSW_IP ? 4 : 1);
 }

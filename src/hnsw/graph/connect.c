@@ -17,7 +17,6 @@
 #include "hnsw/graph/connect.h"
 #include "hnsw/graph/known.h"
 #include "hnsw/graph/nodeset.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
@@ -115,7 +114,7 @@ link_counts(const HnswLayout *lay, int level, int *links, int *back)
 static int
 choose_neighbours(HnswGraph *g, HnswResult *res, int fill, int *chosen, int *nselected)
 {
-	int			fanout = g->lay.fanout;
+	int			fanout = g->lay->fanout;
 	int			pruned[HNSW_MAX_FANOUT];
 	int			npruned = 0;
 	int			n = 0;
@@ -145,9 +144,9 @@ form_record(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
 			const char *own, const ItemPointerData *tids, int ntids,
 			const int *chosen, int nchosen, int nselected)
 {
-	const HnswLayout *lay = &g->lay;
-	HnswScratch *s = g->scratch;
-	char	   *node = s->record;
+	const HnswLayout *lay = g->lay;
+	HnswScratch *work = g->scratch;
+	char	   *node = work->record;
 	HnswRecord *rec = (HnswRecord *) node;
 
 	memset(node, 0, lay->rec_size);
@@ -162,7 +161,7 @@ form_record(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
 		memcpy(node + lay->off_own, own, lay->own_bytes);
 
 	if (lay->sketch == HNSW_SKETCH_BITS)
-		HnswOwnDecode(g, own, own_rec->scale, own_rec->offset, s->fa);
+		HnswOwnDecode(&g->space, own, own_rec->scale, own_rec->offset, work->fa);
 	for (int i = 0; i < nchosen; i++)
 	{
 		HnswFound  *f = &res->found[chosen[i]];
@@ -170,11 +169,11 @@ form_record(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
 		float		b;
 
 		if (lay->sketch != HNSW_SKETCH_NONE)
-			HnswOwnDecode(g, res->own + (Size) chosen[i] * lay->own_bytes,
-						  f->scale, f->offset, s->fb);
-		HnswLinkForm(g, s->fa, s->fb, f->dist, &a, &b, s->code);
+			HnswOwnDecode(&g->space, res->own + (Size) chosen[i] * lay->own_bytes,
+						  f->scale, f->offset, work->fb);
+		HnswLinkForm(&g->space, work->fa, work->fb, f->dist, &a, &b, work->code);
 		HnswLinkPut(g, node, i, f->blk, f->slot | (i < nselected ? 0 : HNSW_LINK_PRUNED),
-					f->dist, a, b, s->code);
+					f->dist, a, b, work->code);
 	}
 }
 
@@ -186,12 +185,13 @@ form_record(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
  * gets a place; other tree links are never taken.  *flags: the new link's.
  */
 int
-HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node, float dist,
+HnswChoosePosition(HnswGraph *g, HnswSearch *s, const char *node, float dist,
 				bool tree, uint16 *flags)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec = (const HnswRecord *) node;
-	float	   *est = g->scratch->est;
+	const HnswQuery *q = &s->query;
+	float		est[HNSW_MAX_FANOUT];
 	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
 	int			victim[4] = {-1, -1, -1, -1};
 	float		far[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
@@ -202,7 +202,7 @@ HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node, float dis
 		return rec->nlinks;
 
 	if (lay->sketch != HNSW_SKETCH_NONE)
-		(void) HnswScoreLinks(g, q, node, dist, INFINITY, est, masks);
+		(void) HnswScoreLinks(&g->space, q, node, dist, INFINITY, est, masks);
 	else
 		for (int i = 0; i < rec->nlinks; i++)
 			est[i] = INFINITY;
@@ -211,8 +211,8 @@ HnswChoosePosition(HnswGraph *g, const HnswQuery *q, const char *node, float dis
 	{
 		const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
 		uint16		f = HnswLinkFlags(link);
-		float		edge = HnswLinkEdge(g, node, i);
-		bool		known = HnswKnownDistance(g, HnswLinkBlock(link), HnswLinkSlot(link), &est[i]) ||
+		float		edge = HnswLinkEdge(&g->space, node, i);
+		bool		known = HnswKnownDistance(s, HnswLinkBlock(link), HnswLinkSlot(link), &est[i]) ||
 			lay->sketch == HNSW_SKETCH_EXACT;
 		int			kind;
 
@@ -257,17 +257,17 @@ HnswWriteLink(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin, uint16 at_slot
 			  const char *node, const HnswQuery *q, int pos, uint16 flags,
 			  float dist, BlockNumber blk, uint16 slot)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec = (const HnswRecord *) node;
-	HnswScratch *s = g->scratch;
+	HnswScratch *work = g->scratch;
 	Size		recoff = HnswSlotOffset(lay, at_slot);
 	float		a;
 	float		b;
 
 	if (lay->sketch == HNSW_SKETCH_BITS)
-		HnswOwnDecode(g, HnswNodeOwn(g, pin, at_slot, node), rec->scale, rec->offset, s->fa);
-	HnswLinkForm(g, s->fa, q->vec, dist, &a, &b, s->code);
-	HnswLinkWrite(g, w, page, recoff, pos, blk, slot | flags, dist, a, b, s->code);
+		HnswOwnDecode(&g->space, HnswNodeOwn(g, pin, at_slot, node), rec->scale, rec->offset, work->fa);
+	HnswLinkForm(&g->space, work->fa, q->vec, dist, &a, &b, work->code);
+	HnswLinkWrite(g, w, page, recoff, pos, blk, slot | flags, dist, a, b, work->code);
 	if (pos == rec->nlinks)
 	{
 		uint8		nlinks = pos + 1;
@@ -282,7 +282,7 @@ node_distance(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const
 {
 	const HnswRecord *rec = (const HnswRecord *) node;
 
-	return HnswOwnDistance(g, q, HnswNodeOwn(g, pin, slot, node),
+	return HnswOwnDistance(&g->space, q, HnswNodeOwn(g, pin, slot, node),
 						   rec->scale, rec->offset, rec->norm2);
 }
 
@@ -292,7 +292,7 @@ node_distance(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const
  * while it has none.
  */
 static void
-add_back_link(HnswGraph *g, HnswWrite *w, int *page, HnswPin *pin, const HnswQuery *q,
+add_back_link(HnswGraph *g, HnswWrite *w, int *page, HnswPin *pin, HnswSearch *s,
 			  int level, uint16 at_slot, const HnswCandidate *to)
 {
 	const char *node = HnswNodeAt(g, pin, at_slot);
@@ -303,15 +303,15 @@ add_back_link(HnswGraph *g, HnswWrite *w, int *page, HnswPin *pin, const HnswQue
 
 	if (rec->state != HNSW_LIVE || rec->level != level)
 		return;
-	if (HnswFindLink(&g->lay, node, to) >= 0)
+	if (HnswFindLink(g->lay, node, to) >= 0)
 		return;
-	dist = node_distance(g, q, pin, at_slot, node);
-	pos = HnswChoosePosition(g, q, node, dist, false, &flags);
+	dist = node_distance(g, &s->query, pin, at_slot, node);
+	pos = HnswChoosePosition(g, s, node, dist, false, &flags);
 	if (pos < 0)
 		return;
 	if (*page < 0)
 		*page = HnswWriteAdd(w, pin, false);
-	HnswWriteLink(g, w, *page, pin, at_slot, node, q, pos, flags, dist, to->blk, to->slot);
+	HnswWriteLink(g, w, *page, pin, at_slot, node, &s->query, pos, flags, dist, to->blk, to->slot);
 }
 
 static int
@@ -331,7 +331,7 @@ by_place(const void *a, const void *b)
  * nodes in the order of their pages, which is that of locks.
  */
 void
-HnswAddBackLinks(HnswGraph *g, const HnswQuery *q, int level, HnswCandidate *nodes, int n,
+HnswAddBackLinks(HnswGraph *g, HnswSearch *s, int level, HnswCandidate *nodes, int n,
 				 const HnswCandidate *to)
 {
 	qsort(nodes, n, sizeof(HnswCandidate), by_place);
@@ -357,7 +357,7 @@ HnswAddBackLinks(HnswGraph *g, const HnswQuery *q, int level, HnswCandidate *nod
 				HnswAcquire(g, nodes[i].blk, BUFFER_LOCK_EXCLUSIVE, &pins[npins++]);
 				page = -1;
 			}
-			add_back_link(g, w, &page, &pins[npins - 1], q, level, nodes[i].slot, to);
+			add_back_link(g, w, &page, &pins[npins - 1], s, level, nodes[i].slot, to);
 		}
 		HnswWriteEnd(w);
 		while (npins > 0)
@@ -378,7 +378,7 @@ queue_children(HnswGraph *g, ParentQueue *queue, const char *node)
 {
 	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
 	{
-		const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[i];
+		const ItemPointerData *link = &HnswNodeLinks(g->lay, node)[i];
 
 		if (HnswLinkFlags(link) & HNSW_LINK_TREE)
 			queue_parent(queue, HnswLinkBlock(link), HnswLinkSlot(link));
@@ -391,7 +391,7 @@ queue_children(HnswGraph *g, ParentQueue *queue, const char *node)
  * cannot take it; its children then join the queue.
  */
 static bool
-write_with_parent(HnswGraph *g, const HnswQuery *q, int level, HnswPlace *place,
+write_with_parent(HnswGraph *g, HnswSearch *s, int level, HnswPlace *place,
 				  HnswPin *pparent, const HnswCandidate *parent, const char *own,
 				  ParentQueue *queue)
 {
@@ -407,10 +407,10 @@ write_with_parent(HnswGraph *g, const HnswQuery *q, int level, HnswPlace *place,
 	if (rec->state != HNSW_LIVE || rec->level != level)
 		return false;
 	pos = -1;
-	if (HnswCountTreeLinks(&g->lay, node) < HnswMaxTreeLinks(&g->lay))
+	if (HnswCountTreeLinks(g->lay, node) < HnswMaxTreeLinks(g->lay))
 	{
-		dist = node_distance(g, q, pparent, parent->slot, node);
-		pos = HnswChoosePosition(g, q, node, dist, true, &flags);
+		dist = node_distance(g, &s->query, pparent, parent->slot, node);
+		pos = HnswChoosePosition(g, s, node, dist, true, &flags);
 	}
 	if (pos < 0)
 	{
@@ -424,7 +424,7 @@ write_with_parent(HnswGraph *g, const HnswQuery *q, int level, HnswPlace *place,
 	HnswWriteBegin(g, w);
 	ppage = HnswWriteAdd(w, pparent, false);
 	rpage = pparent == &place->pins[0] ? ppage : HnswWriteAdd(w, &place->pins[0], false);
-	HnswWriteLink(g, w, ppage, pparent, parent->slot, node, q, pos, flags, dist,
+	HnswWriteLink(g, w, ppage, pparent, parent->slot, node, &s->query, pos, flags, dist,
 				  place->pins[0].blk, place->slot);
 	HnswWriteRecord(g, w, rpage, place);
 	HnswWriteEnd(w);
@@ -436,7 +436,7 @@ write_with_parent(HnswGraph *g, const HnswQuery *q, int level, HnswPlace *place,
  * where the record is, *used which parent took it.
  */
 static bool
-place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
+place_record(HnswGraph *g, HnswSearch *s, int level, const char *own,
 			 ParentQueue *queue, HnswCandidate *at, HnswCandidate *used)
 {
 	HnswPlace		place;
@@ -480,7 +480,7 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 			if (slot >= 0)
 			{
 				place.slot = slot;
-				done = write_with_parent(g, q, level, &place, pp, &parent, own, queue);
+				done = write_with_parent(g, s, level, &place, pp, &parent, own, queue);
 			}
 			if (pp == &pparent)
 				HnswRelease(g, &pparent);
@@ -496,7 +496,7 @@ place_record(HnswGraph *g, const HnswQuery *q, int level, const char *own,
 		{
 			/* nobody waits for the fresh page holding a lock: it comes first */
 			HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
-			done = write_with_parent(g, q, level, &place, &pparent, &parent, own, queue);
+			done = write_with_parent(g, s, level, &place, &pparent, &parent, own, queue);
 			HnswRelease(g, &pparent);
 		}
 		if (done)
@@ -550,13 +550,13 @@ typedef struct Chosen
 
 /* Choose them, and form the new record in scratch->record. */
 static void
-choose_links(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
+choose_links(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswRecord *own_rec,
 			 const char *own, const ItemPointerData *tids, int ntids, Chosen *links)
 {
 	int			max_links;
 
-	HnswKnowFound(g, res);
-	link_counts(&g->lay, level, &max_links, &links->max_back);
+	HnswKnowFound(g, s, res);
+	link_counts(g->lay, level, &max_links, &links->max_back);
 	links->n = choose_neighbours(g, res, max_links, links->chosen, &links->nselected);
 	form_record(g, res, level, own_rec, own, tids, ntids, links->chosen, links->n,
 				links->nselected);
@@ -564,7 +564,7 @@ choose_links(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec
 
 /* Offer those a link back that come first, but for the one that has it. */
 static void
-link_back(HnswGraph *g, const HnswQuery *q, HnswResult *res, int level, const Chosen *links,
+link_back(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const Chosen *links,
 		  const HnswCandidate *has, const HnswCandidate *at)
 {
 	HnswCandidate back[HNSW_MAX_FANOUT];
@@ -580,7 +580,7 @@ link_back(HnswGraph *g, const HnswQuery *q, HnswResult *res, int level, const Ch
 		back[n++].slot = f->slot;
 	}
 	if (n > 0)
-		HnswAddBackLinks(g, q, level, back, n, at);
+		HnswAddBackLinks(g, s, level, back, n, at);
 }
 
 /*
@@ -592,7 +592,7 @@ link_back(HnswGraph *g, const HnswQuery *q, HnswResult *res, int level, const Ch
  * link (they died meanwhile, or all is given away).
  */
 bool
-HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
+HnswConnect(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 			const HnswRecord *own_rec, const char *own,
 			const ItemPointerData *tids, int ntids, HnswCandidate *at)
 {
@@ -601,7 +601,7 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 	HnswCandidate used;
 	bool		placed;
 
-	choose_links(g, res, level, own_rec, own, tids, ntids, &links);
+	choose_links(g, s, res, level, own_rec, own, tids, ntids, &links);
 	if (res->nfound == 0)
 	{
 		Assert(level > 0);
@@ -620,24 +620,24 @@ HnswConnect(HnswGraph *g, HnswQuery *q, HnswResult *res, int level,
 
 		queue_parent(&queue, f->blk, f->slot);
 	}
-	placed = place_record(g, q, level, own, &queue, at, &used);
+	placed = place_record(g, s, level, own, &queue, at, &used);
 	nodeset_destroy(queue.queued);
 	pfree(queue.list.items);
 	if (!placed)
 		return false;
 	if (level == 0)
 		HNSW_WAIT_POINT("insert-node");
-	link_back(g, q, res, level, &links, &used, at);
+	link_back(g, s, res, level, &links, &used, at);
 	return true;
 }
 
 /* Put a TREE link from scratch->record to the root there is, which need not be live. */
 static void
-link_to_root(HnswGraph *g, const HnswQuery *q, const HnswMetaPage *meta)
+link_to_root(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta)
 {
-	const HnswLayout *lay = &g->lay;
-	HnswScratch *s = g->scratch;
-	HnswRecord *rec = (HnswRecord *) s->record;
+	const HnswLayout *lay = g->lay;
+	HnswScratch *work = g->scratch;
+	HnswRecord *rec = (HnswRecord *) work->record;
 	HnswCandidate root;
 	HnswPin		pin;
 	char	   *node;
@@ -650,7 +650,7 @@ link_to_root(HnswGraph *g, const HnswQuery *q, const HnswMetaPage *meta)
 	/* VACUUM frees it only after another has become the root */
 	if (((HnswRecord *) node)->state == HNSW_FREE || ((HnswRecord *) node)->level != 0)
 		HnswCorrupted(g, root.blk, root.slot, "the root is no node of level 0");
-	pos = HnswFindLink(lay, s->record, &root);
+	pos = HnswFindLink(lay, work->record, &root);
 	if (pos < 0)
 	{
 		const HnswRecord *other = (const HnswRecord *) node;
@@ -659,14 +659,14 @@ link_to_root(HnswGraph *g, const HnswQuery *q, const HnswMetaPage *meta)
 
 		/* the last link is the one that is needed least */
 		pos = Min(rec->nlinks, lay->fanout - 1);
-		dist = node_distance(g, q, &pin, root.slot, node);
+		dist = node_distance(g, &s->query, &pin, root.slot, node);
 		if (lay->sketch != HNSW_SKETCH_NONE)
-			HnswOwnDecode(g, HnswNodeOwn(g, &pin, root.slot, node), other->scale, other->offset, s->fb);
-		HnswLinkForm(g, s->fa, s->fb, dist, &a, &b, s->code);
-		HnswLinkPut(g, s->record, pos, root.blk, root.slot, dist, a, b, s->code);
+			HnswOwnDecode(&g->space, HnswNodeOwn(g, &pin, root.slot, node), other->scale, other->offset, work->fb);
+		HnswLinkForm(&g->space, work->fa, work->fb, dist, &a, &b, work->code);
+		HnswLinkPut(g, work->record, pos, root.blk, root.slot, dist, a, b, work->code);
 		rec->nlinks = pos + 1;
 	}
-	ItemPointerSet(&HnswNodeLinks(lay, s->record)[pos], root.blk, root.slot | HNSW_LINK_TREE);
+	ItemPointerSet(&HnswNodeLinks(lay, work->record)[pos], root.blk, root.slot | HNSW_LINK_TREE);
 	HnswRelease(g, &pin);
 }
 
@@ -679,11 +679,12 @@ link_to_root(HnswGraph *g, const HnswQuery *q, const HnswMetaPage *meta)
  *
  * "seen" is the metapage as the caller saw it; false when root or centre have
  * changed since, and the caller starts over.  Holds the metapage's lock
- * exclusively while it makes the node, and within it the old root's page.  The
- * caller has set the centre.
+ * exclusively while it makes the node, and within it the old root's page.  "centre"
+ * is what was subtracted from the vector, and is stored with the first node.
  */
 bool
-HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult *res,
+HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const float *centre,
+				HnswSearch *s, HnswResult *res,
 				const HnswRecord *own_rec, const char *own,
 				const ItemPointerData *tid, HnswCandidate *at)
 {
@@ -695,7 +696,7 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult
 	Chosen		links;
 	HnswCandidate none = {0, InvalidBlockNumber, 0, 0};
 
-	choose_links(g, res, 0, own_rec, own, tid, 1, &links);
+	choose_links(g, s, res, 0, own_rec, own, tid, 1, &links);
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pmeta);
 	meta = HnswPageGetMeta(pmeta.page);
 	if (!HnswTidEqual(&meta->root, &seen->root) ||
@@ -705,10 +706,10 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult
 		return false;
 	}
 	if (!meta->centre_set)
-		HnswStoreCentre(g, g->centre);
+		HnswStoreCentre(g, centre);
 	changed = *meta;
 	if (HnswTidIsSet(&meta->root))
-		link_to_root(g, q, meta);
+		link_to_root(g, s, meta);
 	HnswFreshPage(g, &place);
 	HnswWriteSide(g, &place, own);
 	HnswBlankPage(g, &place.pins[0]);
@@ -731,6 +732,6 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, HnswQuery *q, HnswResult
 	HnswReleaseFresh(g, &place, true);
 	HnswRelease(g, &pmeta);
 	HnswAnnouncePage(g, 0, at->blk);
-	link_back(g, q, res, 0, &links, &none, at);
+	link_back(g, s, res, 0, &links, &none, at);
 	return true;
 }

@@ -17,7 +17,6 @@
 #include "hnsw/graph/connect.h"
 #include "hnsw/graph/insert.h"
 #include "hnsw/graph/known.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
@@ -51,7 +50,7 @@ find_equal(HnswGraph *g, const HnswResult *res, const HnswRecord *rec, const cha
 		const HnswFound *f = &res->found[c];
 
 		if (f->hash == rec->hash && f->scale == rec->scale && f->offset == rec->offset &&
-			memcmp(res->own + (Size) c * g->lay.own_bytes, own, g->lay.own_bytes) == 0)
+			memcmp(res->own + (Size) c * g->lay->own_bytes, own, g->lay->own_bytes) == 0)
 			return c;
 	}
 	return -1;
@@ -63,7 +62,7 @@ get_overflow_page(HnswGraph *g, HnswPin *pin)
 {
 	if (!g->nolog)
 	{
-		BlockNumber blk = GetPageWithFreeSpace(g->rel, HNSW_FSM_PAGE(&g->lay) - 64);
+		BlockNumber blk = GetPageWithFreeSpace(g->rel, HNSW_FSM_PAGE(g->lay) - 64);
 
 		if (blk != InvalidBlockNumber && HnswClaimFreePage(g, blk, pin))
 			return;
@@ -80,7 +79,7 @@ get_overflow_page(HnswGraph *g, HnswPin *pin)
 static bool
 add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer tid)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	HnswPin		pin;
 	HnswPin		over;
@@ -184,24 +183,48 @@ raise_entry(HnswGraph *g, int level, const HnswCandidate *at)
 	HnswRelease(g, &pin);
 }
 
-static HnswResult *
-upper_result(HnswGraph *g, int level)
+/*
+ * The handle's memory for inserts and for repairs of VACUUM, of which a handle does one
+ * at a time.  What it holds is free to be taken again when HnswInserterDone was
+ * called, and goes when the handle is let go of with more than it may keep.
+ */
+HnswInserter *
+HnswInserterOf(HnswGraph *g)
 {
-	HnswScratch *s = g->scratch;
+	MemoryContext cxt;
+	HnswInserter *ins;
 
-	if (s->upper[level] == NULL)
-		s->upper[level] = MemoryContextAllocZero(g->cxt, sizeof(HnswResult));
-	return s->upper[level];
+	if (g->inserter)
+		return g->inserter;
+	cxt = AllocSetContextCreate(g->idle, "hnsw insert", ALLOCSET_DEFAULT_SIZES);
+	ins = MemoryContextAllocZero(cxt, sizeof(HnswInserter));
+	ins->cxt = cxt;
+	ins->search = HnswSearchCreate(g, cxt);
+	ins->first = MemoryContextAlloc(cxt, g->lay->dim * sizeof(float));
+	return g->inserter = ins;
+}
+
+/* Let go of it when the handles in use have much memory of the kind. */
+void
+HnswInserterDone(HnswGraph *g)
+{
+	HnswInserter *ins = g->inserter;
+
+	if (ins == NULL || HnswKeepIdle(g, MemoryContextMemAllocated(ins->cxt, true)))
+		return;
+	g->inserter = NULL;
+	MemoryContextDelete(ins->cxt);
 }
 
 /*
  * Search from the entry point down, and collect the nearest nodes of levels
- * top..0 into upper_result() and s->results.
+ * top..0 into the inserter's upper[] and its search's results.
  */
 static void
-search_levels(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta, int top)
+search_levels(HnswGraph *g, HnswInserter *ins, const HnswMetaPage *meta, int top)
 {
-	const int	width = HnswDescentWidth(g->lay.ef_construction);
+	HnswSearch *s = ins->search;
+	const int	width = HnswDescentWidth(g->lay->ef_construction);
 	HnswCandidate at[HNSW_MAX_DESCENT];
 	HnswCandidate root;
 	int			n;
@@ -210,9 +233,9 @@ search_levels(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta, int top)
 	n = HnswDescend(g, s, meta, top, width, at);
 	for (int level = top; level > 0 && n > 0; level--)
 	{
-		HnswResult *res = upper_result(g, level);
+		HnswResult *res = &ins->upper[level];
 
-		HnswResultInit(res, &g->lay, g->cxt, g->lay.ef_construction, true);
+		HnswResultInit(res, g->lay, ins->cxt, g->lay->ef_construction, true);
 		HnswSearchLevel(g, s, res, level, at, n, NULL);
 		/* where there is no live node, by way of the dead ones */
 		n = res->nfound > 0 ? HnswStepDown(g, res, width, at) :
@@ -220,7 +243,7 @@ search_levels(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta, int top)
 	}
 	if (n == 0)
 		at[n++] = root;			/* the entry point has been freed: always a way in */
-	HnswResultInit(&s->results, &g->lay, s->cxt, g->lay.ef_construction, true);
+	HnswResultInit(&s->results, g->lay, s->cxt, g->lay->ef_construction, true);
 	HnswSearchLevel(g, s, &s->results, 0, at, n, &root);
 }
 
@@ -229,7 +252,7 @@ search_levels(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta, int top)
  * *at; levels up to top have been searched.
  */
 static void
-add_upper_records(HnswGraph *g, HnswQuery *q, const HnswRecord *own_rec,
+add_upper_records(HnswGraph *g, HnswInserter *ins, const HnswRecord *own_rec,
 				  const HnswMetaPage *meta, int level, int top, HnswCandidate at)
 {
 	ItemPointerData tids[2];
@@ -237,14 +260,14 @@ add_upper_records(HnswGraph *g, HnswQuery *q, const HnswRecord *own_rec,
 	ItemPointerSet(&tids[1], at.blk, at.slot);
 	for (int l = 1; l <= level; l++)
 	{
-		HnswResult *res = upper_result(g, l);
+		HnswResult *res = &ins->upper[l];
 
 		if (l > top)
-			HnswResultInit(res, &g->lay, g->cxt, g->lay.ef_construction, true);
+			HnswResultInit(res, g->lay, ins->cxt, g->lay->ef_construction, true);
 		ItemPointerSet(&tids[0], at.blk, at.slot);
 		HNSW_WAIT_POINT("insert-upper");
 		/* a level more or less for one node harms nothing: give up */
-		if (!HnswConnect(g, q, res, l, own_rec, (const char *) g->scratch->own, tids, 2, &at))
+		if (!HnswConnect(g, ins->search, res, l, own_rec, g->scratch->own, tids, 2, &at))
 			return;
 	}
 	if (level <= meta->entry_level)
@@ -255,33 +278,33 @@ add_upper_records(HnswGraph *g, HnswQuery *q, const HnswRecord *own_rec,
 
 /*
  * Insert the vector in the search's query and scratch->own, as own_rec describes
- * it.  False when another backend changed what this relied on.
+ * it, "centre" subtracted.  False when another backend changed what this relied on.
  */
 static bool
-insert_prepared(HnswGraph *g, const HnswMetaPage *meta, const HnswRecord *own_rec,
-				ItemPointer heap_tid)
+insert_prepared(HnswGraph *g, const HnswMetaPage *meta, const float *centre,
+				const HnswRecord *own_rec, ItemPointer heap_tid)
 {
-	HnswSearch *s = g->scratch->search;
-	HnswQuery  *q = &s->query;
+	HnswInserter *ins = HnswInserterOf(g);
+	HnswSearch *s = ins->search;
 	HnswResult *res = &s->results;
-	const char *own = (const char *) g->scratch->own;
+	const char *own = g->scratch->own;
 	HnswCandidate at;
 	int			level;
 	int			top;
 	int			same;
 
 	g->upper_target = meta->upper_target;
-	HnswResultInit(res, &g->lay, s->cxt, g->lay.ef_construction, true);
+	HnswResultInit(res, g->lay, s->cxt, g->lay->ef_construction, true);
 	if (!HnswTidIsSet(&meta->root) || !HnswTidIsSet(&meta->entry))
 	{
 		HNSW_WAIT_POINT("insert-root");
-		return HnswConnectRoot(g, meta, q, res, own_rec, own, heap_tid, &at);
+		return HnswConnectRoot(g, meta, centre, s, res, own_rec, own, heap_tid, &at);
 	}
 
-	HnswKnownReset(g);
-	level = HnswRandomLevel(g->lay.fanout);
+	HnswKnownReset(s);
+	level = HnswRandomLevel(g->lay->fanout);
 	top = Min(level, (int) meta->entry_level);
-	search_levels(g, s, meta, top);
+	search_levels(g, ins, meta, top);
 	same = find_equal(g, res, own_rec, own);
 	if (same >= 0)
 	{
@@ -290,11 +313,11 @@ insert_prepared(HnswGraph *g, const HnswMetaPage *meta, const HnswRecord *own_re
 	}
 	HNSW_WAIT_POINT("insert-connect");
 	/* where nothing live is found, or nobody has room, it becomes the root */
-	if ((res->nfound == 0 || !HnswConnect(g, q, res, 0, own_rec, own, heap_tid, 1, &at)) &&
-		!HnswConnectRoot(g, meta, q, res, own_rec, own, heap_tid, &at))
+	if ((res->nfound == 0 || !HnswConnect(g, s, res, 0, own_rec, own, heap_tid, 1, &at)) &&
+		!HnswConnectRoot(g, meta, centre, s, res, own_rec, own, heap_tid, &at))
 		return false;
 	if (level > 0)
-		add_upper_records(g, q, own_rec, meta, level, top, at);
+		add_upper_records(g, ins, own_rec, meta, level, top, at);
 	return true;
 }
 
@@ -302,29 +325,26 @@ insert_prepared(HnswGraph *g, const HnswMetaPage *meta, const HnswRecord *own_re
 static bool
 try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 {
-	HnswScratch *s = g->scratch;
-	HnswQuery  *q = &s->search->query;
+	HnswInserter *ins = HnswInserterOf(g);
+	HnswQuery  *q = &ins->search->query;
 	HnswMetaPage meta;
 	HnswRecord	own_rec;
+	const float *centre;
 	uint32		hash;
 
 	memset(&own_rec, 0, sizeof(own_rec));
 	HnswReadMeta(g, &meta);
-	if (!HnswTidIsSet(&meta.root) && !meta.centre_set && g->ncentre > 0)
-	{
-		/* nothing better is known: the first row is the centre */
-		if (HnswNormaliseVector(g, v, g->centre))
-			g->centre_set = true;
-	}
-	*indexed = HnswPrepareVector(g, v, q->vec, &hash);
-	/* that centre holds only if HnswConnectRoot is the first to store one */
-	if (!meta.centre_set)
-		g->centre_set = false;
+	centre = HnswCentre(g);
+	/* nothing better is known: the first row is the centre */
+	if (!HnswTidIsSet(&meta.root) && !meta.centre_set && g->ncentre > 0 &&
+		HnswNormaliseVector(&g->space, v, ins->first))
+		centre = ins->first;
+	*indexed = HnswPrepareVector(&g->space, centre, v, q->vec, &hash);
 	if (!*indexed)
 		return true;
-	HnswQueryBuild(g, q);
-	HnswOwnEncode(g, q->vec, hash, (char *) s->own, &own_rec);
-	return insert_prepared(g, &meta, &own_rec, heap_tid);
+	HnswQueryBuild(&g->space, q);
+	HnswOwnEncode(&g->space, q->vec, hash, g->scratch->own, &own_rec);
+	return insert_prepared(g, &meta, centre, &own_rec, heap_tid);
 }
 
 /*
@@ -365,17 +385,17 @@ HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid)
 void
 HnswInsertStored(HnswGraph *g, const HnswRecord *rec, const char *own, ItemPointer heap_tid)
 {
-	HnswScratch *s = g->scratch;
+	HnswQuery  *q = &HnswInserterOf(g)->search->query;
 
 	for (int attempt = 0;; attempt++)
 	{
 		HnswMetaPage meta;
 
 		HnswReadMeta(g, &meta);
-		HnswOwnDecode(g, own, rec->scale, rec->offset, s->search->query.vec);
-		HnswQueryBuild(g, &s->search->query);
-		memcpy(s->own, own, g->lay.own_bytes);
-		if (insert_prepared(g, &meta, rec, heap_tid))
+		HnswOwnDecode(&g->space, own, rec->scale, rec->offset, q->vec);
+		HnswQueryBuild(&g->space, q);
+		memcpy(g->scratch->own, own, g->lay->own_bytes);
+		if (insert_prepared(g, &meta, HnswCentre(g), rec, heap_tid))
 			return;
 		check_attempts(g, attempt);
 	}

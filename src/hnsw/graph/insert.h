@@ -5,10 +5,22 @@
 #ifndef HNSW_GRAPH_INSERT_H
 #define HNSW_GRAPH_INSERT_H
 
+#include "hnsw/graph/search.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/index.h"
 #include "types/vector.h"
 
+/* Memory of inserts, kept with a handle. */
+typedef struct HnswInserter
+{
+	MemoryContext cxt;			/* holds this and everything below */
+	HnswSearch *search;			/* of level 0; its query is the new vector */
+	HnswResult	upper[HNSW_MAX_LEVEL + 1];
+	float	   *first;			/* centre of an index that has none yet */
+} HnswInserter;
+
+extern HnswInserter *HnswInserterOf(HnswGraph *g);
+extern void HnswInserterDone(HnswGraph *g);
 extern bool HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid);
 extern void HnswInsertStored(HnswGraph *g, const HnswRecord *rec, const char *own,
 							 ItemPointer heap_tid);

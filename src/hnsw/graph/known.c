@@ -7,34 +7,31 @@
 
 #include "hnsw/graph/known.h"
 #include "hnsw/graph/nodeset.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/index.h"
 
 /* Forget the distances of the vector before. */
 void
-HnswKnownReset(HnswGraph *g)
+HnswKnownReset(HnswSearch *s)
 {
-	HnswScratch *s = g->scratch;
-
 	if (s->known == NULL)
-		s->known = nodeset_create(g->cxt, 4096, NULL);
+		s->known = nodeset_create(s->cxt, 4096, NULL);
 	else
 		nodeset_reset(s->known);
 }
 
 /* Remember one. */
 void
-HnswKnow(HnswGraph *g, BlockNumber blk, uint16 slot, float dist)
+HnswKnow(HnswSearch *s, BlockNumber blk, uint16 slot, float dist)
 {
-	nodeset_hash *known = g->scratch->known;
+	nodeset_hash *known = s->known;
 	bool		found;
 
-	/* if it cannot grow it is of no use any more, but the handle is */
-	g->scratch->known = NULL;
+	/* if it cannot grow it is of no use any more, but the search is */
+	s->known = NULL;
 	nodeset_insert(known, NODESET_KEY(blk, slot), &found)->dist = dist;
-	g->scratch->known = known;
+	s->known = known;
 }
 
 /*
@@ -42,24 +39,24 @@ HnswKnow(HnswGraph *g, BlockNumber blk, uint16 slot, float dist)
  * sketches a search remembers all that it computed.)
  */
 void
-HnswKnowFound(HnswGraph *g, const HnswResult *res)
+HnswKnowFound(HnswGraph *g, HnswSearch *s, const HnswResult *res)
 {
-	if (g->lay.sketch == HNSW_SKETCH_NONE)
+	if (g->lay->sketch == HNSW_SKETCH_NONE)
 		return;
-	HnswKnownReset(g);
+	HnswKnownReset(s);
 	for (int i = 0; i < res->nfound; i++)
-		HnswKnow(g, res->found[i].blk, res->found[i].slot, res->found[i].dist);
+		HnswKnow(s, res->found[i].blk, res->found[i].slot, res->found[i].dist);
 }
 
 /* The distance of a node to the vector that is to be linked, if it is known. */
 bool
-HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist)
+HnswKnownDistance(const HnswSearch *s, BlockNumber blk, uint16 slot, float *dist)
 {
 	NodeSetEntry *e;
 
-	if (g->scratch->known == NULL)
+	if (s->known == NULL)
 		return false;
-	e = nodeset_lookup(g->scratch->known, NODESET_KEY(blk, slot));
+	e = nodeset_lookup(s->known, NODESET_KEY(blk, slot));
 	if (e)
 		*dist = e->dist;
 	return e != NULL;

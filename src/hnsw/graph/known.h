@@ -8,9 +8,9 @@
 #include "hnsw/graph/search.h"
 #include "hnsw/page/index.h"
 
-extern void HnswKnownReset(HnswGraph *g);
-extern void HnswKnow(HnswGraph *g, BlockNumber blk, uint16 slot, float dist);
-extern void HnswKnowFound(HnswGraph *g, const HnswResult *res);
-extern bool HnswKnownDistance(HnswGraph *g, BlockNumber blk, uint16 slot, float *dist);
+extern void HnswKnownReset(HnswSearch *s);
+extern void HnswKnow(HnswSearch *s, BlockNumber blk, uint16 slot, float dist);
+extern void HnswKnowFound(HnswGraph *g, HnswSearch *s, const HnswResult *res);
+extern bool HnswKnownDistance(const HnswSearch *s, BlockNumber blk, uint16 slot, float *dist);
 
 #endif							/* HNSW_GRAPH_KNOWN_H */

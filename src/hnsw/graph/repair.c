@@ -13,9 +13,9 @@
 
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
+#include "hnsw/graph/insert.h"
 #include "hnsw/graph/known.h"
 #include "hnsw/graph/nodeset.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/vacuum.h"
 #include "hnsw/layout/layout.h"
@@ -57,7 +57,7 @@ tree_heirs(VacuumState *st, BlockNumber blk, uint16 slot, NodeList *heirs)
 		node = HnswNodeAt(g, &pin, todo.items[i].slot);
 		for (int k = 0; k < ((HnswRecord *) node)->nlinks; k++)
 		{
-			const ItemPointerData *link = &HnswNodeLinks(&g->lay, node)[k];
+			const ItemPointerData *link = &HnswNodeLinks(g->lay, node)[k];
 			BlockNumber nblk = HnswLinkBlock(link);
 			uint16		nslot = HnswLinkSlot(link);
 
@@ -76,8 +76,8 @@ decode_own(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node, float *vec
 {
 	const HnswRecord *rec = (const HnswRecord *) node;
 
-	HnswOwnDecode(g, HnswNodeOwn(g, pin, slot, node), rec->scale, rec->offset, vec);
-	if (g->lay.metric != HNSW_L1 && !isfinite(vx_simd->sumsq(vec, g->lay.dim)))
+	HnswOwnDecode(&g->space, HnswNodeOwn(g, pin, slot, node), rec->scale, rec->offset, vec);
+	if (g->lay->metric != HNSW_L1 && !isfinite(vx_simd->sumsq(vec, g->lay->dim)))
 		HnswCorrupted(g, pin->blk, slot, "the vector's squared norm is not finite");
 }
 
@@ -114,15 +114,16 @@ static bool
 add_tree_link(VacuumState *st, NodeList *from, const HnswCandidate *to, const float *vec, int level)
 {
 	HnswGraph  *g = st->g;
-	const HnswLayout *lay = &g->lay;
-	HnswQuery  *q = &g->scratch->search->query;
+	const HnswLayout *lay = g->lay;
+	HnswSearch *s = HnswInserterOf(g)->search;
+	HnswQuery  *q = &s->query;
 	HnswWrite  *w = &g->scratch->write;
 	nodeset_hash *seen;
 	bool		done = false;
 
 	memcpy(q->vec, vec, lay->dim * sizeof(float));
-	HnswKnownReset(g);
-	HnswQueryBuild(g, q);
+	HnswKnownReset(s);
+	HnswQueryBuild(&g->space, q);
 	seen = nodeset_create(CurrentMemoryContext, 64, NULL);
 	(void) nodeset_add(seen, to->blk, to->slot);	/* not below itself */
 	for (int64 i = 0; i < from->n; i++)
@@ -142,12 +143,12 @@ add_tree_link(VacuumState *st, NodeList *from, const HnswCandidate *to, const fl
 			HnswCountTreeLinks(lay, node) < lay->fanout)
 		{
 			uint16		flags;
-			float		dist = HnswOwnDistance(g, q, HnswNodeOwn(g, &pin, slot, node),
+			float		dist = HnswOwnDistance(&g->space, q, HnswNodeOwn(g, &pin, slot, node),
 											   rec->scale, rec->offset, rec->norm2);
 			int			pos = HnswFindLink(lay, node, to);
 
 			if (pos < 0)
-				pos = HnswChoosePosition(g, q, node, dist, true, &flags);
+				pos = HnswChoosePosition(g, s, node, dist, true, &flags);
 			if (pos < 0)
 				HnswCorrupted(g, pin.blk, slot, "no place for a tree link");
 			HnswWriteBegin(g, w);
@@ -235,7 +236,7 @@ push_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, float *vec)
 	c->pos = pos;
 	c->vec = vec;
 	if (vec != NULL)
-		c->at.key = HnswPairDistance(r->st->g, r->base, vec);
+		c->at.key = HnswPairDistance(&r->st->g->space, r->base, vec);
 	return c;
 }
 
@@ -258,7 +259,7 @@ add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
 
 	if (nodelist_has(&r->taken, blk, slot))
 		return;
-	vec = palloc(r->st->g->lay.dim * sizeof(float));
+	vec = palloc(r->st->g->lay->dim * sizeof(float));
 	if (tree)
 		read_heir(r->st, blk, slot, r->level, vec);
 	else if (!read_vector(r->st, blk, slot, r->level, vec))
@@ -276,7 +277,7 @@ static bool
 read_node(Repair *r)
 {
 	HnswGraph  *g = r->st->g;
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec;
 	HnswPin		pin;
 	char	   *node;
@@ -300,7 +301,7 @@ read_node(Repair *r)
 static int
 find_heirs(Repair *r, NodeList *heirs)
 {
-	const HnswLayout *lay = &r->st->g->lay;
+	const HnswLayout *lay = r->st->g->lay;
 	int			nlive = 0;
 
 	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
@@ -319,7 +320,7 @@ find_heirs(Repair *r, NodeList *heirs)
 static void
 keep_neighbours(Repair *r)
 {
-	const HnswLayout *lay = &r->st->g->lay;
+	const HnswLayout *lay = r->st->g->lay;
 
 	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
 	{
@@ -339,7 +340,7 @@ keep_neighbours(Repair *r)
 static void
 add_neighbours(Repair *r)
 {
-	const HnswLayout *lay = &r->st->g->lay;
+	const HnswLayout *lay = r->st->g->lay;
 
 	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
 	{
@@ -360,7 +361,7 @@ static void
 adopt(Repair *r, const NodeList *heirs)
 {
 	HnswGraph  *g = r->st->g;
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	NodeList	siblings = {NULL, 0, 0};
 	float	   *vec = palloc(lay->dim * sizeof(float));
 
@@ -384,7 +385,7 @@ adopt(Repair *r, const NodeList *heirs)
 				if (r->choices[k].tree)
 				{
 					nodelist_add(&siblings, r->choices[k].at.blk, r->choices[k].at.slot);
-					siblings.items[siblings.n - 1].key = HnswPairDistance(g, vec, r->choices[k].vec);
+					siblings.items[siblings.n - 1].key = HnswPairDistance(&g->space, vec, r->choices[k].vec);
 				}
 			qsort(siblings.items, siblings.n, sizeof(HnswCandidate), cmp_candidate);
 			if (add_tree_link(r->st, &siblings, h, vec, r->level))
@@ -410,18 +411,18 @@ static void
 add_found(Repair *r)
 {
 	HnswGraph  *g = r->st->g;
-	const HnswLayout *lay = &g->lay;
-	HnswSearch *s = g->scratch->search;
+	const HnswLayout *lay = g->lay;
+	HnswSearch *s = HnswInserterOf(g)->search;
 	HnswQuery  *q = &s->query;
 	HnswResult *res = &s->results;
 	HnswCandidate at = {0, r->blk, r->slot};
 
 	memcpy(q->vec, r->base, lay->dim * sizeof(float));
-	HnswQueryBuild(g, q);
-	HnswKnownReset(g);
+	HnswQueryBuild(&g->space, q);
+	HnswKnownReset(s);
 	HnswResultInit(res, lay, s->cxt, lay->ef_construction, true);
 	HnswSearchLevel(g, s, res, r->level, &at, 1, NULL);
-	HnswKnowFound(g, res);
+	HnswKnowFound(g, s, res);
 	for (int i = 0; i < res->nfound; i++)
 	{
 		int			idx = res->order[i].idx;
@@ -431,7 +432,7 @@ add_found(Repair *r)
 		if (nodelist_has(&r->taken, f->blk, f->slot))
 			continue;
 		vec = palloc(lay->dim * sizeof(float));
-		HnswOwnDecode(g, res->own + (Size) idx * lay->own_bytes, f->scale, f->offset, vec);
+		HnswOwnDecode(&g->space, res->own + (Size) idx * lay->own_bytes, f->scale, f->offset, vec);
 		(void) push_choice(r, f->blk, f->slot, -1, vec);
 	}
 }
@@ -460,15 +461,15 @@ select_relaxed(Repair *r, int nkept)
 {
 	HnswGraph  *g = r->st->g;
 	Choice	   *choices = r->choices;
-	float		relax = relaxation(&g->lay);
+	float		relax = relaxation(g->lay);
 
-	for (int i = 0; i < r->nchoices && nkept < g->lay.fanout && relax > 1; i++)
+	for (int i = 0; i < r->nchoices && nkept < g->lay->fanout && relax > 1; i++)
 	{
 		bool		keep = !choices[i].selected && !choices[i].tree;
 
 		for (int j = 0; j < r->nchoices && keep; j++)
 			if (choices[j].selected || choices[j].tree)
-				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) * relax > choices[i].at.key;
+				keep = HnswPairDistance(&g->space, choices[i].vec, choices[j].vec) * relax > choices[i].at.key;
 		if (keep)
 		{
 			choices[i].selected = true;
@@ -495,7 +496,7 @@ select_choices(Repair *r)
 
 		for (int j = 0; j < i && keep; j++)
 			if (choices[j].selected)
-				keep = HnswPairDistance(g, choices[i].vec, choices[j].vec) > choices[i].at.key;
+				keep = HnswPairDistance(&g->space, choices[i].vec, choices[j].vec) > choices[i].at.key;
 		choices[i].selected = keep;
 	}
 	for (int i = 0; i < r->nchoices; i++)
@@ -503,7 +504,7 @@ select_choices(Repair *r)
 	select_relaxed(r, nkept);
 	nkept = 0;
 	for (int pass = 0; pass < 3; pass++)
-		for (int i = 0; i < r->nchoices && nkept < g->lay.fanout; i++)
+		for (int i = 0; i < r->nchoices && nkept < g->lay->fanout; i++)
 			if (pass == (choices[i].tree ? 0 : choices[i].selected ? 1 : 2))
 			{
 				choices[i].kept = true;
@@ -519,7 +520,7 @@ static char *
 form_list(Repair *r)
 {
 	HnswGraph  *g = r->st->g;
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	char	   *new = palloc(lay->rec_size);
 	bool		used[HNSW_MAX_FANOUT] = {false};
 	int			n = 0;
@@ -549,7 +550,7 @@ form_list(Repair *r)
 				float		a;
 				float		b;
 
-				HnswLinkForm(g, r->base, c->vec, c->at.key, &a, &b, g->scratch->code);
+				HnswLinkForm(&g->space, r->base, c->vec, c->at.key, &a, &b, g->scratch->code);
 				HnswLinkPut(g, new, pos, c->at.blk, c->at.slot, c->at.key, a, b, g->scratch->code);
 			}
 			else
@@ -566,7 +567,7 @@ static void
 write_record_list(Repair *r, HnswPin *pin, const char *new)
 {
 	HnswGraph  *g = r->st->g;
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	Size		recoff = HnswSlotOffset(lay, r->slot);
 	Size		nlinks = offsetof(HnswRecord, nlinks);
@@ -584,7 +585,7 @@ static bool
 write_list(Repair *r)
 {
 	HnswGraph  *g = r->st->g;
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec = (const HnswRecord *) r->old;
 	const char *new = form_list(r);
 	HnswPin		pin;
@@ -615,7 +616,7 @@ offer_links(Repair *r)
 	for (int i = 0; i < r->nchoices; i++)
 		if (r->choices[i].kept && r->choices[i].pos < 0)
 			nodes[n++] = r->choices[i].at;
-	HnswAddBackLinks(g, &g->scratch->search->query, r->level, nodes, n, &at);
+	HnswAddBackLinks(g, HnswInserterOf(g)->search, r->level, nodes, n, &at);
 }
 
 /*
@@ -634,7 +635,7 @@ try_repair(VacuumState *st, BlockNumber blk, uint16 slot)
 
 	if (!read_node(&r))
 		return true;
-	enough = find_heirs(&r, &heirs) >= enough_links(&st->g->lay) && heirs.n == 0;
+	enough = find_heirs(&r, &heirs) >= enough_links(st->g->lay) && heirs.n == 0;
 	HNSW_WAIT_POINT("vacuum-repair-read");
 	if (enough)
 		keep_neighbours(&r);
@@ -665,7 +666,7 @@ static void
 drop_dead_links(VacuumState *st, BlockNumber blk, uint16 slot)
 {
 	HnswGraph  *g = st->g;
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	Repair		r = {.st = st,.blk = blk,.slot = slot};
 	NodeList	heirs = {NULL, 0, 0};
 	NodeList	self = {NULL, 0, 0};
@@ -720,7 +721,7 @@ repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
 static bool
 find_broken(VacuumState *st, HnswPin *pin, uint64 *broken)
 {
-	const HnswLayout *lay = &st->g->lay;
+	const HnswLayout *lay = st->g->lay;
 	bool		any = false;
 
 	for (int slot = 0; slot < HnswPageGetHeader(pin->page)->nslots; slot++)
@@ -788,7 +789,7 @@ static bool
 link_heirs(VacuumState *st, const HnswCandidate *root, HnswCandidate *heir)
 {
 	HnswGraph  *g = st->g;
-	float	   *vec = palloc(g->lay.dim * sizeof(float));
+	float	   *vec = palloc(g->lay->dim * sizeof(float));
 	NodeList	first = {NULL, 0, 0};
 	NodeList	heirs = {NULL, 0, 0};
 

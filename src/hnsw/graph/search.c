@@ -28,7 +28,6 @@
 #include "hnsw/base/marks.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/known.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/sweep.h"
 #include "hnsw/layout/layout.h"
@@ -64,7 +63,7 @@
 static inline bool
 queues_once(const HnswGraph *g)
 {
-	return g->lay.metric != HNSW_IP;
+	return g->lay->metric != HNSW_IP;
 }
 
 /* ---- marks: nodes that are not to be queued (again) ---- */
@@ -87,7 +86,7 @@ check_target(HnswGraph *g, BlockNumber blk, uint16 slot)
 {
 	if (unlikely(blk >= g->nblocks))
 		HnswKnowBlocks(g, blk);
-	if (unlikely(slot >= g->lay.per_page))
+	if (unlikely(slot >= g->lay->per_page))
 		HnswCorrupted(g, blk, slot, "a link names a slot no page has");
 }
 
@@ -268,12 +267,12 @@ add_result(HnswGraph *g, HnswSearch *s, HnswResult *res, float dist, const char 
 		item.idx = res->order[0].idx;
 		sift_down(res->order, res->nfound, 0, item);
 	}
-	HnswDescribe(&g->lay, node, blk, slot, dist, &res->found[item.idx]);
+	HnswDescribe(g->lay, node, blk, slot, dist, &res->found[item.idx]);
 	/* another line of memory, worth its time where many have been in vain */
 	if (s->unbounded)
-		res->found[item.idx].killed = HnswIsKilled(&g->lay, node - HnswSlotOffset(&g->lay, slot), slot);
+		res->found[item.idx].killed = HnswIsKilled(g->lay, node - HnswSlotOffset(g->lay, slot), slot);
 	if (res->keep_own)
-		memcpy(res->own + (Size) item.idx * g->lay.own_bytes, own, g->lay.own_bytes);
+		memcpy(res->own + (Size) item.idx * g->lay->own_bytes, own, g->lay->own_bytes);
 }
 
 /* Order the results nearest first. */
@@ -321,7 +320,7 @@ HnswMeasure(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const c
 	float		dist;
 
 	*own = HnswNodeOwn(g, pin, slot, node);
-	dist = HnswOwnDistance(g, q, *own, rec->scale, rec->offset, rec->norm2);
+	dist = HnswOwnDistance(&g->space, q, *own, rec->scale, rec->offset, rec->norm2);
 	if (unlikely(isnan(dist)))
 		HnswCorrupted(g, pin->blk, slot, "the node's vector is not finite");
 	return dist;
@@ -374,8 +373,8 @@ evaluate(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 		push_candidate(s, (HnswCandidate) {dist, blk, slot,
 						   near ? HNSW_TODO_LINKS : HNSW_TODO_ALL});
 	HnswRelease(g, &pin);
-	if (res->keep_own && g->lay.sketch == HNSW_SKETCH_NONE)
-		HnswKnow(g, blk, slot, dist);
+	if (res->keep_own && g->lay->sketch == HNSW_SKETCH_NONE)
+		HnswKnow(s, blk, slot, dist);
 }
 
 /* ---- visits ---- */
@@ -402,18 +401,18 @@ sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
 {
 	const HnswQuery *q = &s->query;
 	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
-	float	   *est = g->scratch->est;
+	float		est[HNSW_MAX_FANOUT];
 	float		bound = result_bound(res);
 	bool		once = queues_once(g);
 	/* what one result is has no spread */
 	float		spread = res->ef > 1 ? bound - res->best : INFINITY;
 	float		reach = once ? OPTIMISM * sqrtf(Max(dist, 0)) : 0;
-	int			nblocks = HnswScoreLinks(g, q, node, dist, every ? INFINITY : bound, est, masks);
+	int			nblocks = HnswScoreLinks(&g->space, q, node, dist, every ? INFINITY : bound, est, masks);
 
 	out->nfresh = out->nearest = out->ndoubtful = 0;
 	for (int i = 0; i < nblocks; i++)
 	{
-		const ItemPointerData *links = HnswNodeLinks(&g->lay, node) + i * VX_BLOCK;
+		const ItemPointerData *links = HnswNodeLinks(g->lay, node) + i * VX_BLOCK;
 		uint32		mask = masks[i];
 
 		while (mask != 0)
@@ -433,7 +432,7 @@ sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
 			if (is_visited(g, s, c.blk, c.slot))
 				continue;
 
-			noise = HnswLinkNoise(g, q, node, i * VX_BLOCK + j, dist, e, &slope);
+			noise = HnswLinkNoise(&g->space, q, node, i * VX_BLOCK + j, dist, e, &slope);
 			if (improving && ((every && s->coarse) || (noise > spread && (!every || e < bound))))
 			{
 				out->doubtful[out->ndoubtful++] = links[j];
@@ -549,7 +548,7 @@ expand(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
 	node = HnswNodeAt(g, &pin, slot);
 	nlinks = usable(node, level) ? ((const HnswRecord *) node)->nlinks : 0;
-	memcpy(links, HnswNodeLinks(&g->lay, node), nlinks * sizeof(ItemPointerData));
+	memcpy(links, HnswNodeLinks(g->lay, node), nlinks * sizeof(ItemPointerData));
 	HnswRelease(g, &pin);
 
 	for (int i = 0; i < nlinks; i++)
@@ -590,7 +589,7 @@ push_seed(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 	if (is_visited(g, s, seed->blk, seed->slot))
 		return;
 	mark_visited(g, s, seed->blk, seed->slot);
-	if (g->lay.sketch != HNSW_SKETCH_NONE)
+	if (g->lay->sketch != HNSW_SKETCH_NONE)
 		push_candidate(s, (HnswCandidate) {-INFINITY, seed->blk, seed->slot, HNSW_TODO_ALL});
 	else
 		evaluate(g, s, res, level, seed->blk, seed->slot);
@@ -600,7 +599,7 @@ push_seed(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 static void
 work_off(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
 {
-	bool		sketch = g->lay.sketch != HNSW_SKETCH_NONE;
+	bool		sketch = g->lay->sketch != HNSW_SKETCH_NONE;
 
 	if (c->todo == HNSW_TODO_RESULT || (!sketch && (c->todo & HNSW_TODO_RESULT)))
 		reconsider(g, s, res, level, c);
@@ -752,7 +751,7 @@ HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
 	HnswTidGet(&meta->entry, &at[0]);
 	for (int level = meta->entry_level; level > stop_level && n > 0; level--)
 	{
-		HnswResultInit(res, &g->lay, s->cxt, width, false);
+		HnswResultInit(res, g->lay, s->cxt, width, false);
 		HnswSearchLevel(g, s, res, level, at, n, NULL);
 		n = HnswStepDown(g, res, width, at);
 	}
@@ -777,7 +776,7 @@ HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef, b
 	HnswCandidate at[HNSW_MAX_DESCENT];
 	int			n;
 
-	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
+	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
 	HnswMarksReset(&s->taken);
 	s->coarse = coarse;
 	s->max_visits = HnswSweepCost(g);
@@ -850,7 +849,7 @@ void
 HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef)
 {
 	unbound(g, s);
-	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
+	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
 	walk(g, s, &s->results, 0, NULL);
 }
 
@@ -858,7 +857,7 @@ HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef)
 void
 HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef)
 {
-	HnswResultInit(&s->results, &g->lay, s->cxt, ef, false);
+	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
 	walk(g, s, &s->results, 0, &s->root);
 }
 
@@ -873,7 +872,7 @@ HnswSearchCreate(HnswGraph *g, MemoryContext parent)
 	HnswSearch *s = MemoryContextAllocZero(cxt, sizeof(HnswSearch));
 
 	s->cxt = cxt;
-	HnswQueryInit(g, &s->query, cxt);
+	HnswQueryInit(&g->space, &s->query, cxt);
 	HnswMarksInit(&s->marks, cxt);
 	HnswMarksInit(&s->taken, cxt);
 	s->maxheap = 1024;
@@ -887,10 +886,10 @@ HnswFoundDistance(HnswGraph *g, HnswResult *res, int ia, int ib)
 {
 	const HnswFound *a = &res->found[ia];
 	const HnswFound *b = &res->found[ib];
-	HnswStored	sa = {res->own + (Size) ia * g->lay.own_bytes,
+	HnswStored	sa = {res->own + (Size) ia * g->lay->own_bytes,
 		a->norm2, a->scale, a->offset, a->codesum};
-	HnswStored	sb = {res->own + (Size) ib * g->lay.own_bytes,
+	HnswStored	sb = {res->own + (Size) ib * g->lay->own_bytes,
 		b->norm2, b->scale, b->offset, b->codesum};
 
-	return HnswStoredDistance(g, &sa, &sb);
+	return HnswStoredDistance(&g->space, &sa, &sb);
 }

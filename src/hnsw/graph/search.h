@@ -86,6 +86,7 @@ typedef struct HnswSearch
 	HnswResult	results;		/* of scans and of level 0 in inserts */
 	HnswResult	descent;		/* upper levels */
 	HnswMarks	marks;			/* records that are not to be queued (again) */
+	struct nodeset_hash *known; /* of an insert: distances from its vector (known.h) */
 	HnswMarks	taken;			/* records of level 0 that the scan has got */
 	HnswCandidate *heap;		/* candidates */
 	int64		nheap;

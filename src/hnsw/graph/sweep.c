@@ -74,8 +74,8 @@ describe_page(HnswGraph *g, HnswSearch *s, HnswPin *pin, HnswSweep *sweep)
 			HnswMarksTest(&s->taken, HnswNodeNumber(g, pin->blk, slot)))
 			continue;
 		dist = HnswMeasure(g, &s->query, pin, slot, node, &own);
-		HnswDescribe(&g->lay, node, pin->blk, slot, dist, &sweep->batch[sweep->nbatch]);
-		sweep->batch[sweep->nbatch++].killed = HnswIsKilled(&g->lay, pin->page, slot);
+		HnswDescribe(g->lay, node, pin->blk, slot, dist, &sweep->batch[sweep->nbatch]);
+		sweep->batch[sweep->nbatch++].killed = HnswIsKilled(g->lay, pin->page, slot);
 	}
 }
 
@@ -135,7 +135,7 @@ put_batch(HnswGraph *g, const HnswQuery *q, HnswSweep *sweep, HnswSweepFilter fi
 	{
 		const HnswFound *f = &sweep->batch[i];
 
-		put(sweep, f, q->far ? 0 : f->dist - HnswDistanceSlack(g, q, f->dist, f->norm2, f->scale));
+		put(sweep, f, q->far ? 0 : f->dist - HnswDistanceSlack(&g->space, q, f->dist, f->norm2, f->scale));
 	}
 	sweep->nbatch = 0;
 }
@@ -159,7 +159,7 @@ read_pages(HnswGraph *g, HnswSearch *s, HnswSweep *sweep, HnswSweepFilter filter
 		if (HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_NODE)
 			describe_page(g, s, &pin, sweep);
 		HnswRelease(g, &pin);
-		if (sweep->nbatch + g->lay.per_page > sweep->maxbatch)
+		if (sweep->nbatch + g->lay->per_page > sweep->maxbatch)
 			put_batch(g, &s->query, sweep, filter, arg);
 	}
 	put_batch(g, &s->query, sweep, filter, arg);
@@ -180,7 +180,7 @@ HnswSweepBegin(HnswGraph *g, HnswSearch *s, HnswSweepFilter filter, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(sweep->cxt);
 
 	/* larger ones serve the filter only */
-	sweep->maxbatch = (filter ? FILTER_BATCH : 0) + g->lay.per_page;
+	sweep->maxbatch = (filter ? FILTER_BATCH : 0) + g->lay->per_page;
 	sweep->batch = palloc(sweep->maxbatch * sizeof(HnswFound));
 	read_pages(g, s, sweep, filter, arg);
 	pfree(sweep->batch);
@@ -223,5 +223,5 @@ HnswSweepCost(HnswGraph *g)
 {
 	int64		nblocks = RelationGetNumberOfBlocks(g->rel);
 
-	return nblocks / 4 + nblocks / (1 + g->lay.side_pages) * g->lay.per_page / 8;
+	return nblocks / 4 + nblocks / (1 + g->lay->side_pages) * g->lay->per_page / 8;
 }

@@ -18,7 +18,6 @@
 #include "commands/vacuum.h"
 #include "compat.h"
 #include "hnsw/graph/nodeset.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/tree.h"
 #include "hnsw/layout/layout.h"
@@ -41,7 +40,7 @@ typedef struct Thinning
 static bool
 claim(Thinning *t, BlockNumber blk, uint16 slot)
 {
-	Size		id = (Size) blk * t->g->lay.per_page + slot;
+	Size		id = (Size) blk * t->g->lay->per_page + slot;
 	uint64		bit = UINT64CONST(1) << (id % 64);
 
 	if (t->claimed[id / 64] & bit)
@@ -59,7 +58,7 @@ static int
 claim_children(Thinning *t, BlockNumber blk, uint16 slot, HnswCandidate *children)
 {
 	HnswGraph  *g = t->g;
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	HnswPin		pin;
 	char	   *node;
@@ -113,7 +112,7 @@ thin_level0(Thinning *t)
 	if (!HnswTidIsSet(&meta.root))
 		return;
 	HnswTidGet(&meta.root, &root);
-	if (root.slot >= t->g->lay.per_page)
+	if (root.slot >= t->g->lay->per_page)
 		HnswCorrupted(t->g, HNSW_META_BLOCK, 0, "the root is in a slot no page has");
 	if (root.blk >= t->nblocks || !claim(t, root.blk, root.slot))
 		return;
@@ -168,7 +167,7 @@ HnswThinTree(HnswGraph *g, BlockNumber nblocks, const BlockNumber *uppers, int64
 	t.g = g;
 	t.nblocks = nblocks;
 	t.claimed = MemoryContextAllocExtended(CurrentMemoryContext,
-										   ((Size) nblocks * g->lay.per_page / 64 + 1) * sizeof(uint64),
+										   ((Size) nblocks * g->lay->per_page / 64 + 1) * sizeof(uint64),
 										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	thin_level0(&t);
 	thin_uppers(&t, uppers, nuppers);

@@ -38,9 +38,9 @@ typedef struct VacuumState
 static inline bool
 HnswVacuumIsDead(const VacuumState *st, BlockNumber blk, uint16 slot)
 {
-	Size		id = (Size) blk * st->g->lay.per_page + slot;
+	Size		id = (Size) blk * st->g->lay->per_page + slot;
 
-	if (blk >= st->nblocks || slot >= st->g->lay.per_page)
+	if (blk >= st->nblocks || slot >= st->g->lay->per_page)
 		return false;
 	return (st->dead[id / 64] >> (id % 64)) & 1;
 }

@@ -47,6 +47,19 @@ typedef struct HnswLayout
 	int			off_hints;		/* in a page: a bit a slot (HnswIsKilled); 0: no room */
 } HnswLayout;
 
+/*
+ * How the vectors of an index are prepared, stored and compared: its layout and its
+ * rotation.  The functions of metric/
+ * overwrite its work memory.
+ */
+typedef struct HnswSpace
+{
+	HnswLayout	lay;
+	Oid			relid;			/* of the index, for errors */
+	uint32	   *signs;			/* of the rotation; NULL for L1 */
+	float	   *work[2];		/* dim floats each */
+} HnswSpace;
+
 #define HnswMaxTreeLinks(lay)	((lay)->fanout / 2)
 
 extern int	HnswRandomLevel(int fanout);

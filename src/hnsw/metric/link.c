@@ -6,12 +6,10 @@
  */
 #include "postgres.h"
 
-#include "hnsw/graph/scratch.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/link.h"
 #include "hnsw/metric/vector.h"
-#include "hnsw/page/index.h"
 #include "simd/vx_simd.h"
 
 #include <math.h>
@@ -44,11 +42,11 @@ most_slope(const HnswLayout *lay)
  * d(q, other) is about d(q, base) + a + b * S.
  */
 void
-HnswLinkForm(HnswGraph *g, const float *base, const float *other,
+HnswLinkForm(const HnswSpace *sp, const float *base, const float *other,
 			 float edge, float *a, float *b, char *code)
 {
-	const HnswLayout *lay = &g->lay;
-	float	   *r = g->scratch->fc;
+	const HnswLayout *lay = &sp->lay;
+	float	   *r = sp->work[1];
 	float		rs;
 	float		ys;
 	float		r2;
@@ -84,11 +82,11 @@ HnswLinkForm(HnswGraph *g, const float *base, const float *other,
 
 /* Distance between a node and its neighbour at a position, as stored. */
 float
-HnswLinkEdge(HnswGraph *g, const char *node, int pos)
+HnswLinkEdge(const HnswSpace *sp, const char *node, int pos)
 {
 	uint16		e;
 
-	memcpy(&e, node + g->lay.off_edges + pos * sizeof(e), sizeof(e));
+	memcpy(&e, node + sp->lay.off_edges + pos * sizeof(e), sizeof(e));
 	return bf16_to_float(e);
 }
 
@@ -100,10 +98,10 @@ HnswLinkEdge(HnswGraph *g, const char *node, int pos)
  * the estimate changes with the code's sum, |b|.
  */
 float
-HnswLinkNoise(HnswGraph *g, const HnswQuery *q, const char *node, int pos,
+HnswLinkNoise(const HnswSpace *sp, const HnswQuery *q, const char *node, int pos,
 			  float base, float est, float *slope)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = &sp->lay;
 
 	if (lay->factor_width == 4)
 	{
@@ -130,10 +128,10 @@ HnswLinkNoise(HnswGraph *g, const HnswQuery *q, const char *node, int pos,
  * sketches.
  */
 int
-HnswScoreLinks(HnswGraph *g, const HnswQuery *q, const char *node, float base,
+HnswScoreLinks(const HnswSpace *sp, const HnswQuery *q, const char *node, float base,
 			   float bound, float *est, uint32 *masks)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = &sp->lay;
 	int			nlinks = ((const HnswRecord *) node)->nlinks;
 	int			nblocks = (nlinks + VX_BLOCK - 1) / VX_BLOCK;
 

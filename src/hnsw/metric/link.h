@@ -5,16 +5,16 @@
 #ifndef HNSW_METRIC_LINK_H
 #define HNSW_METRIC_LINK_H
 
+#include "hnsw/layout/layout.h"
 #include "hnsw/metric/vector.h"
-#include "hnsw/page/index.h"
 
-extern void HnswLinkForm(HnswGraph *g, const float *base, const float *other,
+extern void HnswLinkForm(const HnswSpace *sp, const float *base, const float *other,
 						 float edge, float *a, float *b, char *code);
 
-extern float HnswLinkEdge(HnswGraph *g, const char *node, int pos);
-extern float HnswLinkNoise(HnswGraph *g, const HnswQuery *q, const char *node,
+extern float HnswLinkEdge(const HnswSpace *sp, const char *node, int pos);
+extern float HnswLinkNoise(const HnswSpace *sp, const HnswQuery *q, const char *node,
 						   int pos, float base, float est, float *slope);
-extern int	HnswScoreLinks(HnswGraph *g, const HnswQuery *q, const char *node,
+extern int	HnswScoreLinks(const HnswSpace *sp, const HnswQuery *q, const char *node,
 						   float base, float bound, float *est, uint32 *masks);
 
 #endif							/* HNSW_METRIC_LINK_H */

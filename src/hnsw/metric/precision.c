@@ -11,7 +11,6 @@
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/precision.h"
 #include "hnsw/metric/vector.h"
-#include "hnsw/page/index.h"
 
 #include <float.h>
 #include <math.h>
@@ -44,20 +43,20 @@ HnswElementError(const HnswLayout *lay, float norm2, float scale)
  * float rounding, also that of the operator.
  */
 static double
-linear_slack(const HnswGraph *g, const HnswQuery *q, float dist, float norm2, double step)
+linear_slack(const HnswSpace *sp, const HnswQuery *q, float dist, float norm2, double step)
 {
 	const double z = CERTAIN;
-	const int	dim = g->lay.dim;
+	const int	dim = sp->lay.dim;
 	double		d = Max(dist, 0);
 	double		rounding;
 
 	/* what each element may lose below the least float, here and in the operator */
 	rounding = 1e-44 * dim * (1 + 1 / q->unit);
-	if (g->lay.metric == HNSW_L1)
+	if (sp->lay.metric == HNSW_L1)
 		return z * sqrt((double) dim) * step + 1e-5 * d + rounding;
-	if (g->lay.own == HNSW_OWN_INT8)
+	if (sp->lay.own == HNSW_OWN_INT8)
 		rounding += z * Max(q->q16_scale, 1e-33) * sqrt((double) norm2);
-	if (g->lay.metric == HNSW_IP)
+	if (sp->lay.metric == HNSW_IP)
 	{
 		rounding += sqrt((double) q->norm2) * (4e-6 * sqrt((double) norm2) + 1e-44);
 		return z * sqrt((double) q->norm2) * step + rounding;
@@ -68,11 +67,11 @@ linear_slack(const HnswGraph *g, const HnswQuery *q, float dist, float norm2, do
 
 /* What the squares of the errors add to a distance, on average. */
 static double
-mean_square(const HnswGraph *g, double step)
+mean_square(const HnswSpace *sp, double step)
 {
-	if (g->lay.metric == HNSW_L1 || g->lay.metric == HNSW_IP)
+	if (sp->lay.metric == HNSW_L1 || sp->lay.metric == HNSW_IP)
 		return 0;
-	return g->lay.dim * step * step;
+	return sp->lay.dim * step * step;
 }
 
 /*
@@ -81,12 +80,12 @@ mean_square(const HnswGraph *g, double step)
  * compared by their exact vectors.
  */
 double
-HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist, float norm2, float scale)
+HnswDistanceSlack(const HnswSpace *sp, const HnswQuery *q, float dist, float norm2, float scale)
 {
-	double		step = HnswElementError(&g->lay, norm2, scale);
+	double		step = HnswElementError(&sp->lay, norm2, scale);
 
 	/* elements of few different values have no errors, and add no squares */
-	return linear_slack(g, q, dist, norm2, step) + 2 * mean_square(g, step);
+	return linear_slack(sp, q, dist, norm2, step) + 2 * mean_square(sp, step);
 }
 
 /*
@@ -94,13 +93,13 @@ HnswDistanceSlack(HnswGraph *g, const HnswQuery *q, float dist, float norm2, flo
  * average: tighter where distances are as small as the errors.
  */
 double
-HnswDistanceNoise(HnswGraph *g, const HnswQuery *q, float dist, float norm2, float scale,
+HnswDistanceNoise(const HnswSpace *sp, const HnswQuery *q, float dist, float norm2, float scale,
 				  double *bias)
 {
-	double		step = HnswElementError(&g->lay, norm2, scale);
+	double		step = HnswElementError(&sp->lay, norm2, scale);
 
-	*bias = mean_square(g, step);
+	*bias = mean_square(sp, step);
 	/* the square of a uniform error deviates by 0.9 of its mean */
-	return linear_slack(g, q, dist, norm2, step) +
-		CERTAIN * 0.9 * *bias / sqrt((double) g->lay.dim);
+	return linear_slack(sp, q, dist, norm2, step) +
+		CERTAIN * 0.9 * *bias / sqrt((double) sp->lay.dim);
 }

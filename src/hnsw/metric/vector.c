@@ -13,13 +13,12 @@
 #include <math.h>
 
 #include "common/hashfn.h"
-#include "hnsw/graph/scratch.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/vector.h"
-#include "hnsw/page/index.h"
 #include "simd/vx_simd.h"
 #include "types/vector.h"
+#include "utils/lsyscache.h"
 
 /* Greatest norm of a query, so that estimates stay finite, too. */
 #define MAX_NORM		0x1p60
@@ -29,15 +28,23 @@
 #define MIN_IP_NORM		0x1p-30
 #define MAX_IP_NORM		0x1p30
 
-static void
-check_dim(HnswGraph *g, const Vector *v)
+static const char *
+space_name(const HnswSpace *sp)
 {
-	if (v->dim != g->lay.dim)
+	char	   *name = get_rel_name(sp->relid);
+
+	return name ? name : "";
+}
+
+static void
+check_dim(const HnswSpace *sp, const Vector *v)
+{
+	if (v->dim != sp->lay.dim)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("different vector dimensions %d and %d", g->lay.dim, v->dim),
+				 errmsg("different vector dimensions %d and %d", sp->lay.dim, v->dim),
 				 errdetail("Index \"%s\" is over vectors of %d dimensions.",
-						   RelationGetRelationName(g->rel), g->lay.dim)));
+						   space_name(sp), sp->lay.dim)));
 }
 
 /*
@@ -46,27 +53,27 @@ check_dim(HnswGraph *g, const Vector *v)
  * Infinite when that is no float.
  */
 static float
-length_of(HnswGraph *g, const float *x)
+length_of(const HnswSpace *sp, const float *x)
 {
 	double		sum = 0;
 
-	if (g->lay.metric != HNSW_L1)
-		return vx_simd->sumsq(x, g->lay.dim);
-	for (int i = 0; i < g->lay.dim; i++)
+	if (sp->lay.metric != HNSW_L1)
+		return vx_simd->sumsq(x, sp->lay.dim);
+	for (int i = 0; i < sp->lay.dim; i++)
 		sum += fabsf(x[i]);
 	return sum > FLT_MAX ? INFINITY : (float) sum;
 }
 
 /* An error for a vector too long for the operators to tell distances to it. */
 static void
-check_length(HnswGraph *g, float length)
+check_length(const HnswSpace *sp, float length)
 {
 	if (!isfinite(length))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("vector is too long for index \"%s\"",
-						RelationGetRelationName(g->rel)),
-				 g->lay.metric == HNSW_L1 ?
+						space_name(sp)),
+				 sp->lay.metric == HNSW_L1 ?
 				 errdetail("The sum of its absolute values is not finite.") :
 				 errdetail("Its squared norm is not finite.")));
 }
@@ -81,16 +88,16 @@ normalise(const Vector *v, float *out)
 		out[i] = (float) (v->x[i] / norm);
 }
 
-/* Subtract the centre if the index has one, scale. */
+/* Subtract the centre, if there is one, and scale. */
 static void
-centre_and_scale(HnswGraph *g, float *x)
+centre_and_scale(const HnswSpace *sp, const float *centre, float *x)
 {
-	if (g->centre_set && g->ncentre > 0)
-		for (int i = 0; i < g->lay.dim; i++)
-			x[i] -= g->centre[i];
-	if (g->lay.unit != 1)
-		for (int i = 0; i < g->lay.dim; i++)
-			x[i] *= g->lay.unit;
+	if (centre)
+		for (int i = 0; i < sp->lay.dim; i++)
+			x[i] -= centre[i];
+	if (sp->lay.unit != 1)
+		for (int i = 0; i < sp->lay.dim; i++)
+			x[i] *= sp->lay.unit;
 }
 
 /*
@@ -99,15 +106,15 @@ centre_and_scale(HnswGraph *g, float *x)
  * under cosine that has no direction, for the operator, and is not indexed.
  */
 bool
-HnswNormaliseVector(HnswGraph *g, const Vector *v, float *out)
+HnswNormaliseVector(const HnswSpace *sp, const Vector *v, float *out)
 {
 	float		length;
 
-	check_dim(g, v);
-	length = length_of(g, v->x);
-	check_length(g, length);
-	if (g->lay.metric != HNSW_COSINE)
-		memcpy(out, v->x, g->lay.dim * sizeof(float));
+	check_dim(sp, v);
+	length = length_of(sp, v->x);
+	check_length(sp, length);
+	if (sp->lay.metric != HNSW_COSINE)
+		memcpy(out, v->x, sp->lay.dim * sizeof(float));
 	else if (length == 0)
 		return false;
 	else
@@ -116,25 +123,26 @@ HnswNormaliseVector(HnswGraph *g, const Vector *v, float *out)
 }
 
 /*
- * Prepare a row's vector: normalise it (cosine), subtract the centre if the
- * index has one, scale it, rotate it (not for L1, which a rotation would
+ * Prepare a row's vector: normalise it (cosine), subtract the centre if
+ * there is one, scale it, rotate it (not for L1, which a rotation would
  * change).  The centre goes first, so that data far from the origin does not
  * lose its differences to the rounding of the rotation.  out, result: as
  * HnswNormaliseVector.  *hash: of the vector before the centre or the rotation
  * can make it the same as another.
  */
 bool
-HnswPrepareVector(HnswGraph *g, const Vector *v, float *out, uint32 *hash)
+HnswPrepareVector(const HnswSpace *sp, const float *centre, const Vector *v, float *out,
+				  uint32 *hash)
 {
-	if (!HnswNormaliseVector(g, v, out))
+	if (!HnswNormaliseVector(sp, v, out))
 		return false;
-	*hash = DatumGetUInt32(hash_any((const unsigned char *) out, g->lay.dim * sizeof(float)));
-	centre_and_scale(g, out);
+	*hash = DatumGetUInt32(hash_any((const unsigned char *) out, sp->lay.dim * sizeof(float)));
+	centre_and_scale(sp, centre, out);
 	/* where the format of an older index has no scale */
-	if (g->lay.unit == 1)
-		check_length(g, length_of(g, out));
-	if (g->signs)
-		vx_simd->rotate(out, g->lay.dim, g->signs);
+	if (sp->lay.unit == 1)
+		check_length(sp, length_of(sp, out));
+	if (sp->signs)
+		vx_simd->rotate(out, sp->lay.dim, sp->signs);
 	return true;
 }
 
@@ -148,17 +156,17 @@ multiply(float *x, int dim, double by)
 
 /* The norm of a metric, in double precision: that of L1 is the sum. */
 static double
-norm_of(HnswGraph *g, const float *x)
+norm_of(const HnswSpace *sp, const float *x)
 {
 	double		sum = 0;
 
-	if (g->lay.metric == HNSW_L1)
+	if (sp->lay.metric == HNSW_L1)
 	{
-		for (int i = 0; i < g->lay.dim; i++)
+		for (int i = 0; i < sp->lay.dim; i++)
 			sum += fabsf(x[i]);
 		return sum;
 	}
-	for (int i = 0; i < g->lay.dim; i++)
+	for (int i = 0; i < sp->lay.dim; i++)
 		sum += (double) x[i] * x[i];
 	return sqrt(sum);
 }
@@ -171,28 +179,28 @@ norm_of(HnswGraph *g, const float *x)
  * a vector under cosine that has no direction: no row is nearer than another.
  */
 bool
-HnswPrepareQuery(HnswGraph *g, const Vector *v, HnswQuery *q)
+HnswPrepareQuery(const HnswSpace *sp, const float *centre, const Vector *v, HnswQuery *q)
 {
-	const HnswMetric metric = g->lay.metric;
-	const double unit = g->lay.unit;
+	const HnswMetric metric = sp->lay.metric;
+	const double unit = sp->lay.unit;
 	const double most = metric == HNSW_L1 ? MAX_NORM_L1 : MAX_NORM;
 	float		length;
 	double		norm;
 	bool		direction = true;
 
-	check_dim(g, v);
-	length = length_of(g, v->x);
+	check_dim(sp, v);
+	length = length_of(sp, v->x);
 	q->far = !isfinite(length);
 	q->unit = metric == HNSW_L2 ? 1 / (unit * unit) : 1 / unit;
-	memcpy(q->vec, v->x, g->lay.dim * sizeof(float));
+	memcpy(q->vec, v->x, sp->lay.dim * sizeof(float));
 	if (metric == HNSW_IP)
 	{
-		norm = norm_of(g, q->vec);
+		norm = norm_of(sp, q->vec);
 		if (norm > 0 && (norm < MIN_IP_NORM || norm > MAX_IP_NORM))
 		{
 			double		by = ldexp(1, -ilogb(norm));
 
-			multiply(q->vec, g->lay.dim, by);
+			multiply(q->vec, sp->lay.dim, by);
 			q->unit /= by;
 		}
 	}
@@ -204,27 +212,27 @@ HnswPrepareQuery(HnswGraph *g, const Vector *v, HnswQuery *q)
 			if (direction)
 				normalise(v, q->vec);
 			else
-				memset(q->vec, 0, g->lay.dim * sizeof(float));
+				memset(q->vec, 0, sp->lay.dim * sizeof(float));
 		}
-		centre_and_scale(g, q->vec);
-		norm = norm_of(g, q->vec);
+		centre_and_scale(sp, centre, q->vec);
+		norm = norm_of(sp, q->vec);
 		if (norm > most)
 		{
-			multiply(q->vec, g->lay.dim, most / norm);
+			multiply(q->vec, sp->lay.dim, most / norm);
 			q->far = true;
 		}
 	}
-	if (g->signs)
-		vx_simd->rotate(q->vec, g->lay.dim, g->signs);
-	HnswQueryBuild(g, q);
+	if (sp->signs)
+		vx_simd->rotate(q->vec, sp->lay.dim, sp->signs);
+	HnswQueryBuild(sp, q);
 	return direction;
 }
 
 /* Memory of a query for this index, in cxt. */
 void
-HnswQueryInit(HnswGraph *g, HnswQuery *q, MemoryContext cxt)
+HnswQueryInit(const HnswSpace *sp, HnswQuery *q, MemoryContext cxt)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = &sp->lay;
 
 	memset(q, 0, sizeof(*q));
 	q->vec = MemoryContextAllocZero(cxt, lay->dim * sizeof(float));
@@ -240,9 +248,9 @@ HnswQueryInit(HnswGraph *g, HnswQuery *q, MemoryContext cxt)
 
 /* Compute what a search needs of q->vec, which is prepared. */
 void
-HnswQueryBuild(HnswGraph *g, HnswQuery *q)
+HnswQueryBuild(const HnswSpace *sp, HnswQuery *q)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = &sp->lay;
 
 	q->norm2 = vx_simd->sumsq(q->vec, lay->dim);
 	if (lay->own == HNSW_OWN_INT8)
@@ -300,16 +308,16 @@ refit_i8(const float *vec, int dim, const int8 *codes, int32 codesum, float *sca
  * norm2 and hash into "rec".
  */
 void
-HnswOwnEncode(HnswGraph *g, const float *vec, uint32 hash, char *own, HnswRecord *rec)
+HnswOwnEncode(const HnswSpace *sp, const float *vec, uint32 hash, char *own, HnswRecord *rec)
 {
-	const int	dim = g->lay.dim;
-	float	   *decoded = g->scratch->fc;
+	const int	dim = sp->lay.dim;
+	float	   *decoded = sp->work[1];
 
 	rec->scale = 1;
 	rec->offset = 0;
 	rec->codesum = 0;
 	rec->hash = hash;
-	switch (g->lay.own)
+	switch (sp->lay.own)
 	{
 		case HNSW_OWN_FP32:
 			memcpy(own, vec, dim * sizeof(float));
@@ -340,17 +348,17 @@ HnswOwnEncode(HnswGraph *g, const float *vec, uint32 hash, char *own, HnswRecord
 			refit_i8(vec, dim, (const int8 *) own, rec->codesum, &rec->scale, &rec->offset);
 			break;
 	}
-	HnswOwnDecode(g, own, rec->scale, rec->offset, decoded);
+	HnswOwnDecode(sp, own, rec->scale, rec->offset, decoded);
 	rec->norm2 = vx_simd->sumsq(decoded, dim);
 }
 
 /* The stored vector as dim floats. */
 void
-HnswOwnDecode(HnswGraph *g, const char *own, float scale, float offset, float *out)
+HnswOwnDecode(const HnswSpace *sp, const char *own, float scale, float offset, float *out)
 {
-	const int	dim = g->lay.dim;
+	const int	dim = sp->lay.dim;
 
-	switch (g->lay.own)
+	switch (sp->lay.own)
 	{
 		case HNSW_OWN_FP32:
 			memcpy(out, own, dim * sizeof(float));
@@ -369,11 +377,11 @@ HnswOwnDecode(HnswGraph *g, const char *own, float scale, float offset, float *o
 
 /* <q, own> for a stored vector. */
 static inline double
-own_dot(HnswGraph *g, const HnswQuery *q, const char *own, float scale, float offset)
+own_dot(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, float offset)
 {
-	const int	dim = g->lay.dim;
+	const int	dim = sp->lay.dim;
 
-	switch (g->lay.own)
+	switch (sp->lay.own)
 	{
 		case HNSW_OWN_FP32:
 			return vx_simd->dot(q->vec, (const float *) own, dim);
@@ -402,73 +410,73 @@ finite_distance(double dist)
 
 /* Distance of a query to a stored vector, in index units. */
 float
-HnswOwnDistance(HnswGraph *g, const HnswQuery *q, const char *own,
+HnswOwnDistance(const HnswSpace *sp, const HnswQuery *q, const char *own,
 				float scale, float offset, float norm2)
 {
-	const int	dim = g->lay.dim;
+	const int	dim = sp->lay.dim;
 
-	switch (g->lay.metric)
+	switch (sp->lay.metric)
 	{
 		case HNSW_IP:
-			return finite_distance(-own_dot(g, q, own, scale, offset));
+			return finite_distance(-own_dot(sp, q, own, scale, offset));
 		case HNSW_L2:
 		case HNSW_COSINE:
-			if (g->lay.own == HNSW_OWN_FP32)
+			if (sp->lay.own == HNSW_OWN_FP32)
 				return finite_distance(vx_simd->l2sq(q->vec, (const float *) own, dim));
 			return finite_distance((double) q->norm2 + norm2 -
-								   2 * own_dot(g, q, own, scale, offset));
+								   2 * own_dot(sp, q, own, scale, offset));
 		case HNSW_L1:
-			if (g->lay.own == HNSW_OWN_FP32)
+			if (sp->lay.own == HNSW_OWN_FP32)
 				return finite_distance(vx_simd->l1(q->vec, (const float *) own, dim));
-			if (g->lay.own == HNSW_OWN_INT8)
+			if (sp->lay.own == HNSW_OWN_INT8)
 				return finite_distance(vx_simd->l1_i8(q->vec, (const int8 *) own, scale, offset, dim));
 			if (scale == 1)
 				return finite_distance(vx_simd->l1_f16(q->vec, (const uint16 *) own, dim));
-			HnswOwnDecode(g, own, scale, offset, g->scratch->fc);
-			return finite_distance(vx_simd->l1(q->vec, g->scratch->fc, dim));
+			HnswOwnDecode(sp, own, scale, offset, sp->work[1]);
+			return finite_distance(vx_simd->l1(q->vec, sp->work[1], dim));
 	}
 	return 0;
 }
 
 /* Distance between two vectors as prepared or decoded, in index units. */
 float
-HnswPairDistance(HnswGraph *g, const float *a, const float *b)
+HnswPairDistance(const HnswSpace *sp, const float *a, const float *b)
 {
-	switch (g->lay.metric)
+	switch (sp->lay.metric)
 	{
 		case HNSW_IP:
-			return -vx_simd->dot(a, b, g->lay.dim);
+			return -vx_simd->dot(a, b, sp->lay.dim);
 		case HNSW_L1:
-			return vx_simd->l1(a, b, g->lay.dim);
+			return vx_simd->l1(a, b, sp->lay.dim);
 		default:
-			return vx_simd->l2sq(a, b, g->lay.dim);
+			return vx_simd->l2sq(a, b, sp->lay.dim);
 	}
 }
 
 /* Distance between two stored vectors, in index units. */
 float
-HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswStored *b)
+HnswStoredDistance(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
 {
-	const int	dim = g->lay.dim;
+	const int	dim = sp->lay.dim;
 	double		dot;
 
-	if (g->lay.metric == HNSW_L1)
+	if (sp->lay.metric == HNSW_L1)
 	{
-		HnswQuery	q = {.vec = g->scratch->fb};
+		HnswQuery	q = {.vec = sp->work[0]};
 
-		HnswOwnDecode(g, a->own, a->scale, a->offset, g->scratch->fb);
-		return HnswOwnDistance(g, &q, b->own, b->scale, b->offset, b->norm2);
+		HnswOwnDecode(sp, a->own, a->scale, a->offset, sp->work[0]);
+		return HnswOwnDistance(sp, &q, b->own, b->scale, b->offset, b->norm2);
 	}
-	switch (g->lay.own)
+	switch (sp->lay.own)
 	{
 		case HNSW_OWN_FP32:
-			if (g->lay.metric != HNSW_IP)
+			if (sp->lay.metric != HNSW_IP)
 				return vx_simd->l2sq((const float *) a->own, (const float *) b->own, dim);
 			dot = vx_simd->dot((const float *) a->own, (const float *) b->own, dim);
 			break;
 		case HNSW_OWN_FP16:
-			HnswOwnDecode(g, a->own, a->scale, a->offset, g->scratch->fb);
-			dot = (double) b->scale * vx_simd->dot_f16(g->scratch->fb, (const uint16 *) b->own, dim);
+			HnswOwnDecode(sp, a->own, a->scale, a->offset, sp->work[0]);
+			dot = (double) b->scale * vx_simd->dot_f16(sp->work[0], (const uint16 *) b->own, dim);
 			break;
 		default:
 			dot = (double) a->scale * b->scale *
@@ -478,7 +486,7 @@ HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswStored *b)
 				(double) dim * a->offset * b->offset;
 			break;
 	}
-	if (g->lay.metric == HNSW_IP)
+	if (sp->lay.metric == HNSW_IP)
 		return (float) -dot;
 	return (float) ((double) a->norm2 + b->norm2 - 2 * dot);
 }

@@ -5,8 +5,8 @@
 #ifndef HNSW_METRIC_VECTOR_H
 #define HNSW_METRIC_VECTOR_H
 
+#include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
-#include "hnsw/page/index.h"
 #include "types/vector.h"
 
 /* A query or new vector, prepared: normalised, centred, scaled, rotated. */
@@ -36,18 +36,20 @@ typedef struct HnswStored
 	int32		codesum;
 } HnswStored;
 
-extern bool HnswNormaliseVector(HnswGraph *g, const Vector *v, float *out);
-extern bool HnswPrepareVector(HnswGraph *g, const Vector *v, float *out, uint32 *hash);
-extern void HnswQueryInit(HnswGraph *g, HnswQuery *q, MemoryContext cxt);
-extern void HnswQueryBuild(HnswGraph *g, HnswQuery *q);
-extern bool HnswPrepareQuery(HnswGraph *g, const Vector *v, HnswQuery *q);
-extern void HnswOwnEncode(HnswGraph *g, const float *vec, uint32 hash,
+extern bool HnswNormaliseVector(const HnswSpace *sp, const Vector *v, float *out);
+extern bool HnswPrepareVector(const HnswSpace *sp, const float *centre, const Vector *v,
+							  float *out, uint32 *hash);
+extern void HnswQueryInit(const HnswSpace *sp, HnswQuery *q, MemoryContext cxt);
+extern void HnswQueryBuild(const HnswSpace *sp, HnswQuery *q);
+extern bool HnswPrepareQuery(const HnswSpace *sp, const float *centre, const Vector *v,
+							 HnswQuery *q);
+extern void HnswOwnEncode(const HnswSpace *sp, const float *vec, uint32 hash,
 						  char *own, HnswRecord *rec);
-extern void HnswOwnDecode(HnswGraph *g, const char *own, float scale,
+extern void HnswOwnDecode(const HnswSpace *sp, const char *own, float scale,
 						  float offset, float *out);
-extern float HnswOwnDistance(HnswGraph *g, const HnswQuery *q, const char *own,
+extern float HnswOwnDistance(const HnswSpace *sp, const HnswQuery *q, const char *own,
 							 float scale, float offset, float norm2);
-extern float HnswPairDistance(HnswGraph *g, const float *a, const float *b);
-extern float HnswStoredDistance(HnswGraph *g, const HnswStored *a, const HnswStored *b);
+extern float HnswPairDistance(const HnswSpace *sp, const float *a, const float *b);
+extern float HnswStoredDistance(const HnswSpace *sp, const HnswStored *a, const HnswStored *b);
 
 #endif							/* HNSW_METRIC_VECTOR_H */

@@ -194,7 +194,7 @@ void
 HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot)
 {
 	const char *at;
-	Size		from = HnswSlotOffset(&g->lay, slot);
+	Size		from = HnswSlotOffset(g->lay, slot);
 	HnswRecent	recent = g->recent[blk & (g->nrecent - 1)];
 	Buffer		buf = recent.buf;
 
@@ -204,7 +204,7 @@ HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot)
 	__builtin_prefetch(GetBufferDescriptor(buf - 1));
 	__builtin_prefetch(at);
 	at += from;
-	for (int i = 0; i <= g->lay.rec_size / 64; i++)
+	for (int i = 0; i <= g->lay->rec_size / 64; i++)
 		__builtin_prefetch(at + i * 64);
 }
 
@@ -484,4 +484,25 @@ HnswWaitForInserts(Relation index)
 {
 	LockPage(index, HNSW_META_BLOCK, ExclusiveLock);
 	UnlockPage(index, HNSW_META_BLOCK, ExclusiveLock);
+}
+
+/* Make the buffers of a new handle. */
+void
+HnswScratchInit(HnswGraph *g)
+{
+	const HnswLayout *lay = g->lay;
+	MemoryContext old = MemoryContextSwitchTo(g->cxt);
+	HnswScratch *s = palloc0(sizeof(HnswScratch));
+	Size		floats = (Size) lay->dim * sizeof(float);
+
+	s->fa = palloc(floats);
+	s->fb = palloc(floats);
+	s->own = palloc0(lay->own_bytes);
+	s->side = palloc(lay->own_bytes);
+	s->record = palloc0(lay->rec_size);
+	s->code = palloc0(Max((Size) lay->groups * 4, floats));
+	for (int i = 0; i < HNSW_WRITE_PAGES; i++)
+		initStringInfo(&s->write.pages[i].delta);
+	MemoryContextSwitchTo(old);
+	g->scratch = s;
 }

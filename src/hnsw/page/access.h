@@ -35,6 +35,22 @@ typedef struct HnswWrite
 	HnswWritePage pages[HNSW_WRITE_PAGES];
 } HnswWrite;
 
+/*
+ * Buffers of a handle for one operation on pages.  A function that says it fills one, or
+ * calls one that does, overwrites what was there.
+ */
+typedef struct HnswScratch
+{
+	float	   *fa;				/* dim floats each: the two ends of a link */
+	float	   *fb;
+	char	   *own;			/* own_bytes, the new node's */
+	char	   *side;			/* own_bytes, one read from side pages */
+	char	   *record;			/* a whole record being formed */
+	char	   *code;			/* one code or exact neighbour */
+	HnswWrite	write;
+} HnswScratch;
+
+extern void HnswScratchInit(HnswGraph *g);
 extern void HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
 extern bool HnswAcquireInOrder(HnswGraph *g, BlockNumber blk, int mode,
 							   BufferAccessStrategy strategy, HnswPin *pin);

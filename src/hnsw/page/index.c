@@ -17,9 +17,6 @@
 #include "common/pg_prng.h"
 #include "compat.h"
 #include "hnsw/am/options.h"
-#include "hnsw/graph/nodeset.h"
-#include "hnsw/graph/scratch.h"
-#include "hnsw/graph/search.h"
 #include "hnsw/hnsw.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
@@ -54,11 +51,15 @@ static uint64 opened = 0;
 /* Bytes of the handles that are not in use. */
 static Size kept = 0;
 
+/* Bytes that inserts left with handles in use. */
+static Size idle_in_use = 0;
+
 /* Free a handle that is not in use. */
 static void
 destroy(HnswGraph *g)
 {
 	kept -= g->bytes;
+	idle_in_use -= g->idle_bytes;
 	MemoryContextDelete(g->cxt);
 }
 
@@ -102,35 +103,28 @@ init_handles(void)
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
 }
 
-static void
-trim_result(HnswResult *res)
-{
-	if (res->found)
-		pfree(res->found);
-	if (res->order)
-		pfree(res->order);
-	if (res->own)
-		pfree(res->own);
-	memset(res, 0, sizeof(*res));
-}
-
-/* Free what grew with the searches; it grows again. */
+/* Free what grew with use; it grows again. */
 static void
 trim(HnswGraph *g)
 {
-	HnswScratch *s = g->scratch;
+	idle_in_use -= g->idle_bytes;
+	g->idle_bytes = 0;
+	g->search = NULL;
+	g->inserter = NULL;
+	MemoryContextReset(g->idle);
+}
 
-	if (g->idle)
-		MemoryContextDelete(g->idle->cxt);
-	g->idle = NULL;
-	for (int i = 0; i <= HNSW_MAX_LEVEL; i++)
-		if (s->upper[i])
-			trim_result(s->upper[i]);
-	if (s->known)
-		nodeset_destroy(s->known);
-	s->known = NULL;
-	MemoryContextDelete(s->search->cxt);
-	s->search = NULL;			/* until the handle is opened again */
+/*
+ * May a handle in use keep so many bytes that its last insert used?  Statements can have
+ * hundreds of handles in use at once: one for each partition.
+ */
+bool
+HnswKeepIdle(HnswGraph *g, Size bytes)
+{
+	idle_in_use -= g->idle_bytes;
+	g->idle_bytes = idle_in_use + bytes > KEPT_BYTES ? 0 : bytes;
+	idle_in_use += g->idle_bytes;
+	return g->idle_bytes == bytes;
 }
 
 /* Let go of the handles used least recently while all have too much memory. */
@@ -165,34 +159,6 @@ report_damaged_meta(Relation index)
 			 errhint("REINDEX the index.")));
 }
 
-/* Scratch memory of fixed size; what grows is allocated by its user. */
-static void
-init_scratch(HnswGraph *g)
-{
-	HnswScratch *s;
-	const HnswLayout *lay = &g->lay;
-	Size		floats = (Size) lay->dim * sizeof(float);
-
-	s = MemoryContextAllocZero(g->cxt, sizeof(HnswScratch));
-	s->search = HnswSearchCreate(g, g->cxt);
-	s->est = MemoryContextAlloc(g->cxt, HNSW_MAX_FANOUT * sizeof(float));
-	s->fa = MemoryContextAlloc(g->cxt, floats);
-	s->fb = MemoryContextAlloc(g->cxt, floats);
-	s->fc = MemoryContextAlloc(g->cxt, floats);
-	s->own = MemoryContextAllocZero(g->cxt, lay->own_bytes);
-	s->side = MemoryContextAlloc(g->cxt, lay->own_bytes);
-	s->record = MemoryContextAllocZero(g->cxt, lay->rec_size);
-	s->code = MemoryContextAllocZero(g->cxt, Max((Size) lay->groups * 4, floats));
-	for (int i = 0; i < HNSW_WRITE_PAGES; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(g->cxt);
-
-		initStringInfo(&s->write.pages[i].delta);
-		MemoryContextSwitchTo(old);
-	}
-	g->scratch = s;
-}
-
 /*
  * Make a handle from a metapage's contents, in a new memory context below
  * "parent".  The caller has checked the metapage, or has just made it.
@@ -210,23 +176,28 @@ HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 	g->rel = index;
 	g->target = InvalidBlockNumber;
 	g->upper_target = InvalidBlockNumber;
-	if (!HnswLayoutFromMeta(meta, &g->lay))
+	g->space.relid = g->relid;
+	g->lay = &g->space.lay;
+	if (!HnswLayoutFromMeta(meta, &g->space.lay))
 	{
 		MemoryContextDelete(cxt);
 		report_damaged_meta(index);
 	}
 	g->seed = meta->seed;
 	g->ncentre = meta->ncentre;
-	if (g->lay.metric != HNSW_L1)
+	if (g->lay->metric != HNSW_L1)
 	{
-		g->signs = MemoryContextAlloc(cxt, 2 * VX_SIGN_WORDS(g->lay.dim) * sizeof(uint32));
-		VxRotationSigns(g->seed, g->lay.dim, g->signs);
+		g->space.signs = MemoryContextAlloc(cxt, 2 * VX_SIGN_WORDS(g->lay->dim) * sizeof(uint32));
+		VxRotationSigns(g->seed, g->lay->dim, g->space.signs);
 	}
+	for (int i = 0; i < lengthof(g->space.work); i++)
+		g->space.work[i] = MemoryContextAlloc(cxt, g->lay->dim * sizeof(float));
 	if (g->ncentre > 0)
-		g->centre = MemoryContextAllocZero(cxt, g->lay.dim * sizeof(float));
+		g->centre = MemoryContextAllocZero(cxt, g->lay->dim * sizeof(float));
 	g->nrecent = HNSW_MIN_RECENT;
 	g->recent = MemoryContextAllocZero(cxt, g->nrecent * sizeof(HnswRecent));
-	init_scratch(g);
+	HnswScratchInit(g);
+	g->idle = AllocSetContextCreate(cxt, "hnsw idle", ALLOCSET_SMALL_SIZES);
 	return g;
 }
 
@@ -285,8 +256,6 @@ HnswOpen(Relation index)
 		entry = hash_search(handles, &relid, HASH_ENTER, &found);
 		entry->g = g;
 	}
-	if (entry->g->scratch->search == NULL)
-		entry->g->scratch->search = HnswSearchCreate(entry->g, entry->g->cxt);
 	if (entry->g->users++ == 0)
 	{
 		kept -= entry->g->bytes;
@@ -308,6 +277,8 @@ HnswClose(HnswGraph *g)
 		destroy(g);
 		return;
 	}
+	idle_in_use -= g->idle_bytes;
+	g->idle_bytes = 0;
 	g->bytes = MemoryContextMemAllocated(g->cxt, true);
 	if (g->bytes > KEPT_BYTES_EACH)
 	{
@@ -392,7 +363,7 @@ HnswReadMeta(HnswGraph *g, HnswMetaPage *meta)
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_SHARE, &pin);
 	*meta = *HnswPageGetMeta(pin.page);
 	if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_META ||
-		meta->rec_size != g->lay.rec_size || meta->dim != g->lay.dim ||
+		meta->rec_size != g->lay->rec_size || meta->dim != g->lay->dim ||
 		meta->entry_level > HNSW_MAX_LEVEL)
 		HnswCorrupted(g, HNSW_META_BLOCK, 0, "the metapage does not fit the index");
 	if (HnswTidIsSet(&meta->root) != HnswTidIsSet(&meta->entry) ||
@@ -413,7 +384,7 @@ HnswLoadCentre(HnswGraph *g)
 	{
 		HnswPin		pin;
 		int			from = i * CENTRE_PER_PAGE;
-		int			n = Min(CENTRE_PER_PAGE, g->lay.dim - from);
+		int			n = Min(CENTRE_PER_PAGE, g->lay->dim - from);
 
 		HnswAcquire(g, HNSW_META_BLOCK + 1 + i, BUFFER_LOCK_SHARE, &pin);
 		if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_CENTRE)
@@ -421,10 +392,10 @@ HnswLoadCentre(HnswGraph *g)
 		memcpy(g->centre + from, HnswPageGetData(pin.page), n * sizeof(float));
 		HnswRelease(g, &pin);
 	}
-	for (int i = 0; i < g->lay.dim && g->ncentre > 0; i++)
+	for (int i = 0; i < g->lay->dim && g->ncentre > 0; i++)
 		if (!isfinite(g->centre[i]))
 			HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is not finite");
-	if (g->ncentre > 0 && !isfinite(vx_simd->sumsq(g->centre, g->lay.dim)))
+	if (g->ncentre > 0 && !isfinite(vx_simd->sumsq(g->centre, g->lay->dim)))
 		HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is too far");
 	g->centre_set = true;
 }
@@ -443,7 +414,7 @@ HnswStoreCentre(HnswGraph *g, const float *centre)
 	{
 		HnswPin		pin;
 		int			from = i * CENTRE_PER_PAGE;
-		int			n = Min(CENTRE_PER_PAGE, g->lay.dim - from);
+		int			n = Min(CENTRE_PER_PAGE, g->lay->dim - from);
 
 		HnswAcquire(g, HNSW_META_BLOCK + 1 + i, BUFFER_LOCK_EXCLUSIVE, &pin);
 		HnswWriteBegin(g, w);
@@ -452,8 +423,8 @@ HnswStoreCentre(HnswGraph *g, const float *centre)
 		HnswWriteEnd(w);
 		HnswRelease(g, &pin);
 	}
-	if (g->centre != centre && g->ncentre > 0)
-		memcpy(g->centre, centre, g->lay.dim * sizeof(float));
+	if (g->ncentre > 0)
+		memcpy(g->centre, centre, g->lay->dim * sizeof(float));
 }
 
 /* Dimensions of the column, or expression, that is indexed; -1: any number. */

@@ -36,10 +36,10 @@ typedef struct HnswGraph
 	uint64		opened;			/* when it was opened last, as a number that counts up */
 	Size		bytes;			/* memory when it was last let go of */
 
-	HnswLayout	lay;
+	HnswSpace	space;
+	const HnswLayout *lay;		/* of space */
 	uint64		seed;
 	int			ncentre;
-	uint32	   *signs;			/* of the rotation; NULL for L1 */
 	float	   *centre;			/* subtracted when centre_set */
 	bool		centre_set;
 
@@ -54,18 +54,30 @@ typedef struct HnswGraph
 	uint32		nrecent;		/* a power of 2 */
 	uint32		nreplaced;		/* entries that gave way to others since it grew */
 
-	struct HnswSearch *idle;	/* memory of a scan that has ended, for the next one */
+	/* what grows with use: kept for the next scan or insert, or freed, between two */
+	MemoryContext idle;			/* holds it */
+	Size		idle_bytes;		/* of the inserter, while the handle is in use */
+	struct HnswSearch *search;	/* of a scan that has ended */
+	struct HnswInserter *inserter;
 	struct HnswScratch *scratch;
 } HnswGraph;
 
 /* A number for each record there can be. */
-#define HnswNodeNumber(g, blk, slot)	((uint64) (blk) * (g)->lay.per_page + (slot))
+#define HnswNodeNumber(g, blk, slot)	((uint64) (blk) * (g)->lay->per_page + (slot))
 
 extern HnswGraph *HnswOpen(Relation index);
 extern void HnswClose(HnswGraph *g);
 extern HnswGraph *HnswGraphCreate(Relation index, MemoryContext parent,
 								  const HnswMetaPage *meta);
 extern HnswGraph *HnswGraphRead(Relation index, MemoryContext parent);
+/* What vectors have subtracted, NULL for nothing (yet). */
+static inline const float *
+HnswCentre(const HnswGraph *g)
+{
+	return g->centre_set && g->ncentre > 0 ? g->centre : NULL;
+}
+
+extern bool HnswKeepIdle(HnswGraph *g, Size bytes);
 extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
 extern int	HnswColumnDim(Relation index);
 extern void HnswMetaFor(Relation index, int dim, HnswMetaPage *meta);

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "hnsw/graph/scratch.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/access.h"
@@ -28,10 +27,10 @@ HnswFreeSlot(HnswGraph *g, HnswPin *pin, int level)
 
 	if (header->kind != (level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER))
 		return -1;
-	for (int i = 0; i < header->nslots && i < g->lay.per_page; i++)
-		if (((HnswRecord *) ((char *) pin->page + HnswSlotOffset(&g->lay, i)))->state == HNSW_FREE)
+	for (int i = 0; i < header->nslots && i < g->lay->per_page; i++)
+		if (((HnswRecord *) ((char *) pin->page + HnswSlotOffset(g->lay, i)))->state == HNSW_FREE)
 			return i;
-	return header->nslots < g->lay.per_page ? header->nslots : -1;
+	return header->nslots < g->lay->per_page ? header->nslots : -1;
 }
 
 /*
@@ -41,7 +40,7 @@ HnswFreeSlot(HnswGraph *g, HnswPin *pin, int level)
 void
 HnswFreshPage(HnswGraph *g, HnswPlace *place)
 {
-	HnswExtend(g, 1 + g->lay.side_pages, place->pins);
+	HnswExtend(g, 1 + g->lay->side_pages, place->pins);
 	place->slot = 0;
 	place->fresh = true;
 }
@@ -94,7 +93,7 @@ HnswTargetPage(HnswGraph *g, int level, HnswPlace *place, bool *have_fresh)
 		CHECK_FOR_INTERRUPTS();
 		if (HnswClaimFreePage(g, blk, &pin))
 		{
-			if (g->lay.side_pages == 0)
+			if (g->lay->side_pages == 0)
 			{
 				place->pins[0] = pin;
 				place->slot = 0;
@@ -160,7 +159,7 @@ HnswForgetTarget(HnswGraph *g, int level, BlockNumber next)
 void
 HnswWriteSide(HnswGraph *g, HnswPlace *place, const char *own)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	Size		from = (Size) place->slot * lay->own_bytes;
 	Size		to = from + lay->own_bytes;
@@ -198,7 +197,7 @@ HnswWriteSide(HnswGraph *g, HnswPlace *place, const char *own)
 void
 HnswWriteRecord(HnswGraph *g, HnswWrite *w, int page, HnswPlace *place)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	HnswPageHeader *header = HnswPageGetHeader(place->pins[0].page);
 	HnswRecord *rec = (HnswRecord *) g->scratch->record;
 	Size		recoff = HnswSlotOffset(lay, place->slot);
@@ -223,11 +222,11 @@ HnswWriteRecord(HnswGraph *g, HnswWrite *w, int page, HnswPlace *place)
 void
 HnswReleaseFresh(HnswGraph *g, HnswPlace *place, bool used)
 {
-	for (int i = 0; i <= g->lay.side_pages; i++)
+	for (int i = 0; i <= g->lay->side_pages; i++)
 	{
 		HnswRelease(g, &place->pins[i]);
 		if (!used && !g->nolog)
-			RecordPageWithFreeSpace(g->rel, place->pins[i].blk, HNSW_FSM_PAGE(&g->lay));
+			RecordPageWithFreeSpace(g->rel, place->pins[i].blk, HNSW_FSM_PAGE(g->lay));
 	}
 }
 
@@ -235,7 +234,7 @@ HnswReleaseFresh(HnswGraph *g, HnswPlace *place, bool used)
 void
 HnswAnnouncePage(HnswGraph *g, int level, BlockNumber blk)
 {
-	if (g->lay.per_page == 1)
+	if (g->lay->per_page == 1)
 		return;
 	if (level > 0)
 	{

@@ -11,7 +11,6 @@
 
 #include <math.h>
 
-#include "hnsw/graph/scratch.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/access.h"
@@ -50,11 +49,11 @@ HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot)
 
 	if (unlikely(header->kind != HNSW_PAGE_NODE && header->kind != HNSW_PAGE_UPPER))
 		HnswCorrupted(g, pin->blk, slot, "not a page of nodes");
-	if (unlikely(header->nslots > g->lay.per_page || slot >= header->nslots))
+	if (unlikely(header->nslots > g->lay->per_page || slot >= header->nslots))
 		HnswCorrupted(g, pin->blk, slot, "the page has no such slot");
-	node = (char *) pin->page + HnswSlotOffset(&g->lay, slot);
+	node = (char *) pin->page + HnswSlotOffset(g->lay, slot);
 	rec = (HnswRecord *) node;
-	if (unlikely(rec->nlinks > g->lay.fanout || rec->ntids > g->lay.max_tids ||
+	if (unlikely(rec->nlinks > g->lay->fanout || rec->ntids > g->lay->max_tids ||
 				 rec->state > HNSW_DEAD || rec->level > HNSW_MAX_LEVEL))
 		HnswCorrupted(g, pin->blk, slot, "the node's counts are out of bounds");
 	return node;
@@ -68,7 +67,7 @@ HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot)
 const char *
 HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	Size		from;
 	Size		done = 0;
 
@@ -133,7 +132,7 @@ void
 HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk, uint16 slotflags,
 			float edge, float a, float b, const char *code)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	uint16		e = float_to_bf16(edge);
 	char	   *at = node + code_at(lay, pos);
 
@@ -163,7 +162,7 @@ HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk, uint16 slotflags
 void
 HnswLinkMove(HnswGraph *g, char *node, int from, int to)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	int			width = lay->factor_width;
 	const char *src = node + code_at(lay, from);
 	char	   *dst = node + code_at(lay, to);
@@ -186,7 +185,7 @@ HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, int pos,
 			  BlockNumber blk, uint16 slotflags, float edge, float a, float b,
 			  const char *code)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	uint16		e = float_to_bf16(edge);
 	ItemPointerData tid;
 	Size		at = recoff + code_at(lay, pos);
@@ -222,7 +221,7 @@ HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, int pos,
 void
 HnswRecordWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, const char *node)
 {
-	const HnswLayout *lay = &g->lay;
+	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec = (const HnswRecord *) node;
 	int			n = rec->nlinks;
 
