@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "compat.h"
+#include "hnsw/am/am.h"
 #include "hnsw/am/options.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"

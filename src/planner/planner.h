@@ -11,9 +11,6 @@
 #include "nodes/pathnodes.h"
 
 /* ---- cost.c ---- */
-extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
-							 Cost *startup, Cost *total, Selectivity *selectivity,
-							 double *correlation, double *pages);
 extern uint64 hnsw_paths_costed;	/* how often a scan was considered */
 
 /* ---- unread.c ---- */

@@ -20,6 +20,7 @@
 #include "commands/progress.h"
 #include "hnsw/am/am.h"
 #include "hnsw/am/build.h"
+#include "hnsw/am/options.h"
 #include "hnsw/am/sample.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/bulk/batch.h"
@@ -27,6 +28,7 @@
 #include "hnsw/bulk/fill.h"
 #include "hnsw/bulk/spool.h"
 #include "hnsw/bulk/team.h"
+#include "hnsw/graph/insert.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
@@ -204,13 +206,15 @@ fill_batch(BuildState *st, Batch *b)
 	}
 }
 
-/* Count a row inserted, and show how many there are. */
+/* Insert a row that the batch had no room for; count it, and show how many there are. */
 static void
-tell_inserted(void *arg)
+insert_row(void *arg, const HnswRecord *rec, const char *own, ItemPointer tid)
 {
 	BuildState *st = (BuildState *) arg;
-	uint64		sum = pg_atomic_add_fetch_u64(&st->shared->ninserted, 1);
+	uint64		sum;
 
+	HnswInsertStored(st->g, rec, own, tid);
+	sum = pg_atomic_add_fetch_u64(&st->shared->ninserted, 1);
 	if (HnswTeamLeader(st->team))
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) sum);
 }
@@ -228,7 +232,7 @@ insert_rest(BuildState *st)
 	HnswSpoolSkip(st->spool, file->nread);
 	b = HnswBatchCreate(st->g, HnswTeamCreate(st->index), palloc0(sizeof(BatchShared)),
 						(Size) maintenance_work_mem * 1024 / st->team->nparticipants);
-	HnswBulkInsert(b, st->spool, tell_inserted, st);
+	HnswBulkInsert(b, st->spool, insert_row, st);
 	HnswBatchDestroy(b);
 }
 

@@ -14,7 +14,6 @@
 #include "hnsw/bulk/batch.h"
 #include "hnsw/hnsw.h"
 #include "nodes/nodes.h"
-#include "planner/planner.h"
 
 PG_FUNCTION_INFO_V1(vectorx_hnswhandler);
 

@@ -5,10 +5,12 @@
 #include "postgres.h"
 
 #include "access/reloptions.h"
+#include "common/pg_prng.h"
 #include "hnsw/am/options.h"
 #include "hnsw/hnsw.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/page/index.h"
 
 static relopt_kind hnsw_relopt_kind;
 
@@ -69,4 +71,45 @@ HnswOptionsParse(Datum reloptions, bool validate)
 	HnswSettingsDefine();
 	return (bytea *) build_reloptions(reloptions, validate, hnsw_relopt_kind,
 									  sizeof(HnswOptions), tab, lengthof(tab));
+}
+
+/*
+ * Contents of the metapage of a new, empty index, from its definition and a
+ * number of dimensions.  Errors when there are none, or too many.
+ */
+void
+HnswMetaFor(Relation index, int dim, HnswMetaPage *meta)
+{
+	HnswOptions *opts = (HnswOptions *) index->rd_options;
+	uint64		seed;
+
+	if (dim < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column does not have dimensions"),
+				 errdetail("Index \"%s\" needs vectors of one length.",
+						   RelationGetRelationName(index)),
+				 errhint("Give the column a length, such as vector(384), or index an expression with a cast.")));
+	if (dim > HNSW_MAX_DIM)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("column cannot have more than %d dimensions for hnsw index", HNSW_MAX_DIM)));
+
+	memset(meta, 0, sizeof(*meta));
+	meta->magic = HNSW_MAGIC;
+	meta->version = HNSW_VERSION;
+	meta->dim = dim;
+	meta->metric = HnswIndexMetric(index);
+	meta->m = opts ? opts->m : HNSW_DEFAULT_M;
+	meta->ef_construction = opts ? opts->ef_construction : HNSW_DEFAULT_EF_CONSTRUCTION;
+	HnswLayoutChoose(meta, opts ? opts->sketch_bits : HNSW_SKETCH_OPT_AUTO,
+					 opts ? opts->own_vector : HNSW_OWN_OPT_AUTO,
+					 RelationGetRelationName(index));
+	meta->ncentre = HnswCentrePages(meta);
+	if (!pg_strong_random(&seed, sizeof(seed)))
+		seed = pg_prng_uint64(&pg_global_prng_state);
+	meta->seed = seed;
+	ItemPointerSetInvalid(&meta->entry);
+	ItemPointerSetInvalid(&meta->root);
+	meta->upper_target = InvalidBlockNumber;
 }

@@ -20,6 +20,8 @@ typedef struct HnswOptions
 extern void HnswOptionsInit(void);
 extern bytea *HnswOptionsParse(Datum reloptions, bool validate);
 
+extern void HnswMetaFor(Relation index, int dim, HnswMetaPage *meta);
+
 extern void HnswAlterInit(void);
 extern char *HnswPendingOptions(const HnswOptions *opts, const HnswMetaPage *built);
 

@@ -21,7 +21,6 @@
 #include "hnsw/bulk/spool.h"
 #include "hnsw/bulk/team.h"
 #include "hnsw/bulk/write.h"
-#include "hnsw/graph/insert.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "miscadmin.h"
@@ -88,10 +87,10 @@ HnswBulkBuild(Batch *b)
  * Insert the rows of a file that have not been read yet, one by one, into the
  * index: in portions of what the limit holds, and each in an order in which near
  * rows follow each other, for these touch the same pages.  b: a batch with no
- * one else in its team, and nothing in it.  tell: called after each row.
+ * one else in its team, and nothing in it.  put: inserts one.
  */
 void
-HnswBulkInsert(Batch *b, Spool *spool, void (*tell) (void *arg), void *arg)
+HnswBulkInsert(Batch *b, Spool *spool, HnswBulkPut put, void *arg)
 {
 	const HnswLayout *lay = b->g->lay;
 	const Size	columns = HnswColumnsBytes(lay, HnswColumnsMax(lay, b->limit, 1));
@@ -133,8 +132,7 @@ HnswBulkInsert(Batch *b, Spool *spool, void (*tell) (void *arg), void *arg)
 			rec.offset = x->offset;
 			rec.codesum = x->codesum;
 			rec.hash = x->hash;
-			HnswInsertStored(b->g, &rec, batch_own(b, order[i]), &x->tid);
-			tell(arg);
+			put(arg, &rec, batch_own(b, order[i]), &x->tid);
 		}
 	}
 }

@@ -7,8 +7,12 @@
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/spool.h"
+#include "hnsw/layout/page.h"
 
 extern bool HnswBulkBuild(Batch *b);
-extern void HnswBulkInsert(Batch *b, Spool *spool, void (*tell) (void *arg), void *arg);
+
+/* Inserts a row into the index, of which "own" and what rec says of it is stored. */
+typedef void (*HnswBulkPut) (void *arg, const HnswRecord *rec, const char *own, ItemPointer tid);
+extern void HnswBulkInsert(Batch *b, Spool *spool, HnswBulkPut put, void *arg);
 
 #endif							/* HNSW_BULK_H */

@@ -80,7 +80,6 @@ HnswCentre(const HnswGraph *g)
 extern bool HnswKeepIdle(HnswGraph *g, Size bytes);
 extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
 extern int	HnswColumnDim(Relation index);
-extern void HnswMetaFor(Relation index, int dim, HnswMetaPage *meta);
 extern void HnswCheckMeta(Relation index, Page page);
 extern HnswMetric HnswIndexMetric(Relation index);
 extern int	HnswCentrePages(const HnswMetaPage *meta);
