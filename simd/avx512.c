@@ -203,12 +203,6 @@ dot_norms(const float *a, const float *b, int n, float *ab, float *aa, float *bb
 }
 
 static float
-l2sq_f16(const float *q, const uint16_t *v, int n)
-{
-	return distance(q, v, 0, 0, n, OP_L2SQ, SRC_F16);
-}
-
-static float
 dot_f16(const float *q, const uint16_t *v, int n)
 {
 	return distance(q, v, 0, 0, n, OP_DOT, SRC_F16);
@@ -218,18 +212,6 @@ static float
 l1_f16(const float *q, const uint16_t *v, int n)
 {
 	return distance(q, v, 0, 0, n, OP_L1, SRC_F16);
-}
-
-static float
-l2sq_i8(const float *q, const int8_t *c, float scale, float offset, int n)
-{
-	return distance(q, c, scale, offset, n, OP_L2SQ, SRC_I8);
-}
-
-static float
-dot_i8(const float *q, const int8_t *c, int n)
-{
-	return distance(q, c, 0, 0, n, OP_DOT, SRC_I8_RAW);
 }
 
 static float
@@ -1156,11 +1138,8 @@ const VxKernels vx_kernels_avx512 = {
 	.l1 = l1,
 	.sumsq = sumsq,
 	.dot_norms = dot_norms,
-	.l2sq_f16 = l2sq_f16,
 	.dot_f16 = dot_f16,
 	.l1_f16 = l1_f16,
-	.l2sq_i8 = l2sq_i8,
-	.dot_i8 = dot_i8,
 	.l1_i8 = l1_i8,
 	.dot_i16_i8 = dot_i16_i8,
 	.dot_i8_i8 = dot_i8_i8,

@@ -54,10 +54,7 @@ static void call_dot(const VxKernels *k, int n) { float_sink = k->dot(a, b, n); 
 static void call_l1(const VxKernels *k, int n) { float_sink = k->l1(a, b, n); }
 static void call_sumsq(const VxKernels *k, int n) { float_sink = k->sumsq(a, n); }
 static void call_dot_norms(const VxKernels *k, int n) { k->dot_norms(a, b, n, f, f + 1, f + 2); }
-static void call_l2sq_f16(const VxKernels *k, int n) { float_sink = k->l2sq_f16(a, h, n); }
 static void call_dot_f16(const VxKernels *k, int n) { float_sink = k->dot_f16(a, h, n); }
-static void call_l2sq_i8(const VxKernels *k, int n) { float_sink = k->l2sq_i8(a, c8, 0.01f, 0.1f, n); }
-static void call_dot_i8(const VxKernels *k, int n) { float_sink = k->dot_i8(a, c8, n); }
 static void call_dot_i16_i8(const VxKernels *k, int n) { int_sink = k->dot_i16_i8(w, c8, n); }
 static void call_dot_i8_i8(const VxKernels *k, int n) { int_sink = k->dot_i8_i8(c8, d8, n); }
 static void call_f32_to_f16(const VxKernels *k, int n) { k->f32_to_f16(a, h, n); }
@@ -125,10 +122,7 @@ static const Case cases[] = {
 	{"l1", call_l1, 8},
 	{"sumsq", call_sumsq, 4},
 	{"dot_norms", call_dot_norms, 8},
-	{"l2sq_f16", call_l2sq_f16, 6},
 	{"dot_f16", call_dot_f16, 6},
-	{"l2sq_i8", call_l2sq_i8, 5},
-	{"dot_i8", call_dot_i8, 5},
 	{"dot_i16_i8", call_dot_i16_i8, 3},
 	{"dot_i8_i8", call_dot_i8_i8, 2},
 	{"dot_i8_panels 4x32", call_panels, 36},

@@ -196,20 +196,6 @@ f16_to_f32(const uint16_t *v, float *out, int n)
 }
 
 static float
-l2sq_f16(const float *q, const uint16_t *v, int n)
-{
-	float		acc[LANES] = {0};
-
-	for (int i = 0; i < n; i++)
-	{
-		float		d = q[i] - half_to_float(v[i]);
-
-		acc[i % LANES] += d * d;
-	}
-	return sum_lanes(acc);
-}
-
-static float
 dot_f16(const float *q, const uint16_t *v, int n)
 {
 	float		acc[LANES] = {0};
@@ -232,46 +218,6 @@ l1_f16(const float *q, const uint16_t *v, int n)
 /*
  * int8 and int16
  */
-static float
-l2sq_i8(const float *q, const int8_t *c, float scale, float offset, int n)
-{
-	float		acc[LANES] = {0};
-	int			i = 0;
-
-	for (; i + LANES <= n; i += LANES)
-	{
-		for (int j = 0; j < LANES; j++)
-		{
-			float		d = q[i + j] - (scale * (float) c[i + j] + offset);
-
-			acc[j] += d * d;
-		}
-	}
-	for (; i < n; i++)
-	{
-		float		d = q[i] - (scale * (float) c[i] + offset);
-
-		acc[i % LANES] += d * d;
-	}
-	return sum_lanes(acc);
-}
-
-static float
-dot_i8(const float *q, const int8_t *c, int n)
-{
-	float		acc[LANES] = {0};
-	int			i = 0;
-
-	for (; i + LANES <= n; i += LANES)
-	{
-		for (int j = 0; j < LANES; j++)
-			acc[j] += q[i + j] * (float) c[i + j];
-	}
-	for (; i < n; i++)
-		acc[i % LANES] += q[i] * (float) c[i];
-	return sum_lanes(acc);
-}
-
 static float
 l1_i8(const float *q, const int8_t *c, float scale, float offset, int n)
 {
@@ -754,11 +700,8 @@ const VxKernels vx_kernels_generic = {
 	.l1 = l1,
 	.sumsq = sumsq,
 	.dot_norms = dot_norms,
-	.l2sq_f16 = l2sq_f16,
 	.dot_f16 = dot_f16,
 	.l1_f16 = l1_f16,
-	.l2sq_i8 = l2sq_i8,
-	.dot_i8 = dot_i8,
 	.l1_i8 = l1_i8,
 	.dot_i16_i8 = dot_i16_i8,
 	.dot_i8_i8 = dot_i8_i8,

@@ -57,14 +57,10 @@ typedef struct VxKernels
 							  float *ab, float *aa, float *bb);
 
 	/* fp32 query with a stored fp16 vector (IEEE binary16 bits) */
-	float		(*l2sq_f16) (const float *q, const uint16_t *v, int n);
 	float		(*dot_f16) (const float *q, const uint16_t *v, int n);
 	float		(*l1_f16) (const float *q, const uint16_t *v, int n);
 
 	/* fp32 query with a stored int8 vector v[i] = scale * c[i] + offset */
-	float		(*l2sq_i8) (const float *q, const int8_t *c, float scale,
-							float offset, int n);
-	float		(*dot_i8) (const float *q, const int8_t *c, int n);	/* sum q[i]*c[i], no scale */
 	float		(*l1_i8) (const float *q, const int8_t *c, float scale,
 						  float offset, int n);
 
