@@ -31,7 +31,7 @@ SRCS = $(filter-out src/types/test_%.c \
 		src/planner/*.c)))
 # Instruction sets are chosen at run time, so every file is always compiled;
 # those for another architecture are empty then.
-SRCS += $(wildcard simd/generic.c simd/avx2.c simd/avx512.c simd/neon.c \
+SRCS += $(wildcard simd/generic.c simd/avx2.c simd/avx512.c \
 		simd/dispatch.c)
 ifdef SANITIZE
 SRCS += src/sanitize/redzones.c src/sanitize/provoke.c

@@ -130,7 +130,7 @@ def chosen_sets(args: argparse.Namespace) -> list[Set]:
 
 def simd_level(client: Client) -> str:
     """The best instruction set vectorx accepts here, which is what it uses."""
-    for level in ("avx512", "avx2", "neon"):
+    for level in ("avx512", "avx2"):
         try:
             client.conn.execute(f"SET vectorx.simd = {level}")
         except psycopg.Error:

@@ -256,7 +256,7 @@ main(int argc, char **argv)
 {
 	static const int dims[] = {100, 384, 768, 1536};
 	const char *only = argc > 1 ? argv[1] : "";
-	static const VxSimdLevel all[] = {VX_SIMD_GENERIC, VX_SIMD_AVX2, VX_SIMD_AVX512, VX_SIMD_NEON};
+	static const VxSimdLevel all[] = {VX_SIMD_GENERIC, VX_SIMD_AVX2, VX_SIMD_AVX512};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 	{

@@ -112,8 +112,7 @@ VxSimdKernels(VxSimdLevel level)
 	{
 		case VX_SIMD_AUTO:
 			if ((kernels = VxSimdKernels(VX_SIMD_AVX512)) != NULL ||
-				(kernels = VxSimdKernels(VX_SIMD_AVX2)) != NULL ||
-				(kernels = VxSimdKernels(VX_SIMD_NEON)) != NULL)
+				(kernels = VxSimdKernels(VX_SIMD_AVX2)) != NULL)
 				return kernels;
 			return &vx_kernels_generic;
 		case VX_SIMD_GENERIC:
@@ -130,8 +129,6 @@ VxSimdKernels(VxSimdLevel level)
 #else
 			return NULL;
 #endif
-		case VX_SIMD_NEON:
-			return NULL;
 	}
 	return NULL;
 }

@@ -1035,7 +1035,6 @@ main(void)
 		{VX_SIMD_GENERIC, "generic"},
 		{VX_SIMD_AVX2, "avx2"},
 		{VX_SIMD_AVX512, "avx512"},
-		{VX_SIMD_NEON, "neon"},
 	};
 
 	generic = VxSimdKernels(VX_SIMD_GENERIC);

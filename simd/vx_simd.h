@@ -45,7 +45,7 @@
 
 typedef struct VxKernels
 {
-	const char *name;			/* "generic", "avx2", "avx512", "neon" */
+	const char *name;			/* "generic", "avx2", "avx512" */
 
 	/* fp32 with fp32 */
 	float		(*l2sq) (const float *a, const float *b, int n);
@@ -189,8 +189,7 @@ typedef enum VxSimdLevel
 	VX_SIMD_AUTO,
 	VX_SIMD_GENERIC,
 	VX_SIMD_AVX2,
-	VX_SIMD_AVX512,
-	VX_SIMD_NEON
+	VX_SIMD_AVX512
 } VxSimdLevel;
 
 /* Can this processor (and operating system) run the level? */

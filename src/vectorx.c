@@ -26,7 +26,6 @@ static const struct config_enum_entry simd_levels[] = {
 	{"generic", VX_SIMD_GENERIC, false},
 	{"avx2", VX_SIMD_AVX2, false},
 	{"avx512", VX_SIMD_AVX512, false},
-	{"neon", VX_SIMD_NEON, false},
 	{NULL, 0, false}
 };
 
