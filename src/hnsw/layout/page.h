@@ -103,8 +103,7 @@ typedef struct HnswMetaPage
 	BlockNumber upper_target;	/* first upper page that may have a free slot */
 	/* fixed at creation, too; what was no field before reads as zero */
 	uint16		shift;			/* own vectors are 2^-shift of the prepared ones */
-	uint16		unused;
-	uint64		changes;		/* reserved for caches of results; always 0 */
+	uint8		unused[10];		/* zero */
 } HnswMetaPage;
 
 #define HnswPageGetMeta(page)	((HnswMetaPage *) HnswPageGetData(page))
