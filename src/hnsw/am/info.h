@@ -2,8 +2,8 @@
  * info.h
  *		What info.c (hnsw_info) and check.c (hnsw_check) share.
  */
-#ifndef HNSW_INSPECT_H
-#define HNSW_INSPECT_H
+#ifndef HNSW_AM_INFO_H
+#define HNSW_AM_INFO_H
 
 #include "postgres.h"
 
@@ -28,4 +28,4 @@ extern void HnswInspectClose(HnswInspect *x);
 extern void HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page,
 							BufferAccessStrategy strategy);
 
-#endif /* HNSW_INSPECT_H */
+#endif							/* HNSW_AM_INFO_H */

@@ -1,6 +1,8 @@
 /*
  * memory.c
  *		hnsw_build_memory: how much memory the build of an index wants.
+ *
+ * The estimate itself is HnswBatchBytes (bulk/fill.c), which the build goes by, too.
  */
 #include "postgres.h"
 

@@ -3,6 +3,8 @@
  *		What an index scan sees of the table: the heap TIDs of a node, which of its
  *		rows are visible, their exact distances, and which nodes have none any more.
  *
+ * Here rows are fetched from the table to be ranked (HnswFetchAny), and here the
+ * hints of nodes without a living row are set (HnswMarkKilled); README, "Dead rows".
  * No lock and no pin is held on return.
  */
 #include "postgres.h"

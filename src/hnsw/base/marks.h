@@ -1,6 +1,6 @@
 /*
  * marks.h
- *		A set of numbers of records, for the marks of a search.
+ *		A set of numbers of records, for the marks of a search: what it has queued.
  *
  * Bits in groups of 512, a cache line, of which there are only those with a mark;
  * a directory tells where each is, four bytes for 512 records there could be.  So

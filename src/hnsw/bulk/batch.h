@@ -5,7 +5,7 @@
  *
  * Below everything else that builds in bulk: fill.c brings rows in, columns.c
  * computes distances, partition.c groups nodes that are near to each other,
- * candidates.c collects whom each is near to, neighbours.c chooses links, reach.c
+ * candidates.c collects whom each is near to, neighbours.c chooses links, tree.c
  * makes every node reachable, write.c writes pages, and bulk.c calls these
  * in turn.
  */

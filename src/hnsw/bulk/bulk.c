@@ -4,7 +4,7 @@
  *
  * The steps of a batch in turn: its nodes are grouped by nearness (partition.c),
  * which also gives the order they are kept and written in, and linked level by
- * level (candidates.c, neighbours.c); then all are made reachable (reach.c) and written
+ * level (candidates.c, neighbours.c); then all are made reachable (tree.c) and written
  * (write.c).  Touches no page before HnswBatchWrite.
  */
 #include "postgres.h"
@@ -17,9 +17,9 @@
 #include "hnsw/bulk/fill.h"
 #include "hnsw/bulk/neighbours.h"
 #include "hnsw/bulk/partition.h"
-#include "hnsw/bulk/reach.h"
 #include "hnsw/bulk/spool.h"
 #include "hnsw/bulk/team.h"
+#include "hnsw/bulk/tree.h"
 #include "hnsw/bulk/write.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
@@ -77,7 +77,7 @@ HnswBulkBuild(Batch *b)
 	if (HnswTeamLeader(team))
 	{
 		HnswBatchPlan(b);
-		HnswBatchReach(b);
+		HnswBatchTree(b);
 	}
 	HnswBatchWrite(b);
 	return true;

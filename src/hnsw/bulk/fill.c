@@ -2,6 +2,9 @@
  * fill.c
  *		How many rows a batch holds, and bringing them in.
  *
+ * HnswBatchBytes, the memory of so many rows, is what the build, its NOTICE and
+ * hnsw_build_memory (am/memory.c) go by.
+ *
  * Rows come as they are stored (own vector and what goes with it); equal
  * vectors become one node.
  */

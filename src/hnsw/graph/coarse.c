@@ -1,7 +1,7 @@
 /*
  * coarse.c
  *		Results of a search that stored vectors cannot tell apart, and how far it then
- *		has to look.
+ *		has to look (the scan does: look_further in am/scan.c).
  */
 #include "postgres.h"
 

@@ -7,7 +7,7 @@
  * exact distance and estimates of all its neighbours from one page.  A node
  * is queued once, by the first node to give it an estimate below the bound; so
  * that one bad estimate does not lose it, keys are estimates less a part of
- * their standard deviation.
+ * their standard deviation.  Where it ends is decided in walk.
  *
  * A resumable search (a scan's) can be asked for more: it goes on where it ended.
  * While it has not been asked it only notes, in the queue, what it would have to

@@ -2,7 +2,7 @@
  * page.h
  *		Layout of the hnsw index on disk: page kinds, metapage, node records.
  *
- * README in this folder describes the same in words, with the invariants.
+ * src/hnsw/README describes the same in words, with the invariants.
  * Nothing here is trusted when it comes from disk: readers go through the
  * checking functions of access.c and record.c.
  */

@@ -3,9 +3,9 @@
  *		Node records in pages: finding and checking them, their own vectors,
  *		their links.
  *
- * The algebra of links is RaBitQ's (Gao & Long, SIGMOD 2024) with the node
- * itself as the centre of its neighbours' codes, as in SymphonyQG (Gou et al.,
- * SIGMOD 2025); see README, "Estimates".
+ * Whatever is read from a page is checked here before it is used: a slot, where
+ * an own vector is, the owner of an overflow page.  What codes and factors of a
+ * link mean is metric/link.c's.
  */
 #include "postgres.h"
 

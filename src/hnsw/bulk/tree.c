@@ -1,5 +1,5 @@
 /*
- * reach.c
+ * tree.c
  *		Tree links of a batch: every member of a level can be reached from the
  *		entry point.
  *
@@ -13,7 +13,7 @@
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/columns.h"
-#include "hnsw/bulk/reach.h"
+#include "hnsw/bulk/tree.h"
 #include "hnsw/layout/layout.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -150,7 +150,7 @@ attach_by_links(Tree *t)
 
 /* The leader: choose the entry point, and make the tree links of all levels, the top one first. */
 void
-HnswBatchReach(Batch *b)
+HnswBatchTree(Batch *b)
 {
 	BatchShared *sh = b->shared;
 
