@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "common/pg_prng.h"
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/team.h"
 #include "hnsw/layout/layout.h"
@@ -14,6 +15,9 @@
 #include "miscadmin.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
+
+/* Nodes of a level above one that is not small. */
+#define LEVEL_MIN		8
 
 /* Bytes of a node of level 0 in the arrays of its batch. */
 Size
@@ -142,6 +146,35 @@ init_locks(BatchShared *shared)
 		LWLockInitialize(&shared->locks[i], shared->lock_tranche);
 }
 
+/*
+ * Count the nodes of each level.  Above one with more nodes than a list has places are
+ * LEVEL_MIN at least: levels are drawn, and the few that there are else may all be in
+ * one cluster.
+ */
+static void
+count_levels(Batch *b)
+{
+	BatchShared *sh = b->shared;
+
+	for (uint32 i = 0; i < sh->n; i++)
+		for (int l = 0; l <= b->nodes[i].level; l++)
+			sh->level_n[l]++;
+	for (int l = 0; l < HNSW_MAX_LEVEL && sh->level_n[l] > BATCH_WIDTH(b->g->lay); l++)
+		while (sh->level_n[l + 1] < LEVEL_MIN)
+		{
+			BatchNode  *x = &b->nodes[pg_prng_uint64_range(&pg_global_prng_state, 0, sh->n - 1)];
+
+			CHECK_FOR_INTERRUPTS();
+			if (x->level == l)
+			{
+				x->level++;
+				sh->level_n[l + 1]++;
+			}
+		}
+	while (sh->top < HNSW_MAX_LEVEL && sh->level_n[sh->top + 1] > 0)
+		sh->top++;
+}
+
 /* The leader: memory for the graph of the nodes that have been collected. */
 void
 HnswBatchMakeLevels(Batch *b)
@@ -150,12 +183,7 @@ HnswBatchMakeLevels(Batch *b)
 	BatchTid   *extra = b->extra;
 	char	   *base;
 
-	for (uint32 i = 0; i < sh->n; i++)
-	{
-		sh->top = Max(sh->top, b->nodes[i].level);
-		for (int l = 0; l <= b->nodes[i].level; l++)
-			sh->level_n[l]++;
-	}
+	count_levels(b);
 	base = HnswTeamAlloc(b->team, TEAM_LINKS, carve_levels(b, NULL));
 	(void) carve_levels(b, base);
 	if (extra)
@@ -232,15 +260,22 @@ HnswBatchMoveNodes(Batch *b)
 	pfree(other);
 }
 
-/* The leader: the members of levels 1 and up. */
+/* The members of the level above l, which there is: in the order of their nodes. */
 void
-HnswBatchListMembers(Batch *b)
+HnswBatchListMembers(Batch *b, int l)
 {
-	uint32		n[HNSW_MAX_LEVEL + 1] = {0};
+	const BatchLevel *level = &b->levels[l];
+	BatchLevel *above = &b->levels[l + 1];
+	uint32		n = 0;
 
-	for (uint32 i = 0; i < b->shared->n; i++)
-		for (int l = 1; l <= b->nodes[i].level; l++)
-			b->levels[l].node[n[l]++] = i;
+	for (uint32 m = 0; m < level->n; m++)
+	{
+		uint32		node = batch_node(level, m);
+
+		if (b->nodes[node].level > l)
+			above->node[n++] = node;
+	}
+	Assert(n == above->n);
 }
 
 /* The member of a level that is a node, which has that level. */

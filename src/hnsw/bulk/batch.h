@@ -218,7 +218,7 @@ extern void HnswBatchMakeLevels(Batch *b);
 extern void HnswBatchAttach(Batch *b);
 extern void HnswBatchDestroy(Batch *b);
 extern void HnswBatchMoveNodes(Batch *b);
-extern void HnswBatchListMembers(Batch *b);
+extern void HnswBatchListMembers(Batch *b, int l);
 extern uint32 HnswBatchMember(const BatchLevel *level, uint32 node);
 
 #endif							/* HNSW_BATCH_H */

@@ -67,11 +67,12 @@ HnswBulkBuild(Batch *b)
 		}
 		if (!HnswBatchLink(c, level))
 			return false;
-		if (l == 0 && HnswTeamLeader(team))
-		{
-			HnswBatchListMembers(b);
+		if (!HnswTeamLeader(team))
+			continue;
+		if (l == 0)
 			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, sh->n);
-		}
+		if (l < sh->top)
+			HnswBatchListMembers(b, l);
 	}
 	pfree(b->seen);
 	if (HnswTeamLeader(team))

@@ -161,53 +161,74 @@ select_links(Linking *l)
 		}
 }
 
-/* Is a node of a level above 0 among a member's candidates? */
-static bool
-has_upper(const Linking *l, const BatchLevel *level, uint32 member)
+/* The node that a candidate, or a member, of level l is; and is it on the level above? */
+static inline BatchNode *
+node_of(const Linking *l, const BatchLevel *level, uint32 member)
 {
-	for (int i = 0; i < level->nlinks[member]; i++)
-		if (l->b->nodes[BatchLinkMember(level->links[(Size) member * level->width + i])].level > 0)
+	return &l->b->nodes[batch_node(level, member)];
+}
+
+static inline bool
+is_upper(const Linking *l, const BatchLevel *level, uint32 member)
+{
+	return node_of(l, level, member)->level > level - l->b->levels;
+}
+
+/* Is one of a member's n nearest candidates on the level above? */
+static bool
+has_upper(const Linking *l, const BatchLevel *level, uint32 member, int n)
+{
+	const BatchLink *list = level->links + (Size) member * level->width;
+
+	for (int i = 0; i < Min(n, level->nlinks[member]); i++)
+		if (is_upper(l, level, BatchLinkMember(list[i])))
 			return true;
 	return false;
 }
 
-/* Has a member, whose candidates are sorted, a full list with none that comes before it? */
-static bool
-is_first(const Linking *l, const BatchLevel *level, uint32 member)
+/* How many of a member's candidates, which are sorted, are nearer than any that comes before it? */
+static int
+count_nearer(const Linking *l, const BatchLevel *level, uint32 member)
 {
-	const BatchNode *nodes = l->b->nodes;
-	int			n = level->nlinks[member];
-	BatchLink	last;
+	const BatchLink *list = level->links + (Size) member * level->width;
+	const float norm2 = node_of(l, level, member)->norm2;
+	const float before = level->reach[member] / (BATCH_REACH * BATCH_REACH);
+	int			n = 0;
 
-	if (n < level->width)
-		return false;
-	last = level->links[(Size) member * level->width + n - 1];
-	return level->reach[member] > BATCH_REACH * BATCH_REACH *
-		batch_apart(l->b, nodes[member].norm2, nodes[BatchLinkMember(last)].norm2, batch_link_dist(last));
+	while (n < level->nlinks[member] &&
+		   batch_apart(l->b, norm2, node_of(l, level, BatchLinkMember(list[n]))->norm2,
+					   batch_link_dist(list[n])) < before)
+		n++;
+	return n;
 }
 
 /*
- * The leader: let every cluster with more members than a list has places be on level
- * 1, though levels are drawn: no list of level 0 leads to it.  The first of a cluster
- * that is not gets the level of a node that has others of such near it.
+ * The leader: let every cluster with so many members that they fill most of each other's
+ * lists be on the level above, though levels are drawn: hardly a link of this level leads to
+ * it.  The first of a cluster that is not gets the level of a node that has others of such
+ * near it.
  */
 static void
 spread_levels(Linking *l, BatchLevel *level)
 {
-	BatchNode  *nodes = l->b->nodes;
+	const int	most = level->width / 2;
 	uint32		giver = 0;
 
 	for (uint32 m = 0; m < level->n; m++)
 	{
+		int			n;
+
 		CHECK_FOR_INTERRUPTS();
-		if (nodes[m].level > 0 || !is_first(l, level, m) || has_upper(l, level, m))
+		if (is_upper(l, level, m) || (n = count_nearer(l, level, m)) < most ||
+			has_upper(l, level, m, n))
 			continue;
-		while (giver < level->n && (nodes[giver].level == 0 || !has_upper(l, level, giver)))
+		while (giver < level->n &&
+			   !(is_upper(l, level, giver) && has_upper(l, level, giver, most)))
 			giver++;
 		if (giver == level->n)
 			break;
-		nodes[m].level = nodes[giver].level;
-		nodes[giver].level = 0;
+		node_of(l, level, m)->level = node_of(l, level, giver)->level;
+		node_of(l, level, giver)->level = (uint8) (level - l->b->levels);
 	}
 }
 
@@ -381,7 +402,7 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 	HnswCollectCandidates(c, level);
 	select_links(&l);
 	(void) HnswTeamSync(b->team);
-	if (level == &b->levels[0] && HnswTeamLeader(b->team))
+	if (HnswTeamLeader(b->team))
 		spread_levels(&l, level);
 	if (collect_offers(&l))
 	{
