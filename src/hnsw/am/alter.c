@@ -170,7 +170,7 @@ after_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 		tell_pending(object);
 }
 
-/* Called once, when the library loads. */
+/* Set the hook that tells of changed options; called once, when the library loads. */
 void
 HnswAlterInit(void)
 {

@@ -385,7 +385,10 @@ start_team(BuildState *st, int nworkers, Snapshot *registered)
 		HnswTeamLaunch(st->team);
 }
 
-/* ambuild */
+/*
+ * ambuild.  The leader's part is in take_part, as the workers'.  Errors: the column has no
+ * dimensions, or too many; what rows, temporary files and memory bring.
+ */
 IndexBuildResult *
 hnswbuild(Relation heap, Relation index, IndexInfo *info)
 {
@@ -470,7 +473,10 @@ HnswBuildWorker(dsm_segment *seg, shm_toc *toc)
 	table_close(st.heap, heap_lock);
 }
 
-/* ambuildempty: the init fork of an unlogged index is an empty index. */
+/*
+ * ambuildempty: the init fork of an unlogged index is an empty index, logged page by
+ * page.  One that is built again and has lost its dimensions takes them from the old.
+ */
 void
 hnswbuildempty(Relation index)
 {

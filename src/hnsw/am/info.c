@@ -83,6 +83,7 @@ HnswInspectOpen(HnswInspect *x, Oid relid)
 	x->page = palloc(BLCKSZ);
 }
 
+/* Let go of the index and its table, and of their locks. */
 void
 HnswInspectClose(HnswInspect *x)
 {
@@ -90,7 +91,7 @@ HnswInspectClose(HnswInspect *x)
 	table_close(x->heap, AccessShareLock);
 }
 
-/* Copy a page that exists to "page". */
+/* Copy a page that exists to "page" (BLCKSZ), under a share lock; nothing of it is checked. */
 void
 HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page, BufferAccessStrategy strategy)
 {

@@ -16,7 +16,11 @@ close_graph(void *arg)
 	HnswClose((HnswGraph *) arg);
 }
 
-/* aminsert */
+/*
+ * aminsert.  The handle is kept in ii_AmCache, so a statement opens it once.  Errors: a
+ * vector of other dimensions or beyond range, index_corrupted, or (after many attempts)
+ * t_r_serialization_failure.  Always false: no uniqueness.
+ */
 bool
 hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 		   Relation heap, IndexUniqueCheck check, bool unchanged, IndexInfo *info)

@@ -72,7 +72,10 @@ mark_page(HnswScan *so, const HnswKilled *killed, int n)
 	HnswRelease(so->g, &pin);
 }
 
-/* Mark the nodes noted so far. */
+/*
+ * Mark the nodes noted so far: sets their hints.  One page at a time is locked, in share
+ * mode; nodes that have changed meanwhile are left as they are.
+ */
 void
 HnswMarkKilled(HnswScan *so)
 {
@@ -91,6 +94,10 @@ HnswMarkKilled(HnswScan *so)
 	}
 }
 
+/*
+ * Note a node all of whose rows are dead to all, as it was when the search described
+ * it.  May mark those noted before (HnswMarkKilled).
+ */
 void
 HnswNoteKilled(HnswScan *so, const HnswFound *f)
 {
@@ -131,7 +138,7 @@ init_fetch(IndexScanDesc scan, HnswScan *so)
 	MemoryContextSwitchTo(old);
 }
 
-/* An error when a node's heap TID is none the table can have. */
+/* An error (index_corrupted) when a node's heap TID is none the table can have. */
 void
 HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const ItemPointerData *tid)
 {
@@ -286,7 +293,10 @@ add_overflow_tids(HnswScan *so, const HnswFound *f)
 	HnswRelease(g, &before);
 }
 
-/* All heap TIDs of a node into so->tids. */
+/*
+ * All heap TIDs of a node into so->tids, ntids of them; next_tid begins anew.  Those of
+ * the overflow pages are read now, the others are as the search found them.
+ */
 void
 HnswLoadTids(HnswScan *so, const HnswFound *f)
 {
@@ -299,7 +309,8 @@ HnswLoadTids(HnswScan *so, const HnswFound *f)
 /*
  * Is one of a node's rows visible, and at what distance?  While no node is the
  * current one.  Rows of one node have the same vector: any of them tells the
- * distance.  A node all of whose rows are dead to all is noted.
+ * distance (*dist, as HnswScanItem's; NULL: it is not wanted).  A node all of whose rows
+ * are dead to all is noted.  Overwrites so->tids.
  */
 bool
 HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist)

@@ -114,7 +114,10 @@ store_centre(HnswGraph *g, const float *centre)
 	g->centre_set = true;
 }
 
-/* Set the centre, if the index has one, to the mean of a sample of rows. */
+/*
+ * Set the centre, if the index has one, to the mean of a sample of rows: in its pages, in
+ * the metapage and in the handle.  Only before the first node is there.
+ */
 void
 HnswBuildCentre(HnswGraph *g, Relation heap, IndexInfo *info)
 {

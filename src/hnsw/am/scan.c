@@ -84,7 +84,7 @@ close_graph(void *arg)
 	so->g = NULL;
 }
 
-/* ambeginscan */
+/* ambeginscan: opens the handle; a callback of the context closes it after an error. */
 IndexScanDesc
 hnswbeginscan(Relation index, int nkeys, int norderbys)
 {
@@ -114,7 +114,7 @@ end_search(HnswScan *so)
 	release_search(so, false);
 }
 
-/* amrescan */
+/* amrescan: forgets the scan before, whose hints it sets; the handle stays. */
 void
 hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
 {
@@ -542,7 +542,10 @@ start(IndexScanDesc scan, HnswScan *so)
 	so->started = true;
 }
 
-/* amgettuple */
+/*
+ * amgettuple: forward only.  The first call searches.  Errors: no ORDER BY, a snapshot
+ * that is not MVCC, a query of other dimensions, index_corrupted.
+ */
 bool
 hnswgettuple(IndexScanDesc scan, ScanDirection dir)
 {
@@ -564,7 +567,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection dir)
 	return false;
 }
 
-/* amendscan */
+/* amendscan: sets hints that are still to be set, and gives the search to the handle. */
 void
 hnswendscan(IndexScanDesc scan)
 {

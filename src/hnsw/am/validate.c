@@ -152,7 +152,7 @@ check_groups(Family *family, List *groups, Oid intype)
 				 format_type_be(intype), family->opclass);
 }
 
-/* amvalidate */
+/* amvalidate: false, and an INFO message for each fault, when it is not what hnsw wants. */
 bool
 hnswvalidate(Oid opclass)
 {

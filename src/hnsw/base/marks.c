@@ -15,7 +15,7 @@ enlarge(HnswMarks *m, void *array, Size n, Size width)
 	return array ? repalloc_huge(array, n * width) : MemoryContextAllocHuge(m->cxt, n * width);
 }
 
-/* Without marks, in cxt. */
+/* A set without marks, whose memory is in cxt. */
 void
 HnswMarksInit(HnswMarks *m, MemoryContext cxt)
 {
@@ -28,7 +28,7 @@ HnswMarksInit(HnswMarks *m, MemoryContext cxt)
 	m->ngroups = 1;
 }
 
-/* Forget all marks. */
+/* Forget all marks; the memory stays. */
 void
 HnswMarksReset(HnswMarks *m)
 {
@@ -37,7 +37,10 @@ HnswMarksReset(HnswMarks *m)
 	m->ngroups = 1;
 }
 
-/* An empty group for a place in the directory.  Without memory, nothing changes. */
+/*
+ * An empty group for a place in the directory; returns its number.  Errors: no memory,
+ * or too many groups; the marks are as they were then.
+ */
 uint32
 HnswMarksAddGroup(HnswMarks *m, uint64 at)
 {

@@ -30,6 +30,7 @@ extern void HnswMarksInit(HnswMarks *m, MemoryContext cxt);
 extern void HnswMarksReset(HnswMarks *m);
 extern uint32 HnswMarksAddGroup(HnswMarks *m, uint64 at);
 
+/* Is a number marked?  Any number may be asked for. */
 static inline bool
 HnswMarksTest(const HnswMarks *m, uint64 number)
 {
@@ -40,6 +41,7 @@ HnswMarksTest(const HnswMarks *m, uint64 number)
 	return (m->groups[(Size) m->directory[at] * HNSW_MARKS_WORDS + number / 64 % HNSW_MARKS_WORDS] >> (number % 64)) & 1;
 }
 
+/* Mark a number.  Errors: as HnswMarksAddGroup's. */
 static inline void
 HnswMarksSet(HnswMarks *m, uint64 number)
 {

@@ -34,7 +34,7 @@ member_bytes(const HnswLayout *lay)
 		2 * sizeof(uint32) + sizeof(uint8);
 }
 
-/* What a row costs at the peak, all in all. */
+/* Bytes that a row costs at the peak, all in all, with so many participants. */
 double
 HnswBatchRowBytes(const HnswLayout *lay, int participants)
 {
@@ -75,7 +75,7 @@ carve_nodes(Batch *b, char *base)
 	b->own = base + MAXALIGN(mul_size(b->shared->cap, sizeof(BatchNode)));
 }
 
-/* The leader: memory for so many nodes. */
+/* The leader: memory for so many nodes.  Errors: out of memory. */
 void
 HnswBatchMakeNodes(Batch *b, uint32 cap)
 {
@@ -205,7 +205,7 @@ HnswBatchMakeLevels(Batch *b)
 		init_locks(sh);
 }
 
-/* Everyone else: find all this memory. */
+/* Everyone else, after the leader has made both: find all this memory. */
 void
 HnswBatchAttach(Batch *b)
 {
@@ -213,7 +213,7 @@ HnswBatchAttach(Batch *b)
 	(void) carve_levels(b, HnswTeamAttach(b->team, TEAM_LINKS));
 }
 
-/* Let go of a batch's memory. */
+/* Let go of a batch's memory, this participant's part of the shared, too. */
 void
 HnswBatchDestroy(Batch *b)
 {
@@ -278,7 +278,7 @@ HnswBatchListMembers(Batch *b, int l)
 	Assert(n == above->n);
 }
 
-/* The member of a level that is a node, which has that level. */
+/* Number, among the members of a level, of a node that has that level. */
 uint32
 HnswBatchMember(const BatchLevel *level, uint32 node)
 {

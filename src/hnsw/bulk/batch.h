@@ -64,6 +64,7 @@ typedef uint64 BatchLink;
 #define BATCH_MAX_NODES	0x3FFFFFFF
 #define BatchLinkMember(l)	((uint32) (l) & BATCH_MAX_NODES)
 
+/* A link: links are compared as numbers, so that the nearest comes first. */
 static inline BatchLink
 batch_link(float dist, uint32 member)
 {
@@ -74,6 +75,7 @@ batch_link(float dist, uint32 member)
 	return (uint64) bits << 32 | member;
 }
 
+/* The distance of a link, in index units. */
 static inline float
 batch_link_dist(BatchLink link)
 {
@@ -190,12 +192,14 @@ typedef struct Batch
 	uint32	   *seen;			/* per member: who has it in its list */
 } Batch;
 
+/* The own vector of a node: own_bytes, as stored. */
 static inline const char *
 batch_own(const Batch *b, uint32 node)
 {
 	return b->own + (Size) node * b->g->lay->own_bytes;
 }
 
+/* The node that a member of a level is. */
 static inline uint32
 batch_node(const BatchLevel *level, uint32 member)
 {

@@ -51,6 +51,7 @@ typedef struct BatchOrigin
 	float		r;
 } BatchOrigin;
 
+/* Only where distances are from int8 products (HnswBatchInteger). */
 static inline BatchOrigin
 batch_origin(const Batch *b, uint32 node, bool ip)
 {

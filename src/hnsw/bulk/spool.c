@@ -31,7 +31,7 @@ make_spool(BufFile *file, int own_bytes)
 	return s;
 }
 
-/* A participant's file, empty. */
+/* A participant's file, empty, of rows with own_bytes each. */
 Spool *
 HnswSpoolCreate(const Team *t, int own_bytes)
 {
@@ -74,7 +74,7 @@ HnswSpoolOpen(const Team *t, int number, int own_bytes, int64 nrows)
 	return s;
 }
 
-/* The next row; own: own_bytes.  False at the end. */
+/* The next row; own: own_bytes.  False at the end.  Errors: reading the file. */
 bool
 HnswSpoolNext(Spool *s, SpoolRow *row, char *own)
 {
@@ -89,7 +89,7 @@ HnswSpoolNext(Spool *s, SpoolRow *row, char *own)
 	return true;
 }
 
-/* Go to the row after the first nread. */
+/* Go to the row after the first nread (of those there are). */
 void
 HnswSpoolSkip(Spool *s, int64 nread)
 {
@@ -100,6 +100,7 @@ HnswSpoolSkip(Spool *s, int64 nread)
 	s->nread = nread;
 }
 
+/* Close a file; one that the leader has alone is removed with that. */
 void
 HnswSpoolClose(Spool *s)
 {

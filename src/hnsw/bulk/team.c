@@ -345,7 +345,7 @@ HnswTeamAlloc(Team *t, TeamSegment which, Size size)
 	return t->address[which];
 }
 
-/* The same memory, for all participants. */
+/* The same memory, for all participants.  Errors: when it cannot be mapped. */
 void *
 HnswTeamAttach(Team *t, TeamSegment which)
 {
@@ -361,7 +361,7 @@ HnswTeamAttach(Team *t, TeamSegment which)
 	return t->address[which];
 }
 
-/* Let go of it; it is gone when all have. */
+/* Let go of it, if it is attached; it is gone when all have. */
 void
 HnswTeamFree(Team *t, TeamSegment which)
 {
@@ -378,7 +378,10 @@ HnswTeamFree(Team *t, TeamSegment which)
 	t->owner[which] = NULL;
 }
 
-/* The leader's end: wait for the workers to end, and let go of everything. */
+/*
+ * The leader's end: wait for the workers to end, and let go of everything.  Errors of
+ * workers are raised here, unless they were before.
+ */
 void
 HnswTeamEnd(Team *t)
 {
@@ -397,7 +400,10 @@ HnswTeamEnd(Team *t)
 	ExitParallelMode();
 }
 
-/* A worker's first and last words: what it finds in the table of contents. */
+/*
+ * A worker's beginning: what it finds in the table of contents.  *shared, *scan: as
+ * HnswTeamPrepare returned them to the leader.
+ */
 void
 HnswTeamWorkerBegin(shm_toc *toc, void **shared, void **scan)
 {
@@ -408,6 +414,7 @@ HnswTeamWorkerBegin(shm_toc *toc, void **shared, void **scan)
 	InstrStartParallelQuery();
 }
 
+/* What it has used of buffers and WAL, for the leader to count. */
 void
 HnswTeamWorkerEnd(shm_toc *toc)
 {

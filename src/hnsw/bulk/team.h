@@ -61,6 +61,7 @@ typedef struct Team
 	ResourceOwner owner[TEAM_SEGMENTS];
 } Team;
 
+/* Is this participant the leader? */
 static inline bool
 HnswTeamLeader(const Team *t)
 {

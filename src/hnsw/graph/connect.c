@@ -46,6 +46,7 @@ typedef struct ParentQueue
 	nodeset_hash *queued;
 } ParentQueue;
 
+/* How many tree links a node gives, of which HnswMaxTreeLinks are allowed to. */
 int
 HnswCountTreeLinks(const HnswLayout *lay, const char *node)
 {
@@ -432,7 +433,7 @@ write_with_parent(HnswGraph *g, HnswSearch *s, int level, HnswPlace *place,
 }
 
 /*
- * HnswPlace scratch->record below a parent from the queue.  On success *at is
+ * Place scratch->record below a parent from the queue.  On success *at is
  * where the record is, *used which parent took it.
  */
 static bool
@@ -519,7 +520,7 @@ place_record(HnswGraph *g, HnswSearch *s, int level, const char *own,
 	return done;
 }
 
-/* HnswPlace scratch->record where it needs no parent: first of its level. */
+/* Place scratch->record where it needs no parent: first of its level. */
 static void
 place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
 {

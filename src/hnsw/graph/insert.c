@@ -366,7 +366,8 @@ check_attempts(HnswGraph *g, int attempt)
 
 /*
  * Insert a vector with its heap TID.  The caller holds the insert lock (not in
- * a build).  False when the vector is one that is not indexed.
+ * a build) and no page lock.  False when the vector is one that is not indexed.
+ * Errors: dimensions, range, index_corrupted, t_r_serialization_failure.
  */
 bool
 HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid)

@@ -21,7 +21,7 @@ HnswKnownReset(HnswSearch *s)
 		nodeset_reset(s->known);
 }
 
-/* Remember one. */
+/* Remember one, after HnswKnownReset. */
 void
 HnswKnow(HnswSearch *s, BlockNumber blk, uint16 slot, float dist)
 {

@@ -19,6 +19,7 @@ typedef struct NodeSetEntry
 
 #define NODESET_KEY(blk, slot)	(((uint64) (blk) << 16) | (slot))
 
+/* For simplehash: a hash of NODESET_KEY. */
 static inline uint32
 nodeset_hash_key(uint64 key)
 {
@@ -71,6 +72,7 @@ nodelist_add(NodeList *list, BlockNumber blk, uint16 slot)
 	list->items[list->n++].slot = slot;
 }
 
+/* Is a record in the list?  Looks at all of it. */
 static inline bool
 nodelist_has(const NodeList *list, BlockNumber blk, uint16 slot)
 {

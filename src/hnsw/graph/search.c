@@ -178,7 +178,10 @@ result_reserve(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef
 	res->ef = ef;
 }
 
-/* Make ready for ef results; keeps memory, in cxt, from call to call. */
+/*
+ * Make ready for ef results, none of which is there; keeps memory, in cxt, from call to
+ * call.  keep_own: the search copies own vectors, too.
+ */
 void
 HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
 {
@@ -213,7 +216,7 @@ sift_down(HnswHeapItem *heap, int n, int i, HnswHeapItem item)
 	heap[i] = item;
 }
 
-/* What a search tells of a node in its page, at distance dist. */
+/* What a search tells of a node in its page, which is locked, at distance dist. */
 void
 HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk, uint16 slot,
 			 float dist, HnswFound *f)
@@ -880,7 +883,7 @@ HnswSearchCreate(HnswGraph *g, MemoryContext parent)
 	return s;
 }
 
-/* Distance between two found nodes whose own vectors the result keeps. */
+/* Distance between two found nodes, by place in found, whose own vectors the result keeps. */
 float
 HnswFoundDistance(HnswGraph *g, HnswResult *res, int ia, int ib)
 {

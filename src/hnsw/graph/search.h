@@ -52,6 +52,7 @@ typedef struct HnswHeapItem
 	int32		idx;
 } HnswHeapItem;
 
+/* The record that a TID of a record or link leads to; a link's slot still has its flags. */
 static inline void
 HnswTidGet(const ItemPointerData *tid, HnswCandidate *at)
 {

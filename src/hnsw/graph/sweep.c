@@ -191,7 +191,7 @@ HnswSweepBegin(HnswGraph *g, HnswSearch *s, HnswSweepFilter filter, void *arg)
 	return sweep;
 }
 
-/* The next node in this order; false when there is none. */
+/* The next node in this order, copied to *f; false when there is none. */
 bool
 HnswSweepNext(HnswSweep *sweep, HnswFound *f)
 {
@@ -205,6 +205,7 @@ HnswSweepNext(HnswSweep *sweep, HnswFound *f)
 	return true;
 }
 
+/* End a sweep, and free its memory and its temporary file. */
 void
 HnswSweepEnd(HnswSweep *sweep)
 {

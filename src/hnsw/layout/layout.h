@@ -68,12 +68,14 @@ extern void HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
 							 const char *relname);
 extern bool HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay);
 
+/* The links of a record (block, slot and flags in each TID): fanout places. */
 static inline ItemPointer
 HnswNodeLinks(const HnswLayout *lay, const char *node)
 {
 	return (ItemPointer) (node + lay->off_links);
 }
 
+/* The TIDs of a record, max_tids places: heap TIDs at level 0, else see HnswRecord. */
 static inline ItemPointer
 HnswNodeTids(const HnswLayout *lay, const char *node)
 {
@@ -84,6 +86,7 @@ HnswNodeTids(const HnswLayout *lay, const char *node)
 #define HnswTidIsSet(tid) \
 	(ItemPointerGetBlockNumberNoCheck(tid) != InvalidBlockNumber)
 
+/* Are two TIDs the same, with their flags? */
 static inline bool
 HnswTidEqual(const ItemPointerData *a, const ItemPointerData *b)
 {

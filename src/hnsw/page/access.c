@@ -26,7 +26,10 @@
 #include "storage/smgr.h"
 #include "utils/memutils.h"
 
-/* Report a page that cannot be what it claims to be. */
+/*
+ * Report a page that cannot be what it claims to be: an error (index_corrupted) that
+ * names index, block and slot.  Does not return.
+ */
 void
 HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot, const char *what)
 {
@@ -88,7 +91,7 @@ remember_buffer(HnswGraph *g, BlockNumber blk, Buffer buf)
 	at->buf = buf;
 }
 
-/* Is there such a block?  For block numbers that do not come from links. */
+/* Is there such a block?  For block numbers that do not come from links: no error. */
 bool
 HnswBlockExists(HnswGraph *g, BlockNumber blk)
 {
@@ -182,6 +185,7 @@ HnswAcquireSide(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
 	LockBuffer(pin->buf, mode);
 }
 
+/* Unlock and unpin a page; it is not in hand any more. */
 void
 HnswRelease(HnswGraph *g, HnswPin *pin)
 {
@@ -189,7 +193,10 @@ HnswRelease(HnswGraph *g, HnswPin *pin)
 	pin->page = NULL;
 }
 
-/* Bring a page's header and a record towards the cache, if its buffer is known. */
+/*
+ * Bring a page's header and a record towards the cache, if its buffer is known.  Without
+ * pin or lock: it may be another page by now, which does no harm.
+ */
 void
 HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot)
 {
@@ -227,7 +234,8 @@ HnswInitPage(HnswPin *pin, HnswPageKind kind)
 /*
  * Take a page the free space map names, if it is in no use: new, or of kind
  * FREE.  Then it is held exclusively and no longer in the map.  Does not wait
- * for the page's lock, so that the caller may hold others.
+ * for the page's lock, so that the caller may hold others.  False: it is in use, or
+ * locked, or not there.
  */
 bool
 HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin)
@@ -259,7 +267,7 @@ HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin)
 /*
  * Add n consecutive pages at the end, zeroed, held exclusively.  A crash
  * before they are written leaves pages that are new: VACUUM gives them to the
- * free space map.
+ * free space map.  Takes the lock for extension, unless nobody else is there.
  */
 void
 HnswExtend(HnswGraph *g, int n, HnswPin *pins)
@@ -306,7 +314,10 @@ HnswExtendTo(HnswGraph *g, BlockNumber nblocks)
 	}
 }
 
-/* Start a change.  "w" is the graph's scratch->write. */
+/*
+ * Start a change.  "w" is the graph's scratch->write: one change at a time.  One that has
+ * not been carried out is forgotten.
+ */
 void
 HnswWriteBegin(HnswGraph *g, HnswWrite *w)
 {
@@ -417,7 +428,8 @@ apply_delta(Page page, const StringInfoData *delta)
 
 /*
  * Carry out the change: apply the spans, mark the pages dirty, log them as
- * one record.  The locks stay with the caller.
+ * one record.  The locks stay with the caller.  A critical section: what
+ * fails in it is a PANIC.
  */
 void
 HnswWriteEnd(HnswWrite *w)
@@ -473,12 +485,14 @@ HnswLockInserts(Relation index)
 	LockPage(index, HNSW_META_BLOCK, ShareLock);
 }
 
+/* Let go of it, at the end of an insert.  After an error the transaction does. */
 void
 HnswUnlockInserts(Relation index)
 {
 	UnlockPage(index, HNSW_META_BLOCK, ShareLock);
 }
 
+/* Wait for the inserts under way, holding no page lock; later ones see what there is now. */
 void
 HnswWaitForInserts(Relation index)
 {
@@ -486,7 +500,7 @@ HnswWaitForInserts(Relation index)
 	UnlockPage(index, HNSW_META_BLOCK, ExclusiveLock);
 }
 
-/* Make the buffers of a new handle. */
+/* Make the scratch buffers of a new handle, in its context. */
 void
 HnswScratchInit(HnswGraph *g)
 {

@@ -265,6 +265,10 @@ HnswOpen(Relation index)
 	return entry->g;
 }
 
+/*
+ * The end of a use: the last one gives back what the handle may not keep (KEPT_BYTES_EACH)
+ * or, unless it is cached, the handle.
+ */
 void
 HnswClose(HnswGraph *g)
 {

@@ -76,7 +76,8 @@ write_page_header(HnswWrite *w, int page, uint16 kind, uint16 nslots, LocationIn
 /*
  * A page that may have a free slot for this level.  InvalidBlockNumber when
  * there is none: then *place is a fresh page if the free space map had a page
- * that is in no use (*have_fresh), and else the index has to grow.
+ * that is in no use (*have_fresh; held exclusively then), and else the index has to grow.
+ * Looks at pages one at a time, under share locks: the caller holds none.
  */
 BlockNumber
 HnswTargetPage(HnswGraph *g, int level, HnswPlace *place, bool *have_fresh)
@@ -121,7 +122,7 @@ HnswTargetPage(HnswGraph *g, int level, HnswPlace *place, bool *have_fresh)
 
 /*
  * The target has no slot: forget it, so that the next call finds another.
- * next: for upper pages, what follows it in their chain.
+ * next: for upper pages, what follows it in their chain; locks the metapage exclusively.
  */
 void
 HnswForgetTarget(HnswGraph *g, int level, BlockNumber next)
@@ -154,7 +155,7 @@ HnswForgetTarget(HnswGraph *g, int level, BlockNumber next)
 /*
  * Write the own vector to the side pages of a place whose page is held; the
  * slot is free, so no reader looks there.  All side pages of a fresh place
- * become such.
+ * become such.  own: own_bytes.  A WAL record each.
  */
 void
 HnswWriteSide(HnswGraph *g, HnswPlace *place, const char *own)
@@ -218,7 +219,7 @@ HnswWriteRecord(HnswGraph *g, HnswWrite *w, int page, HnswPlace *place)
 	HnswRecordWrite(g, w, page, recoff, g->scratch->record);
 }
 
-/* Let go of a fresh place; an unused one is noted as free. */
+/* Let go of all pages of a fresh place; unused ones are noted as free. */
 void
 HnswReleaseFresh(HnswGraph *g, HnswPlace *place, bool used)
 {
@@ -230,7 +231,10 @@ HnswReleaseFresh(HnswGraph *g, HnswPlace *place, bool used)
 	}
 }
 
-/* After a fresh page was used: let others find what is left of it. */
+/*
+ * After a fresh page was used: let others find what is left of it.  No lock is held; an
+ * upper page, and the metapage before it, are locked exclusively and go into one change.
+ */
 void
 HnswAnnouncePage(HnswGraph *g, int level, BlockNumber blk)
 {

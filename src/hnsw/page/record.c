@@ -62,7 +62,7 @@ HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot)
 /*
  * The own vector of a record in hand: within the record, or gathered from the
  * side pages behind its page into scratch->side (share locks on them, one at a
- * time, ascending, while the node's page stays locked).
+ * time, ascending, while the node's page stays locked; errors: index_corrupted).
  */
 const char *
 HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node)
@@ -95,7 +95,7 @@ HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node)
  * that leads to it: the record's own, or the overflow page before it.  Neither
  * kind nor owner changes while it is in the record's chain, so they are looked at
  * before its lock is waited for, which for any other page somebody might hold who
- * waits for ours.
+ * waits for ours.  Errors: index_corrupted.
  */
 void
 HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot, int mode,
