@@ -108,6 +108,10 @@ layout_compute(HnswLayout *lay)
 	at += lay->fanout * lay->factor_width;
 	at = LAYOUT_ALIGN(at, 4);
 	lay->off_codes = at;
+	lay->parts[0] = (HnswPart) {lay->off_links, sizeof(ItemPointerData)};
+	lay->parts[1] = (HnswPart) {lay->off_edges, sizeof(uint16)};
+	lay->parts[2] = (HnswPart) {lay->off_a, lay->factor_width};
+	lay->parts[3] = (HnswPart) {lay->off_b, lay->factor_width};
 	at += nblocks * lay->block_bytes;
 	lay->rec_size = LAYOUT_ALIGN(at, 8);
 	if (lay->rec_size > (int) HNSW_PAGE_ROOM)

@@ -14,6 +14,15 @@
 /* reloption own_vector: auto, or HnswOwn */
 #define HNSW_OWN_OPT_AUTO		0
 
+/* What a record has of each link, one after the other, beside its code. */
+#define HNSW_LINK_PARTS		4	/* TID, edge, a, b */
+#define HNSW_LINK_WIDTH		8	/* of a part, at most */
+typedef struct HnswPart
+{
+	int			offset;			/* in a record */
+	int			width;			/* bytes a link, 0: there is no such part */
+} HnswPart;
+
 /* Where everything is within a record; derived from the metapage alone. */
 typedef struct HnswLayout
 {
@@ -42,6 +51,7 @@ typedef struct HnswLayout
 	int			off_a;
 	int			off_b;
 	int			off_codes;
+	HnswPart	parts[HNSW_LINK_PARTS];	/* the first four of these */
 	int			rec_size;
 	int			per_page;
 	int			off_hints;		/* in a page: a bit a slot (HnswIsKilled); 0: no room */

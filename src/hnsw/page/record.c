@@ -127,30 +127,39 @@ code_at(const HnswLayout *lay, int pos)
 		(pos % VX_BLOCK) * (lay->sketch == HNSW_SKETCH_EXACT ? lay->dim * sizeof(float) : 4);
 }
 
+/* A link as it is stored, part by part. */
+typedef struct LinkParts
+{
+	char		bytes[HNSW_LINK_PARTS][HNSW_LINK_WIDTH];
+} LinkParts;
+
+static void
+form_parts(const HnswLayout *lay, BlockNumber blk, uint16 slotflags, float edge, float a,
+		   float b, LinkParts *parts)
+{
+	const uint16 halves[3] = {float_to_bf16(edge), float_to_bf16(a), float_to_bf16(b)};
+	ItemPointerData tid;
+
+	ItemPointerSet(&tid, blk, slotflags);
+	memcpy(parts->bytes[0], &tid, sizeof(tid));
+	memcpy(parts->bytes[1], &halves[0], sizeof(uint16));
+	memcpy(parts->bytes[2], lay->factor_width == 4 ? (const void *) &a : &halves[1], lay->factor_width);
+	memcpy(parts->bytes[3], lay->factor_width == 4 ? (const void *) &b : &halves[2], lay->factor_width);
+}
+
 /* Put a link at a position of a record that is being formed in memory. */
 void
 HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk, uint16 slotflags,
 			float edge, float a, float b, const char *code)
 {
 	const HnswLayout *lay = g->lay;
-	uint16		e = float_to_bf16(edge);
 	char	   *at = node + code_at(lay, pos);
+	LinkParts	parts;
 
-	ItemPointerSet(&HnswNodeLinks(lay, node)[pos], blk, slotflags);
-	memcpy(node + lay->off_edges + pos * sizeof(uint16), &e, sizeof(e));
-	if (lay->factor_width == 4)
-	{
-		memcpy(node + lay->off_a + pos * 4, &a, 4);
-		memcpy(node + lay->off_b + pos * 4, &b, 4);
-	}
-	else if (lay->factor_width == 2)
-	{
-		uint16		fa = float_to_bf16(a);
-		uint16		fb = float_to_bf16(b);
-
-		memcpy(node + lay->off_a + pos * 2, &fa, 2);
-		memcpy(node + lay->off_b + pos * 2, &fb, 2);
-	}
+	form_parts(lay, blk, slotflags, edge, a, b, &parts);
+	for (int i = 0; i < HNSW_LINK_PARTS; i++)
+		memcpy(node + lay->parts[i].offset + pos * lay->parts[i].width, parts.bytes[i],
+			   lay->parts[i].width);
 	if (lay->sketch == HNSW_SKETCH_EXACT)
 		memcpy(at, code, lay->dim * sizeof(float));
 	else
@@ -163,15 +172,16 @@ void
 HnswLinkMove(HnswGraph *g, char *node, int from, int to)
 {
 	const HnswLayout *lay = g->lay;
-	int			width = lay->factor_width;
 	const char *src = node + code_at(lay, from);
 	char	   *dst = node + code_at(lay, to);
 
-	HnswNodeLinks(lay, node)[to] = HnswNodeLinks(lay, node)[from];
-	memcpy(node + lay->off_edges + to * sizeof(uint16),
-		   node + lay->off_edges + from * sizeof(uint16), sizeof(uint16));
-	memcpy(node + lay->off_a + to * width, node + lay->off_a + from * width, width);
-	memcpy(node + lay->off_b + to * width, node + lay->off_b + from * width, width);
+	for (int i = 0; i < HNSW_LINK_PARTS; i++)
+	{
+		int			width = lay->parts[i].width;
+		char	   *part = node + lay->parts[i].offset;
+
+		memcpy(part + to * width, part + from * width, width);
+	}
 	if (lay->sketch == HNSW_SKETCH_EXACT)
 		memcpy(dst, src, lay->dim * sizeof(float));
 	else
@@ -179,33 +189,20 @@ HnswLinkMove(HnswGraph *g, char *node, int from, int to)
 			memcpy(dst + (Size) i * VX_GROUP_BYTES, src + (Size) i * VX_GROUP_BYTES, 4);
 }
 
-/* The same as a change of a record at offset "recoff" of a page in a write. */
+/* HnswLinkPut as a change of a record at offset "recoff" of a page in a write. */
 void
 HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, int pos,
 			  BlockNumber blk, uint16 slotflags, float edge, float a, float b,
 			  const char *code)
 {
 	const HnswLayout *lay = g->lay;
-	uint16		e = float_to_bf16(edge);
-	ItemPointerData tid;
 	Size		at = recoff + code_at(lay, pos);
+	LinkParts	parts;
 
-	ItemPointerSet(&tid, blk, slotflags);
-	HnswWriteBytes(w, page, recoff + lay->off_links + pos * sizeof(tid), &tid, sizeof(tid));
-	HnswWriteBytes(w, page, recoff + lay->off_edges + pos * sizeof(e), &e, sizeof(e));
-	if (lay->factor_width == 4)
-	{
-		HnswWriteBytes(w, page, recoff + lay->off_a + pos * 4, &a, 4);
-		HnswWriteBytes(w, page, recoff + lay->off_b + pos * 4, &b, 4);
-	}
-	else if (lay->factor_width == 2)
-	{
-		uint16		fa = float_to_bf16(a);
-		uint16		fb = float_to_bf16(b);
-
-		HnswWriteBytes(w, page, recoff + lay->off_a + pos * 2, &fa, 2);
-		HnswWriteBytes(w, page, recoff + lay->off_b + pos * 2, &fb, 2);
-	}
+	form_parts(lay, blk, slotflags, edge, a, b, &parts);
+	for (int i = 0; i < HNSW_LINK_PARTS && lay->parts[i].width > 0; i++)
+		HnswWriteBytes(w, page, recoff + lay->parts[i].offset + pos * lay->parts[i].width,
+					   parts.bytes[i], lay->parts[i].width);
 	if (lay->sketch == HNSW_SKETCH_EXACT)
 		HnswWriteBytes(w, page, at, code, lay->dim * sizeof(float));
 	else
@@ -231,13 +228,8 @@ HnswRecordWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, const char *n
 		WRITE_PART(lay->off_own, lay->own_bytes);
 	if (n == 0)
 		return;
-	WRITE_PART(lay->off_links, n * sizeof(ItemPointerData));
-	WRITE_PART(lay->off_edges, n * sizeof(uint16));
-	if (lay->factor_width > 0)
-	{
-		WRITE_PART(lay->off_a, n * lay->factor_width);
-		WRITE_PART(lay->off_b, n * lay->factor_width);
-	}
+	for (int i = 0; i < HNSW_LINK_PARTS && lay->parts[i].width > 0; i++)
+		WRITE_PART(lay->parts[i].offset, n * lay->parts[i].width);
 	for (int first = 0; first < n; first += VX_BLOCK)
 	{
 		int			used = Min(n - first, VX_BLOCK);
