@@ -33,6 +33,7 @@
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "hnsw/page/place.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"

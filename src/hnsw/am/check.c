@@ -25,7 +25,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/vector.h"
-#include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "miscadmin.h"
 #include "simd/vx_simd.h"
 #include "storage/lmgr.h"

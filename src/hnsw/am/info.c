@@ -22,7 +22,7 @@
 #include "hnsw/am/options.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
-#include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"

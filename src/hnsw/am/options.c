@@ -10,7 +10,7 @@
 #include "hnsw/hnsw.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
-#include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 
 static relopt_kind hnsw_relopt_kind;
 

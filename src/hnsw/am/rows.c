@@ -21,7 +21,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/access.h"
-#include "hnsw/page/index.h"
+#include "hnsw/page/overflow.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
 #include "simd/vx_simd.h"
@@ -243,8 +243,10 @@ end_fetch(HnswScan *so)
 /* ---- heap TIDs of a node ---- */
 
 static void
-add_tids(HnswScan *so, const ItemPointerData *tids, int n)
+add_tids(void *arg, const ItemPointerData *tids, int n)
 {
+	HnswScan   *so = (HnswScan *) arg;
+
 	if (so->ntids + n > so->maxtids)
 	{
 		int64		max = Max(so->maxtids * 2, Max(so->ntids + n, 64));
@@ -257,40 +259,20 @@ add_tids(HnswScan *so, const ItemPointerData *tids, int n)
 	so->ntids += n;
 }
 
-/*
- * Add the TIDs of a node's overflow pages.  Each page is locked before the one
- * that leads to it is let go, as VACUUM and its replay do, so that the chain is
- * complete: inserts put pages in front, and what VACUUM takes out has no TIDs.
- */
+/* Add the TIDs of a node's overflow pages. */
 static void
 add_overflow_tids(HnswScan *so, const HnswFound *f)
 {
-	HnswGraph  *g = so->g;
-	HnswPin		before;
 	HnswPin		pin;
 	const HnswRecord *rec;
-	BlockNumber next = InvalidBlockNumber;
-	BlockNumber count = 0;
+	BlockNumber first = InvalidBlockNumber;
 
-	HnswAcquire(g, f->blk, BUFFER_LOCK_SHARE, &before);
-	rec = (const HnswRecord *) HnswNodeAt(g, &before, f->slot);
+	HnswAcquire(so->g, f->blk, BUFFER_LOCK_SHARE, &pin);
+	rec = (const HnswRecord *) HnswNodeAt(so->g, &pin, f->slot);
 	/* if it has gone none of its rows was visible */
 	if (rec->state == HNSW_LIVE && rec->level == 0 && rec->generation == f->generation)
-		next = rec->overflow;
-	while (next != InvalidBlockNumber)
-	{
-		const HnswOverflow *o;
-
-		HnswAcquireOverflow(g, next, f->blk, f->slot, BUFFER_LOCK_SHARE, &pin);
-		HnswRelease(g, &before);
-		before = pin;
-		if (++count > g->nblocks)
-			HnswCorrupted(g, next, 0, "overflow pages form a loop");
-		o = HnswPageGetOverflow(pin.page);
-		add_tids(so, HnswOverflowTids(o), o->ntids);
-		next = o->next;
-	}
-	HnswRelease(g, &before);
+		first = rec->overflow;
+	HnswReadOverflow(so->g, &pin, f->slot, first, add_tids, so);
 }
 
 /*

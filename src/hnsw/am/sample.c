@@ -20,6 +20,7 @@
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
@@ -101,14 +102,15 @@ store_centre(HnswGraph *g, const float *centre)
 {
 	HnswWrite  *w = &g->scratch->write;
 	HnswPin		pin;
-	uint16		set = 1;
+	HnswMetaPage meta;
 
 	HnswStoreCentre(g, centre);
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
 	HnswWriteBegin(g, w);
 	HnswWriteAdd(w, &pin, false);
-	HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, centre_set),
-				   &set, sizeof(set));
+	meta = *HnswPageGetMeta(pin.page);
+	meta.centre_set = 1;
+	HnswMetaWrite(w, 0, &meta);
 	HnswWriteEnd(w);
 	HnswRelease(g, &pin);
 	g->centre_set = true;

@@ -46,6 +46,7 @@
 #include "hnsw/metric/precision.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"

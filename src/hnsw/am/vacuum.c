@@ -36,6 +36,8 @@
 #include "hnsw/layout/page.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
+#include "hnsw/page/overflow.h"
 #include "hnsw/page/place.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"

@@ -24,6 +24,7 @@
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "hnsw/page/place.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
@@ -726,7 +727,7 @@ HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const float *centre,
 	HnswWriteBegin(g, w);
 	HnswWriteAdd(w, &pmeta, false);
 	HnswWriteAdd(w, &place.pins[0], false);
-	HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
+	HnswMetaWrite(w, 0, &changed);
 	HnswWriteRecord(g, w, 1, &place);
 	HnswWriteEnd(w);
 	g->centre_set = true;

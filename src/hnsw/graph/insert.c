@@ -23,7 +23,8 @@
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
-#include "hnsw/page/place.h"
+#include "hnsw/page/meta.h"
+#include "hnsw/page/overflow.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -56,107 +57,29 @@ find_equal(HnswGraph *g, const HnswResult *res, const HnswRecord *rec, const cha
 	return -1;
 }
 
-/* A page for overflow TIDs, held exclusively, contents to be initialised. */
-static void
-get_overflow_page(HnswGraph *g, HnswPin *pin)
-{
-	if (!g->nolog)
-	{
-		BlockNumber blk = GetPageWithFreeSpace(g->rel, HNSW_FSM_PAGE(g->lay) - 64);
-
-		if (blk != InvalidBlockNumber && HnswClaimFreePage(g, blk, pin))
-			return;
-	}
-	HnswExtend(g, 1, pin);
-}
-
 /*
- * Add a heap TID to an existing node.  False when the node has gone.  One
- * change: the record's inline TIDs, or the first overflow page, or a new
- * overflow page in front of the others.  Locks: the node's page, then the
- * overflow page within it.
+ * Add a heap TID to an existing node, in one change.  False when the node has gone.
+ * Locks: the node's page, then an overflow page within it.
  */
 static bool
 add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer tid)
 {
-	const HnswLayout *lay = g->lay;
-	HnswWrite  *w = &g->scratch->write;
 	HnswPin		pin;
-	HnswPin		over;
-	char	   *node;
-	HnswRecord *rec;
-	Size		recoff = HnswSlotOffset(lay, f->slot);
-	HnswOverflow *o;
-	HnswOverflow head;
+	const HnswRecord *rec;
+	bool		there;
 
 	HnswAcquire(g, f->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
-	node = HnswNodeAt(g, &pin, f->slot);
-	rec = (HnswRecord *) node;
-	if (rec->state != HNSW_LIVE || rec->level != 0 ||
-		rec->generation != f->generation || rec->hash != own_rec->hash)
+	rec = (const HnswRecord *) HnswNodeAt(g, &pin, f->slot);
+	there = rec->state == HNSW_LIVE && rec->level == 0 &&
+		rec->generation == f->generation && rec->hash == own_rec->hash;
+	if (there)
 	{
-		HnswRelease(g, &pin);
-		return false;
+		/* not true of the new one; a lost hint does no harm */
+		HnswSetKilled(g->lay, pin.page, f->slot, false);
+		HnswAddTid(g, &pin, f->slot, tid);
 	}
-	/* not true of the new one; a lost hint does no harm */
-	HnswSetKilled(lay, pin.page, f->slot, false);
-	if (rec->ntids < lay->max_tids)
-	{
-		uint8		ntids = rec->ntids + 1;
-
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, recoff + lay->off_tids + rec->ntids * sizeof(ItemPointerData),
-					   tid, sizeof(ItemPointerData));
-		HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, ntids), &ntids, 1);
-		HnswWriteEnd(w);
-		HnswRelease(g, &pin);
-		return true;
-	}
-
-	if (rec->overflow != InvalidBlockNumber)
-	{
-		uint16		n;
-
-		HnswAcquireOverflow(g, rec->overflow, f->blk, f->slot, BUFFER_LOCK_EXCLUSIVE, &over);
-		o = HnswPageGetOverflow(over.page);
-		if (o->ntids < HNSW_OVERFLOW_TIDS)
-		{
-			Size		at = HNSW_PAGE_DATA + sizeof(HnswOverflow) + o->ntids * sizeof(ItemPointerData);
-			LocationIndex lower = at + sizeof(ItemPointerData);
-
-			n = o->ntids + 1;
-			HnswWriteBegin(g, w);
-			HnswWriteAdd(w, &over, false);
-			HnswWriteBytes(w, 0, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
-			HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswOverflow, ntids), &n, sizeof(n));
-			HnswWriteBytes(w, 0, at, tid, sizeof(ItemPointerData));
-			HnswWriteEnd(w);
-			HnswRelease(g, &over);
-			HnswRelease(g, &pin);
-			return true;
-		}
-		HnswRelease(g, &over);
-	}
-
-	get_overflow_page(g, &over);
-	memset(&head, 0, sizeof(head));
-	ItemPointerSet(&head.owner, f->blk, f->slot);
-	head.ntids = 1;
-	head.next = rec->overflow;
-	HnswWriteBegin(g, w);
-	HnswWriteAdd(w, &pin, false);
-	HnswWriteAdd(w, &over, true);
-	HnswWriteBytes(w, 0, recoff + offsetof(HnswRecord, overflow), &over.blk, sizeof(over.blk));
-	/* the page may be one that is in the file: no error can come from here on */
-	HnswInitPage(&over, HNSW_PAGE_OVERFLOW);
-	HnswWriteBytes(w, 1, HNSW_PAGE_DATA, &head, sizeof(head));
-	HnswWriteBytes(w, 1, HNSW_PAGE_DATA + sizeof(head), tid, sizeof(ItemPointerData));
-	((PageHeader) over.page)->pd_lower = HNSW_PAGE_DATA + sizeof(head) + sizeof(ItemPointerData);
-	HnswWriteEnd(w);
-	HnswRelease(g, &over);
 	HnswRelease(g, &pin);
-	return true;
+	return there;
 }
 
 /* Make a record the entry point, unless there is a higher one by now. */
@@ -177,7 +100,7 @@ raise_entry(HnswGraph *g, int level, const HnswCandidate *at)
 		changed.entry_level = level;
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
+		HnswMetaWrite(w, 0, &changed);
 		HnswWriteEnd(w);
 	}
 	HnswRelease(g, &pin);

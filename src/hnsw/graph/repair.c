@@ -24,6 +24,7 @@
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
 #include "simd/vx_simd.h"

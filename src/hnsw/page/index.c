@@ -1,6 +1,6 @@
 /*
  * index.c
- *		Handles on an index, kept by each backend; the metapage.
+ *		Handles on an index, kept by each backend.
  *
  * A handle holds what never changes while the index has the same file
  * (layout, rotation, centre), hints that may be wrong without harm (which
@@ -16,21 +16,18 @@
 #include "access/genam.h"
 #include "catalog/index.h"
 #include "compat.h"
-#include "hnsw/hnsw.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "miscadmin.h"
 #include "simd/vx_simd.h"
 #include "storage/bufmgr.h"
-#include "types/vector.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
-
-#define CENTRE_PER_PAGE		((int) (HNSW_PAGE_ROOM / sizeof(float4)))
 
 /* Of handles not in use: bytes that each may keep, and all together. */
 #define KEPT_BYTES_EACH		((Size) 1024 * 1024)
@@ -148,16 +145,6 @@ limit_handles(void)
 	}
 }
 
-static void
-report_damaged_meta(Relation index)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("index \"%s\" has a damaged metapage", RelationGetRelationName(index)),
-			 errdetail("Block %u.", HNSW_META_BLOCK),
-			 errhint("REINDEX the index.")));
-}
-
 /*
  * Make a handle from a metapage's contents, in a new memory context below
  * "parent".  The caller has checked the metapage, or has just made it.
@@ -180,7 +167,7 @@ HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 	if (!HnswLayoutFromMeta(meta, &g->space.lay))
 	{
 		MemoryContextDelete(cxt);
-		report_damaged_meta(index);
+		HnswReportDamagedMeta(index);
 	}
 	g->seed = meta->seed;
 	g->ncentre = meta->ncentre;
@@ -211,7 +198,7 @@ HnswGraphRead(Relation index, MemoryContext parent)
 	PGAlignedBlock page;
 
 	if (RelationGetNumberOfBlocks(index) == 0)
-		report_damaged_meta(index);
+		HnswReportDamagedMeta(index);
 	/* a copy: the check may read catalogs, better not with a lock held */
 	buf = ReadBuffer(index, HNSW_META_BLOCK);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
@@ -290,183 +277,4 @@ HnswClose(HnswGraph *g)
 	}
 	kept += g->bytes;
 	limit_handles();
-}
-
-/* The metric an operator class stands for, by its support functions. */
-HnswMetric
-HnswIndexMetric(Relation index)
-{
-	FmgrInfo   *distance = index_getprocinfo(index, 1, HNSW_DISTANCE_PROC);
-	bool		normalised = OidIsValid(index_getprocid(index, 1, HNSW_NORM_PROC));
-
-	if (distance->fn_addr == vectorx_vector_l2_squared_distance)
-		return HNSW_L2;
-	if (distance->fn_addr == vectorx_vector_negative_inner_product)
-		return normalised ? HNSW_COSINE : HNSW_IP;
-	if (distance->fn_addr == vectorx_l1_distance)
-		return HNSW_L1;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("the operator class of index \"%s\" has a distance function hnsw does not know",
-					RelationGetRelationName(index)),
-			 errdetail("Support function %d is %s.", HNSW_DISTANCE_PROC,
-					   format_procedure_qualified(distance->fn_oid))));
-	return HNSW_L2;				/* not reached */
-}
-
-/* How many pages the centre takes; with some metrics there is none. */
-int
-HnswCentrePages(const HnswMetaPage *meta)
-{
-	if (meta->metric != HNSW_L2 && meta->metric != HNSW_COSINE)
-		return 0;
-	return (meta->dim + CENTRE_PER_PAGE - 1) / CENTRE_PER_PAGE;
-}
-
-/* Check a metapage's page, a copy of it or locked by the caller. */
-void
-HnswCheckMeta(Relation index, Page page)
-{
-	HnswPageHeader *header;
-	HnswMetaPage *meta;
-	HnswLayout	lay;
-
-	header = HnswPageGetHeader(page);
-	meta = HnswPageGetMeta(page);
-	if (PageIsNew(page) || header->kind != HNSW_PAGE_META ||
-		header->magic != HNSW_MAGIC || meta->magic != HNSW_MAGIC)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" is not an hnsw index of vectorx",
-						RelationGetRelationName(index)),
-				 errdetail("Block %u has no metapage.", HNSW_META_BLOCK),
-				 errhint("REINDEX the index.")));
-	if (meta->version != HNSW_VERSION)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has format version %u, this library reads %u",
-						RelationGetRelationName(index), meta->version, HNSW_VERSION),
-				 errdetail("Block %u.", HNSW_META_BLOCK),
-				 errhint("REINDEX the index.")));
-	/* with another metric or length distances would be wrong, or none at all */
-	if (!HnswLayoutFromMeta(meta, &lay) ||
-		lay.metric != HnswIndexMetric(index) ||
-		(HnswColumnDim(index) >= 1 && HnswColumnDim(index) != lay.dim) ||
-		meta->ncentre != HnswCentrePages(meta) ||
-		meta->entry_level > HNSW_MAX_LEVEL)
-		report_damaged_meta(index);
-}
-
-/* Copy the metapage; loads the centre when another backend has set it. */
-void
-HnswReadMeta(HnswGraph *g, HnswMetaPage *meta)
-{
-	HnswPin		pin;
-
-	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_SHARE, &pin);
-	*meta = *HnswPageGetMeta(pin.page);
-	if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_META ||
-		meta->rec_size != g->lay->rec_size || meta->dim != g->lay->dim ||
-		meta->entry_level > HNSW_MAX_LEVEL)
-		HnswCorrupted(g, HNSW_META_BLOCK, 0, "the metapage does not fit the index");
-	if (HnswTidIsSet(&meta->root) != HnswTidIsSet(&meta->entry) ||
-		meta->centre_set > 1 || (HnswTidIsSet(&meta->root) && !meta->centre_set))
-		HnswCorrupted(g, HNSW_META_BLOCK, 0, "root, entry point and centre are not all set");
-	HnswRelease(g, &pin);
-	if (!meta->centre_set)
-		g->centre_set = false;
-	else if (!g->centre_set)
-		HnswLoadCentre(g);
-}
-
-/* Read the centre pages into the handle. */
-void
-HnswLoadCentre(HnswGraph *g)
-{
-	for (int i = 0; i < g->ncentre; i++)
-	{
-		HnswPin		pin;
-		int			from = i * CENTRE_PER_PAGE;
-		int			n = Min(CENTRE_PER_PAGE, g->lay->dim - from);
-
-		HnswAcquire(g, HNSW_META_BLOCK + 1 + i, BUFFER_LOCK_SHARE, &pin);
-		if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_CENTRE)
-			HnswCorrupted(g, pin.blk, 0, "not a centre page");
-		memcpy(g->centre + from, HnswPageGetData(pin.page), n * sizeof(float));
-		HnswRelease(g, &pin);
-	}
-	for (int i = 0; i < g->lay->dim && g->ncentre > 0; i++)
-		if (!isfinite(g->centre[i]))
-			HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is not finite");
-	if (g->ncentre > 0 && !isfinite(vx_simd->sumsq(g->centre, g->lay->dim)))
-		HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is too far");
-	g->centre_set = true;
-}
-
-/*
- * Write the centre to its pages, before the first node exists.  The caller
- * holds off other first inserts by the metapage's lock, and sets centre_set
- * there and, after that, in the handle.
- */
-void
-HnswStoreCentre(HnswGraph *g, const float *centre)
-{
-	HnswWrite  *w = &g->scratch->write;
-
-	for (int i = 0; i < g->ncentre; i++)
-	{
-		HnswPin		pin;
-		int			from = i * CENTRE_PER_PAGE;
-		int			n = Min(CENTRE_PER_PAGE, g->lay->dim - from);
-
-		HnswAcquire(g, HNSW_META_BLOCK + 1 + i, BUFFER_LOCK_EXCLUSIVE, &pin);
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA, centre + from, n * sizeof(float));
-		HnswWriteEnd(w);
-		HnswRelease(g, &pin);
-	}
-	if (g->ncentre > 0)
-		memcpy(g->centre, centre, g->lay->dim * sizeof(float));
-}
-
-/* Dimensions of the column, or expression, that is indexed; -1: any number. */
-int
-HnswColumnDim(Relation index)
-{
-	return TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
-}
-
-/* Form page i of metapage and centre pages in memory. */
-void
-HnswFormMetaPage(Page page, const HnswMetaPage *meta, int i)
-{
-	HnswPin		pin;
-
-	pin.page = page;
-	HnswInitPage(&pin, i == 0 ? HNSW_PAGE_META : HNSW_PAGE_CENTRE);
-	if (i == 0)
-		*HnswPageGetMeta(page) = *meta;
-	else
-		memset(HnswPageGetData(page), 0, HNSW_PAGE_ROOM);
-	((PageHeader) page)->pd_lower = i == 0 ?
-		HNSW_PAGE_DATA + sizeof(HnswMetaPage) : BLCKSZ;
-}
-
-/* Metapage and centre pages of a new index, through the accessor. */
-void
-HnswCreatePages(HnswGraph *g, const HnswMetaPage *meta)
-{
-	for (int i = 0; i <= meta->ncentre; i++)
-	{
-		HnswPin		pin;
-		HnswWrite  *w = &g->scratch->write;
-
-		HnswExtend(g, 1, &pin);
-		HnswFormMetaPage(pin.page, meta, i);
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, true);
-		HnswWriteEnd(w);
-		HnswRelease(g, &pin);
-	}
 }

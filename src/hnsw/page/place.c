@@ -12,6 +12,7 @@
 #include "hnsw/layout/page.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "hnsw/page/place.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
@@ -127,6 +128,7 @@ HnswTargetPage(HnswGraph *g, int level, HnswPlace *place, bool *have_fresh)
 void
 HnswForgetTarget(HnswGraph *g, int level, BlockNumber next)
 {
+	HnswMetaPage meta;
 	HnswPin		pin;
 	HnswWrite  *w = &g->scratch->write;
 
@@ -142,8 +144,9 @@ HnswForgetTarget(HnswGraph *g, int level, BlockNumber next)
 	{
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
-					   &next, sizeof(next));
+		meta = *HnswPageGetMeta(pin.page);
+		meta.upper_target = next;
+		HnswMetaWrite(w, 0, &meta);
 		HnswWriteEnd(w);
 		g->upper_target = next;
 	}
@@ -242,19 +245,21 @@ HnswAnnouncePage(HnswGraph *g, int level, BlockNumber blk)
 		return;
 	if (level > 0)
 	{
+		HnswMetaPage meta;
 		HnswPin		pmeta;
 		HnswPin		pin;
 		HnswWrite  *w = &g->scratch->write;
 		BlockNumber next;
 
 		HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pmeta);
-		next = HnswPageGetMeta(pmeta.page)->upper_target;
+		meta = *HnswPageGetMeta(pmeta.page);
+		next = meta.upper_target;
+		meta.upper_target = blk;
 		HnswAcquire(g, blk, BUFFER_LOCK_EXCLUSIVE, &pin);
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pmeta, false);
 		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA + offsetof(HnswMetaPage, upper_target),
-					   &blk, sizeof(blk));
+		HnswMetaWrite(w, 0, &meta);
 		HnswWriteBytes(w, 1, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, next),
 					   &next, sizeof(next));
 		HnswWriteEnd(w);

@@ -90,35 +90,6 @@ HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node)
 	return g->scratch->side;
 }
 
-/*
- * Pin and lock an overflow page of a record, by a caller who has locked the page
- * that leads to it: the record's own, or the overflow page before it.  Neither
- * kind nor owner changes while it is in the record's chain, so they are looked at
- * before its lock is waited for, which for any other page somebody might hold who
- * waits for ours.  Errors: index_corrupted.
- */
-void
-HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot, int mode,
-					HnswPin *pin)
-{
-	ItemPointerData owner;
-
-	if (over >= g->nblocks)
-		HnswKnowBlocks(g, over);
-	ItemPointerSet(&owner, blk, slot);
-	pin->blk = over;
-	pin->buf = ReadBuffer(g->rel, over);
-	pin->page = BufferGetPage(pin->buf);
-	if (PageIsNew(pin->page) || HnswPageGetHeader(pin->page)->magic != HNSW_MAGIC ||
-		HnswPageGetHeader(pin->page)->kind != HNSW_PAGE_OVERFLOW ||
-		!HnswTidEqual(&HnswPageGetOverflow(pin->page)->owner, &owner))
-		HnswCorrupted(g, over, 0, "not an overflow page of the node that leads there");
-	HnswCheckNotHeld(g, over, pin->buf);
-	LockBuffer(pin->buf, mode);
-	if (HnswPageGetOverflow(pin->page)->ntids > HNSW_OVERFLOW_TIDS)
-		HnswCorrupted(g, over, 0, "too many TIDs on an overflow page");
-}
-
 /* Offset of a code's first byte within a record, and the stride of groups. */
 static inline Size
 code_at(const HnswLayout *lay, int pos)

@@ -11,8 +11,6 @@
 extern char *HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot);
 extern const char *HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot,
 							   const char *node);
-extern void HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot,
-								int mode, HnswPin *pin);
 
 extern void HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
 						  int pos, BlockNumber blk, uint16 slotflags,

@@ -1,0 +1,24 @@
+/*
+ * meta.h
+ *		The metapage and the centre.
+ */
+#ifndef HNSW_PAGE_META_H
+#define HNSW_PAGE_META_H
+
+#include "hnsw/layout/page.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+
+extern void HnswReportDamagedMeta(Relation index);
+extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
+extern int	HnswColumnDim(Relation index);
+extern void HnswCheckMeta(Relation index, Page page);
+extern HnswMetric HnswIndexMetric(Relation index);
+extern int	HnswCentrePages(const HnswMetaPage *meta);
+extern void HnswLoadCentre(HnswGraph *g);
+extern void HnswStoreCentre(HnswGraph *g, const float *centre);
+extern void HnswFormMetaPage(Page page, const HnswMetaPage *meta, int centre_page);
+extern void HnswCreatePages(HnswGraph *g, const HnswMetaPage *meta);
+extern void HnswMetaWrite(HnswWrite *w, int page, const HnswMetaPage *meta);
+
+#endif							/* HNSW_PAGE_META_H */
