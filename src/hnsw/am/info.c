@@ -42,9 +42,9 @@ PG_FUNCTION_INFO_V1(vectorx_hnsw_info);
 void
 HnswInspectOpen(HnswInspect *x, Oid relid)
 {
-	char kind = get_rel_relkind(relid);
-	char *name = get_rel_name(relid);
-	Oid heapid;
+	char		kind = get_rel_relkind(relid);
+	char	   *name = get_rel_name(relid);
+	Oid			heapid;
 
 	memset(x, 0, sizeof(*x));
 	if (kind == '\0' || name == NULL)
@@ -95,7 +95,7 @@ HnswInspectClose(HnswInspect *x)
 void
 HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page, BufferAccessStrategy strategy)
 {
-	Buffer buf = ReadBufferExtended(x->index, MAIN_FORKNUM, blk, RBM_NORMAL, strategy);
+	Buffer		buf = ReadBufferExtended(x->index, MAIN_FORKNUM, blk, RBM_NORMAL, strategy);
 
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	memcpy(page, BufferGetPage(buf), BLCKSZ);
@@ -112,12 +112,12 @@ record_at(HnswInspect *x, uint16 slot)
 
 typedef struct Info
 {
-	int64 live;
-	int64 dead;
-	int64 free_slots;
-	int64 heap_tids;
-	int64 links;
-	int64 pages[HNSW_PAGE_FREE + 1]; /* [0]: new pages */
+	int64		live;
+	int64		dead;
+	int64		free_slots;
+	int64		heap_tids;
+	int64		links;
+	int64		pages[HNSW_PAGE_FREE + 1]; /* [0]: new pages */
 } Info;
 
 static void
@@ -203,15 +203,15 @@ metric_text(HnswMetric metric)
 Datum
 vectorx_hnsw_info(PG_FUNCTION_ARGS)
 {
-	HnswInspect x;
-	Info info;
+	HnswInspect	x;
+	Info		info;
 	HnswLayout *lay = &x.lay;
-	TupleDesc desc;
-	Datum values[23];
-	bool nulls[23] = { false };
-	int n = 0;
+	TupleDesc	desc;
+	Datum		values[23];
+	bool		nulls[23] = { false };
+	int			n = 0;
 	ItemPointerData entry;
-	char *pending;
+	char	   *pending;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
 		desc->natts != lengthof(values))

@@ -14,13 +14,13 @@
 /* An index opened for inspection. */
 typedef struct HnswInspect
 {
-	Relation heap;
-	Relation index;
+	Relation	heap;
+	Relation	index;
 	BufferAccessStrategy strategy;
-	BlockNumber nblocks;
+	BlockNumber	nblocks;
 	HnswMetaPage meta;
-	HnswLayout lay; /* set by the caller, from meta */
-	char *page; /* copy of the page being looked at */
+	HnswLayout	lay; /* set by the caller, from meta */
+	char	   *page; /* copy of the page being looked at */
 } HnswInspect;
 
 extern void HnswInspectOpen(HnswInspect *x, Oid relid);

@@ -30,7 +30,7 @@ typedef struct Family
 {
 	const char *opclass;
 	const char *name;
-	bool ok;
+	bool		ok;
 } Family;
 
 static void
@@ -41,8 +41,8 @@ static void
 complain(Family *family, const char *fmt, ...)
 {
 	StringInfoData what;
-	va_list args;
-	int needed;
+	va_list		args;
+	int			needed;
 
 	initStringInfo(&what);
 	do
@@ -64,8 +64,8 @@ complain(Family *family, const char *fmt, ...)
 static void
 check_proc(Family *family, Form_pg_amproc proc)
 {
-	Oid type = proc->amproclefttype;
-	bool fits;
+	Oid			type = proc->amproclefttype;
+	bool		fits;
 
 	if (proc->amproclefttype != proc->amprocrighttype)
 	{
@@ -97,7 +97,7 @@ check_proc(Family *family, Form_pg_amproc proc)
 static void
 check_operator(Family *family, Form_pg_amop op)
 {
-	Oid result;
+	Oid			result;
 
 	if (op->amopstrategy != ORDER_STRATEGY)
 	{
@@ -125,8 +125,8 @@ check_operator(Family *family, Form_pg_amop op)
 static void
 check_groups(Family *family, List *groups, Oid intype)
 {
-	bool found = false;
-	ListCell *lc;
+	bool		found = false;
+	ListCell   *lc;
 
 	foreach (lc, groups)
 	{
@@ -156,12 +156,12 @@ check_groups(Family *family, List *groups, Oid intype)
 bool
 hnswvalidate(Oid opclass)
 {
-	HeapTuple classtup;
+	HeapTuple	classtup;
 	Form_pg_opclass class;
-	HeapTuple famtup;
-	CatCList *procs;
-	CatCList *operators;
-	Family family;
+	HeapTuple	famtup;
+	CatCList   *procs;
+	CatCList   *operators;
+	Family		family;
 
 	classtup = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass));
 	if (!HeapTupleIsValid(classtup))
