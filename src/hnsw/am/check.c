@@ -582,8 +582,8 @@ check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 {
 	const int dim = c->x.lay.dim;
 	const char *own = find_own(c, blk, slot, rec);
-	/* L1 needs no norm, and it may be beyond what a float holds */
-	bool bounded = c->x.lay.metric != HNSW_L1;
+	/* where norms are not needed, they may be beyond what a float holds */
+	bool bounded = c->x.lay.metric->products;
 	float norm2;
 
 	if (!isfinite(rec->scale) || !(rec->scale >= 0) || !isfinite(rec->offset) ||

@@ -179,23 +179,6 @@ own_text(const HnswLayout *lay)
 					lay->own_side ? ", side pages" : "");
 }
 
-static const char *
-metric_text(HnswMetric metric)
-{
-	switch (metric)
-	{
-		case HNSW_L2:
-			return "l2";
-		case HNSW_IP:
-			return "inner product";
-		case HNSW_COSINE:
-			return "cosine";
-		case HNSW_L1:
-			return "l1";
-	}
-	return NULL;
-}
-
 /*
  * hnsw_info(index regclass): one row about the index.  Pages are read one
  * after the other while others may write: the counts are of no single moment.
@@ -238,7 +221,7 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	}
 
 	values[n++] = Int32GetDatum(lay->dim);
-	values[n++] = CStringGetTextDatum(metric_text(lay->metric));
+	values[n++] = CStringGetTextDatum(lay->metric->name);
 	values[n++] = Int32GetDatum(lay->m);
 	values[n++] = Int32GetDatum(lay->ef_construction);
 	values[n++] = Int32GetDatum(HnswTidIsSet(&x.meta.entry) ? x.meta.entry_level + 1 : 0);

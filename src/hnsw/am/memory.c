@@ -15,6 +15,7 @@
 #include "hnsw/hnsw.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
 
@@ -26,14 +27,6 @@ typedef struct NamedValue
 	int			value;
 } NamedValue;
 
-static const NamedValue operator_classes[] = {
-	{"vector_l2_ops", HNSW_L2},
-	{"vector_ip_ops", HNSW_IP},
-	{"vector_cosine_ops", HNSW_COSINE},
-	{"vector_l1_ops", HNSW_L1},
-	{NULL, 0}
-};
-
 static const NamedValue own_vectors[] = {
 	{"auto", HNSW_OWN_OPT_AUTO},
 	{"fp32", HNSW_OWN_FP32},
@@ -41,6 +34,26 @@ static const NamedValue own_vectors[] = {
 	{"int8", HNSW_OWN_INT8},
 	{NULL, 0}
 };
+
+static void
+report_no_value(const char *s, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" is not %s", s, what)));
+}
+
+static HnswMetric
+metric_of(text *opclass)
+{
+	char	   *s = text_to_cstring(opclass);
+	const HnswMetricOps *metric = HnswMetricByClass(s);
+
+	if (metric != NULL)
+		return metric->number;
+	report_no_value(s, "an operator class of hnsw");
+	return 0;					/* not reached */
+}
 
 static int
 value_of(const NamedValue *names, text *name, const char *what)
@@ -50,9 +63,7 @@ value_of(const NamedValue *names, text *name, const char *what)
 	for (; names->name; names++)
 		if (strcmp(names->name, s) == 0)
 			return names->value;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("\"%s\" is not %s", s, what)));
+	report_no_value(s, what);
 	return 0;					/* not reached */
 }
 
@@ -95,7 +106,7 @@ vectorx_hnsw_build_memory(PG_FUNCTION_ARGS)
 	meta.m = in_range(PG_GETARG_INT32(2), HNSW_MIN_M, HNSW_MAX_M, "m");
 	meta.ef_construction = in_range(PG_GETARG_INT32(3), HNSW_MIN_EF_CONSTRUCTION,
 									HNSW_MAX_EF_CONSTRUCTION, "ef_construction");
-	meta.metric = value_of(operator_classes, PG_GETARG_TEXT_PP(4), "an operator class of hnsw");
+	meta.metric = metric_of(PG_GETARG_TEXT_PP(4));
 	workers = PG_ARGISNULL(6) ? HnswBuildWorkers((double) rows) :
 		in_range(PG_GETARG_INT32(6), 0, MAX_PARALLEL_WORKER_LIMIT, "workers");
 	HnswLayoutChoose(&meta, HNSW_SKETCH_OPT_AUTO,

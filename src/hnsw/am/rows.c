@@ -158,24 +158,8 @@ HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const Ite
 static double
 exact_distance(const HnswScan *so, const Vector *v)
 {
-	const Vector *q = so->query;
-	double		dist;
+	double		dist = HnswExactDistance(so->g->lay->metric, so->query, v);
 
-	switch (so->g->lay->metric)
-	{
-		case HNSW_L2:
-			dist = vx_simd->l2sq(q->x, v->x, v->dim);
-			break;
-		case HNSW_IP:
-			dist = -vx_simd->dot(q->x, v->x, v->dim);
-			break;
-		case HNSW_L1:
-			dist = vx_simd->l1(q->x, v->x, v->dim);
-			break;
-		default:
-			dist = 2 * VectorCosineDistance(q, v);
-			break;
-	}
 	if (isnan(dist))
 		return INFINITY;
 	return Min(dist, DBL_MAX);

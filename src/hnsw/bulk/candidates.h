@@ -7,7 +7,7 @@
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/columns.h"
-#include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 
 /*
  * A member is no candidate for those that are more than so many times as far
@@ -19,15 +19,11 @@
 static inline float
 batch_apart(const Batch *b, float norm2, float other_norm2, float dist)
 {
-	switch (b->g->lay->metric)
-	{
-		case HNSW_IP:
-			return norm2 + other_norm2 + 2 * dist;
-		case HNSW_L1:
-			return dist * dist;
-		default:
-			return dist;
-	}
+	const HnswMetricOps *metric = b->g->lay->metric;
+
+	if (metric->squared)
+		return dist;
+	return metric->products ? norm2 + other_norm2 + 2 * dist : dist * dist;
 }
 
 extern void HnswCollectCandidates(BatchColumns *c, BatchLevel *level);

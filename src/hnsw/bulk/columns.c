@@ -10,6 +10,7 @@
 #include "hnsw/bulk/columns.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
@@ -126,8 +127,7 @@ HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members,
 
 /*
  * The distances of n members (at most BATCH_ROWS) to all columns, in c->dists,
- * BATCH_LEAF_MAX to a member.  to_divide: as squared L2 where the metric is
- * the inner product, which draws everything to the longest vectors.
+ * BATCH_LEAF_MAX to a member.  to_divide: by the metric that nodes are divided by.
  */
 void
 HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *members,
@@ -136,7 +136,8 @@ HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *mem
 	Batch	   *b = c->b;
 	HnswGraph  *g = b->g;
 	const int	dim = g->lay->dim;
-	bool		ip = g->lay->metric == HNSW_IP && !to_divide;
+	const HnswMetricOps *metric = to_divide ? HnswMetricOf(g->lay->metric->divided_as) :
+		g->lay->metric;
 
 	if (c->integer)
 	{
@@ -148,9 +149,11 @@ HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *mem
 		vx_simd->dot_i8_panels(rows, n, dim, c->panels, c->npanels, c->dots, BATCH_LEAF_MAX);
 		for (int i = 0; i < n; i++)
 		{
-			BatchOrigin	o = batch_origin(b, batch_node(level, LEAF_MEMBER(members[i])), ip);
+			BatchOrigin	o = batch_origin(b, batch_node(level, LEAF_MEMBER(members[i])),
+										 metric->squared);
 
-			vx_simd->panel_distances(c->dots + i * BATCH_LEAF_MAX, c->n, ip ? no_norm : c->norm,
+			vx_simd->panel_distances(c->dots + i * BATCH_LEAF_MAX, c->n,
+									 metric->squared ? c->norm : no_norm,
 									 c->scale, c->offset, c->sum, o.base, o.p, o.q, o.r,
 									 c->dists + i * BATCH_LEAF_MAX);
 		}
@@ -160,19 +163,9 @@ HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *mem
 	{
 		uint32		node = batch_node(level, LEAF_MEMBER(members[i]));
 		const BatchNode *x = &b->nodes[node];
-		float	   *out = c->dists + i * BATCH_LEAF_MAX;
 		float	   *v = g->scratch->fa;
 
 		HnswOwnDecode(&g->space, batch_own(b, node), x->scale, x->offset, v);
-		if (g->lay->metric == HNSW_L1)
-			vx_simd->l1_many(v, c->rows, dim, dim, c->n, out);
-		else if (ip)
-		{
-			vx_simd->dot_many(v, c->rows, dim, dim, c->n, out);
-			for (int j = 0; j < c->n; j++)
-				out[j] = -out[j];
-		}
-		else
-			vx_simd->l2sq_many(v, c->rows, dim, dim, c->n, out);
+		metric->many(v, c->rows, dim, c->n, c->dists + i * BATCH_LEAF_MAX);
 	}
 }

@@ -7,7 +7,7 @@
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/layout/layout.h"
-#include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 
 /* Rows whose distances to all columns are computed at a time. */
 #define BATCH_ROWS	8
@@ -25,7 +25,7 @@ typedef struct BatchColumns
 	int			max;			/* members of a group, and pivots of a division */
 	int			n;
 	int			npanels;
-	int8	   *panels;			/* int8 own vectors, but for L1 */
+	int8	   *panels;			/* int8 own vectors */
 	float	   *rows;			/* otherwise */
 	float	   *norm;
 	float	   *scale;
@@ -39,7 +39,7 @@ typedef struct BatchColumns
  * A node that distances are computed from, by inner products of int8 codes:
  * what is the same for all others.  The distance to node y with code product
  * "dot" is base + norm2(y) - (p dot scale(y) + q offset(y) + r scale(y)
- * codesum(y)); for the inner product without the two norms (VxKernels'
+ * codesum(y)); without the two norms for the inner product (VxKernels'
  * panel_distances).
  */
 typedef struct BatchOrigin
@@ -53,14 +53,14 @@ typedef struct BatchOrigin
 
 /* Only where distances are from int8 products (HnswBatchInteger). */
 static inline BatchOrigin
-batch_origin(const Batch *b, uint32 node, bool ip)
+batch_origin(const Batch *b, uint32 node, bool squared)
 {
 	const BatchNode *x = &b->nodes[node];
-	float		two = ip ? 1 : 2;
+	float		two = squared ? 2 : 1;
 	BatchOrigin	o;
 
 	o.node = node;
-	o.base = ip ? 0 : x->norm2;
+	o.base = squared ? x->norm2 : 0;
 	o.p = two * x->scale;
 	o.q = two * (x->scale * x->codesum + b->g->lay->dim * x->offset);
 	o.r = two * x->offset;
@@ -68,7 +68,7 @@ batch_origin(const Batch *b, uint32 node, bool ip)
 }
 
 /* Distances are computed from int8 inner products. */
-#define HnswBatchInteger(lay)	((lay)->own == HNSW_OWN_INT8 && (lay)->metric != HNSW_L1)
+#define HnswBatchInteger(lay)	((lay)->own == HNSW_OWN_INT8 && (lay)->metric->products)
 
 extern float HnswBatchDistance(Batch *b, uint32 x, uint32 y);
 extern int	HnswColumnsMax(const HnswLayout *lay, Size limit, int participants);

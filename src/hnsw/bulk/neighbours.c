@@ -63,14 +63,14 @@ distance_from(const Linking *l, const BatchOrigin *o, BatchLink link)
 	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) batch_own(b, o->node),
 									(const int8_t *) batch_own(b, node), b->g->lay->dim) * y->scale +
 		o->q * y->offset + o->r * y->scale * y->codesum;
-	return b->g->lay->metric == HNSW_IP ? -dot : o->base + y->norm2 - dot;
+	return b->g->lay->metric->squared ? o->base + y->norm2 - dot : -dot;
 }
 
 static inline BatchOrigin
 make_origin(const Linking *l, BatchLink link)
 {
 	return batch_origin(l->b, batch_node(l->level, BatchLinkMember(link)),
-						l->b->g->lay->metric == HNSW_IP);
+						l->b->g->lay->metric->squared);
 }
 
 /*

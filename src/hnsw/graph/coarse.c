@@ -41,8 +41,7 @@ HnswResultsCoarse(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
 
 /*
  * Nodes that a search whose results (sorted, at least one) are such has not found are
- * likely to be farther than this.  By the inner product all nodes of a group link to
- * the same ones, the longest as stored: another one is found by going much farther.
+ * likely to be farther than this.
  */
 double
 HnswResultsReach(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
@@ -51,5 +50,5 @@ HnswResultsReach(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
 	double		bias;
 	double		slack = noise(g, q, worst, &bias);
 
-	return worst->dist - bias - slack * (g->lay->metric == HNSW_IP ? 4 : 1);
+	return worst->dist - bias - slack * g->lay->metric->reach;
 }

@@ -78,7 +78,7 @@ decode_own(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node, float *vec
 	const HnswRecord *rec = (const HnswRecord *) node;
 
 	HnswOwnDecode(&g->space, HnswNodeOwn(g, pin, slot, node), rec->scale, rec->offset, vec);
-	if (g->lay->metric != HNSW_L1 && !isfinite(vx_simd->sumsq(vec, g->lay->dim)))
+	if (g->lay->metric->products && !isfinite(vx_simd->sumsq(vec, g->lay->dim)))
 		HnswCorrupted(g, pin->blk, slot, "the vector's squared norm is not finite");
 }
 
@@ -438,21 +438,6 @@ add_found(Repair *r)
 	}
 }
 
-/* How much nearer than to the node something may be before it rules a choice out. */
-static float
-relaxation(const HnswLayout *lay)
-{
-	switch (lay->metric)
-	{
-		case HNSW_IP:
-			return 1;			/* no ratio: distances may be negative */
-		case HNSW_L1:
-			return 1.1f;
-		default:
-			return 1.2f;		/* distances are squared */
-	}
-}
-
 /*
  * Select more choices, by the heuristic relaxed, among those there is room for
  * beside "nkept" tree links and selected ones.
@@ -462,7 +447,7 @@ select_relaxed(Repair *r, int nkept)
 {
 	HnswGraph  *g = r->st->g;
 	Choice	   *choices = r->choices;
-	float		relax = relaxation(g->lay);
+	float		relax = g->lay->metric->relax;
 
 	for (int i = 0; i < r->nchoices && nkept < g->lay->fanout && relax > 1; i++)
 	{

@@ -56,17 +56,6 @@
 /* Results are too few for a coarse search when they are one of so many nodes. */
 #define RARE		16
 
-/*
- * Is a node queued by the first estimate only?  For the inner product errors
- * grow with the query's length, not with its distance, and the best of several
- * estimates serves better.
- */
-static inline bool
-queues_once(const HnswGraph *g)
-{
-	return g->lay->metric != HNSW_IP;
-}
-
 /* ---- marks: nodes that are not to be queued (again) ---- */
 
 static inline bool
@@ -407,7 +396,7 @@ sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
 	uint32		masks[HNSW_MAX_FANOUT / VX_BLOCK];
 	float		est[HNSW_MAX_FANOUT];
 	float		bound = result_bound(res);
-	bool		once = queues_once(g);
+	bool		once = g->lay->metric->queues_once;
 	/* what one result is has no spread */
 	float		spread = res->ef > 1 ? bound - res->best : INFINITY;
 	float		reach = once ? OPTIMISM * sqrtf(Max(dist, 0)) : 0;

@@ -14,6 +14,7 @@
 #include "hnsw/hnsw.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 #include "simd/vx_simd.h"
 #include "types/vector.h"
 
@@ -209,43 +210,31 @@ layout_spend_rest(HnswLayout *lay)
 	}
 }
 
-/*
- * By which power of two elements are made smaller, so that no distance of two
- * vectors whose own length is finite overflows, nor what estimates are made of
- * (README, "Range").
- */
-static int
-element_shift(HnswMetric metric)
+/* Can indexes with this metric have such sketches? */
+static bool
+has_sketch(const HnswMetricOps *metric, int sketch_opt)
 {
-	switch (metric)
-	{
-		case HNSW_COSINE:
-			return 0;
-		case HNSW_L1:
-			return 2;
-		default:
-			return 5;
-	}
+	return metric->products || sketch_opt <= 0 || sketch_opt == HNSW_SKETCH_OPT_EXACT;
 }
 
 /*
- * The layout that the two reloptions lead to.  In: meta's dim, metric, m.  Out:
+ * The layout that the two reloptions lead to.  In: meta's dim, metric (one there is), m.  Out:
  * meta's sketch, bits, code_dims, own, own_side, max_tids, rec_size.  False, and
  * nothing, when an explicit choice cannot be had.
  */
 bool
 HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt)
 {
+	const HnswMetricOps *metric = HnswMetricOf(meta->metric);
 	HnswLayout	lay;
 	bool		fits = false;
 
-	if (sketch_opt > 0 && sketch_opt != HNSW_SKETCH_OPT_EXACT &&
-		meta->metric == HNSW_L1)
+	if (!has_sketch(metric, sketch_opt))
 		return false;
 
 	memset(&lay, 0, sizeof(lay));
 	lay.dim = meta->dim;
-	lay.metric = (HnswMetric) meta->metric;
+	lay.metric = metric;
 	lay.m = meta->m;
 	lay.max_tids = HNSW_MIN_TIDS;
 
@@ -263,7 +252,7 @@ HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt)
 			lay.sketch = HNSW_SKETCH_EXACT;
 			fits = layout_fit(&lay, false);
 		}
-		if (!fits && lay.metric == HNSW_L1)
+		if (!fits && !metric->products)
 		{
 			/* no code: the widest own vector that leaves one read per node */
 			lay.sketch = HNSW_SKETCH_NONE;
@@ -310,7 +299,7 @@ HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt)
 	meta->own_side = lay.own_side;
 	meta->max_tids = lay.max_tids;
 	meta->rec_size = lay.rec_size;
-	meta->shift = element_shift(lay.metric);
+	meta->shift = metric->shift;
 	return true;
 }
 
@@ -319,14 +308,15 @@ void
 HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
 				 const char *relname)
 {
+	const HnswMetricOps *metric = HnswMetricOf(meta->metric);
+
 	if (HnswLayoutTry(meta, sketch_opt, own_opt))
 		return;
-	if (sketch_opt > 0 && sketch_opt != HNSW_SKETCH_OPT_EXACT &&
-		meta->metric == HNSW_L1)
+	if (!has_sketch(metric, sketch_opt))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("index \"%s\" cannot have sketches of bits", relname),
-				 errdetail("There is no bit sketch for the L1 distance."),
+				 errdetail("There is no bit sketch for the distance of %s.", metric->opclass),
 				 errhint("Leave out the option \"sketch_bits\".")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -342,8 +332,9 @@ HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
 bool
 HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay)
 {
-	if (meta->dim < 1 || meta->dim > HNSW_MAX_DIM ||
-		meta->metric < HNSW_L2 || meta->metric > HNSW_L1 ||
+	const HnswMetricOps *metric = HnswMetricOf(meta->metric);
+
+	if (meta->dim < 1 || meta->dim > HNSW_MAX_DIM || metric == NULL ||
 		meta->m < HNSW_MIN_M || meta->m > HNSW_MAX_M ||
 		meta->ef_construction < HNSW_MIN_EF_CONSTRUCTION ||
 		meta->ef_construction > HNSW_MAX_EF_CONSTRUCTION ||
@@ -351,7 +342,7 @@ HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay)
 		meta->own < HNSW_OWN_FP32 || meta->own > HNSW_OWN_INT8 ||
 		meta->own_side > 1 ||
 		meta->max_tids < HNSW_MIN_TIDS || meta->max_tids > HNSW_MAX_TIDS ||
-		(meta->shift != 0 && meta->shift != element_shift((HnswMetric) meta->metric)))
+		(meta->shift != 0 && meta->shift != metric->shift))
 		return false;
 	if (meta->sketch == HNSW_SKETCH_BITS &&
 		((meta->bits != 1 && meta->bits != 2 && meta->bits != 4) ||
@@ -360,7 +351,7 @@ HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay)
 
 	memset(lay, 0, sizeof(*lay));
 	lay->dim = meta->dim;
-	lay->metric = (HnswMetric) meta->metric;
+	lay->metric = metric;
 	lay->m = meta->m;
 	lay->ef_construction = meta->ef_construction;
 	lay->sketch = (HnswSketch) meta->sketch;

@@ -7,6 +7,7 @@
 #define HNSW_LAYOUT_LAYOUT_H
 
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 
 /* reloption sketch_bits: auto, or bits a dimension; 32 = exact */
 #define HNSW_SKETCH_OPT_AUTO	(-1)
@@ -27,7 +28,7 @@ typedef struct HnswPart
 typedef struct HnswLayout
 {
 	int			dim;
-	HnswMetric	metric;
+	const HnswMetricOps *metric;
 	int			m;
 	int			ef_construction;
 	int			fanout;			/* links per record, a multiple of VX_BLOCK */
@@ -66,7 +67,7 @@ typedef struct HnswSpace
 {
 	HnswLayout	lay;
 	Oid			relid;			/* of the index, for errors */
-	uint32	   *signs;			/* of the rotation; NULL for L1 */
+	uint32	   *signs;			/* of the rotation; NULL: not rotated */
 	float	   *work[2];		/* dim floats each */
 } HnswSpace;
 

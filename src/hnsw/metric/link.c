@@ -9,6 +9,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/link.h"
+#include "hnsw/metric/metric.h"
 #include "hnsw/metric/vector.h"
 #include "simd/vx_simd.h"
 
@@ -66,13 +67,7 @@ HnswLinkForm(const HnswSpace *sp, const float *base, const float *other,
 	 * <q - base, r> ~ r2 (<q,s> - <base,s>) / <r,s>.  Equal vectors have no
 	 * residual and no direction: their distance is the node's.
 	 */
-	if (lay->metric == HNSW_IP)
-		*b = rs > 0 ? -r2 / rs : 0;
-	else
-	{
-		*a = r2 + (rs > 0 ? 2 * r2 * (ys / rs) : 0);
-		*b = rs > 0 ? -2 * r2 / rs : 0;
-	}
+	lay->metric->factors(r2, rs, ys, a, b);
 	if (!(fabsf(*a) < 0x1p125f) || !(fabsf(*b) < most_slope(lay)))
 	{
 		*a = edge;
@@ -147,16 +142,7 @@ HnswScoreLinks(const HnswSpace *sp, const HnswQuery *q, const char *node, float 
 		{
 			const float *v = (const float *) codes;
 
-			if (lay->metric == HNSW_IP)
-			{
-				vx_simd->dot_many(q->vec, v, lay->dim, lay->dim, n, e);
-				for (int j = 0; j < n; j++)
-					e[j] = -e[j];
-			}
-			else if (lay->metric == HNSW_L1)
-				vx_simd->l1_many(q->vec, v, lay->dim, lay->dim, n, e);
-			else
-				vx_simd->l2sq_many(q->vec, v, lay->dim, lay->dim, n, e);
+			lay->metric->many(q->vec, v, lay->dim, n, e);
 			mask = 0;
 			for (int j = 0; j < n; j++)
 				mask |= (uint32) (e[j] < bound) << j;

@@ -9,6 +9,7 @@
 
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 #include "hnsw/metric/precision.h"
 #include "hnsw/metric/vector.h"
 
@@ -45,31 +46,22 @@ HnswElementError(const HnswLayout *lay, float norm2, float scale)
 static double
 linear_slack(const HnswSpace *sp, const HnswQuery *q, float dist, float norm2, double step)
 {
-	const double z = CERTAIN;
+	const HnswMetricOps *metric = sp->lay.metric;
 	const int	dim = sp->lay.dim;
-	double		d = Max(dist, 0);
 	double		rounding;
 
 	/* what each element may lose below the least float, here and in the operator */
 	rounding = 1e-44 * dim * (1 + 1 / q->unit);
-	if (sp->lay.metric == HNSW_L1)
-		return z * sqrt((double) dim) * step + 1e-5 * d + rounding;
-	if (sp->lay.own == HNSW_OWN_INT8)
-		rounding += z * Max(q->q16_scale, 1e-33) * sqrt((double) norm2);
-	if (sp->lay.metric == HNSW_IP)
-	{
-		rounding += sqrt((double) q->norm2) * (4e-6 * sqrt((double) norm2) + 1e-44);
-		return z * sqrt((double) q->norm2) * step + rounding;
-	}
-	rounding += 2e-6 * ((double) q->norm2 + norm2);
-	return 2 * z * sqrt(d) * step + rounding;
+	if (metric->products && sp->lay.own == HNSW_OWN_INT8)
+		rounding += CERTAIN * Max(q->q16_scale, 1e-33) * sqrt((double) norm2);
+	return metric->slack(q, dim, Max(dist, 0), norm2, CERTAIN * step) + rounding;
 }
 
 /* What the squares of the errors add to a distance, on average. */
 static double
 mean_square(const HnswSpace *sp, double step)
 {
-	if (sp->lay.metric == HNSW_L1 || sp->lay.metric == HNSW_IP)
+	if (!sp->lay.metric->squared)
 		return 0;
 	return sp->lay.dim * step * step;
 }

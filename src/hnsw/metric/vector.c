@@ -1,11 +1,9 @@
 /*
  * vector.c
  *		Vectors as the index sees them: prepared (normalised, centred, scaled,
- *		rotated), stored (fp32, fp16 or int8), compared.
+ *		rotated) and stored (fp32, fp16 or int8).
  *
- * Distances here are in index units: squared L2 for L2 and cosine, minus the
- * inner product, or L1; they are always finite (README, "Range").  Touches no
- * page.
+ * Which of that a metric wants, and distances, are in metric.c.  Touches no page.
  */
 #include "postgres.h"
 
@@ -15,18 +13,15 @@
 #include "common/hashfn.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 #include "hnsw/metric/vector.h"
 #include "simd/vx_simd.h"
 #include "types/vector.h"
 #include "utils/lsyscache.h"
 
-/* Greatest norm of a query, so that estimates stay finite, too. */
-#define MAX_NORM		0x1p60
-#define MAX_NORM_L1		0x1p126
-
-/* Queries for the inner product are brought into this range, by powers of two. */
-#define MIN_IP_NORM		0x1p-30
-#define MAX_IP_NORM		0x1p30
+/* Queries that may be of any scale are brought into this range, by powers of two. */
+#define MIN_ANY_NORM	0x1p-30
+#define MAX_ANY_NORM	0x1p30
 
 static const char *
 space_name(const HnswSpace *sp)
@@ -47,21 +42,11 @@ check_dim(const HnswSpace *sp, const Vector *v)
 						   space_name(sp), sp->lay.dim)));
 }
 
-/*
- * How far a vector is from the origin as the operators see it, in single
- * precision: the squared norm, or for L1 the sum of the absolute values.
- * Infinite when that is no float.
- */
-static float
+/* How far a vector is from the origin for the operators. */
+static inline float
 length_of(const HnswSpace *sp, const float *x)
 {
-	double		sum = 0;
-
-	if (sp->lay.metric != HNSW_L1)
-		return vx_simd->sumsq(x, sp->lay.dim);
-	for (int i = 0; i < sp->lay.dim; i++)
-		sum += fabsf(x[i]);
-	return sum > FLT_MAX ? INFINITY : (float) sum;
+	return sp->lay.metric->length(x, sp->lay.dim);
 }
 
 /* An error for a vector too long for the operators to tell distances to it. */
@@ -73,9 +58,7 @@ check_length(const HnswSpace *sp, float length)
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("vector is too long for index \"%s\"",
 						space_name(sp)),
-				 sp->lay.metric == HNSW_L1 ?
-				 errdetail("The sum of its absolute values is not finite.") :
-				 errdetail("Its squared norm is not finite.")));
+				 errdetail_internal("%s", sp->lay.metric->too_long)));
 }
 
 /* Divide a vector by its norm. */
@@ -113,7 +96,7 @@ HnswNormaliseVector(const HnswSpace *sp, const Vector *v, float *out)
 	check_dim(sp, v);
 	length = length_of(sp, v->x);
 	check_length(sp, length);
-	if (sp->lay.metric != HNSW_COSINE)
+	if (!sp->lay.metric->normalised)
 		memcpy(out, v->x, sp->lay.dim * sizeof(float));
 	else if (length == 0)
 		return false;
@@ -154,23 +137,6 @@ multiply(float *x, int dim, double by)
 		x[i] = (float) (x[i] * by);
 }
 
-/* The norm of a metric, in double precision: that of L1 is the sum. */
-static double
-norm_of(const HnswSpace *sp, const float *x)
-{
-	double		sum = 0;
-
-	if (sp->lay.metric == HNSW_L1)
-	{
-		for (int i = 0; i < sp->lay.dim; i++)
-			sum += fabsf(x[i]);
-		return sum;
-	}
-	for (int i = 0; i < sp->lay.dim; i++)
-		sum += (double) x[i] * x[i];
-	return sqrt(sum);
-}
-
 /*
  * Prepare the query of a scan as its rows' vectors were, and complete q.  No
  * query is too long: for the inner product it is scaled as it needs, which
@@ -181,9 +147,9 @@ norm_of(const HnswSpace *sp, const float *x)
 bool
 HnswPrepareQuery(const HnswSpace *sp, const float *centre, const Vector *v, HnswQuery *q)
 {
-	const HnswMetric metric = sp->lay.metric;
+	const HnswMetricOps *metric = sp->lay.metric;
+	const int	dim = sp->lay.dim;
 	const double unit = sp->lay.unit;
-	const double most = metric == HNSW_L1 ? MAX_NORM_L1 : MAX_NORM;
 	float		length;
 	double		norm;
 	bool		direction = true;
@@ -191,39 +157,39 @@ HnswPrepareQuery(const HnswSpace *sp, const float *centre, const Vector *v, Hnsw
 	check_dim(sp, v);
 	length = length_of(sp, v->x);
 	q->far = !isfinite(length);
-	q->unit = metric == HNSW_L2 ? 1 / (unit * unit) : 1 / unit;
-	memcpy(q->vec, v->x, sp->lay.dim * sizeof(float));
-	if (metric == HNSW_IP)
+	q->unit = metric->squared ? 1 / (unit * unit) : 1 / unit;
+	memcpy(q->vec, v->x, dim * sizeof(float));
+	if (metric->any_scale)
 	{
-		norm = norm_of(sp, q->vec);
-		if (norm > 0 && (norm < MIN_IP_NORM || norm > MAX_IP_NORM))
+		norm = metric->norm(q->vec, dim);
+		if (norm > 0 && (norm < MIN_ANY_NORM || norm > MAX_ANY_NORM))
 		{
 			double		by = ldexp(1, -ilogb(norm));
 
-			multiply(q->vec, sp->lay.dim, by);
+			multiply(q->vec, dim, by);
 			q->unit /= by;
 		}
 	}
 	else
 	{
-		if (metric == HNSW_COSINE)
+		if (metric->normalised)
 		{
 			direction = length > 0 && isfinite(length);
 			if (direction)
 				normalise(v, q->vec);
 			else
-				memset(q->vec, 0, sp->lay.dim * sizeof(float));
+				memset(q->vec, 0, dim * sizeof(float));
 		}
 		centre_and_scale(sp, centre, q->vec);
-		norm = norm_of(sp, q->vec);
-		if (norm > most)
+		norm = metric->norm(q->vec, dim);
+		if (norm > metric->max_norm)
 		{
-			multiply(q->vec, sp->lay.dim, most / norm);
+			multiply(q->vec, dim, metric->max_norm / norm);
 			q->far = true;
 		}
 	}
 	if (sp->signs)
-		vx_simd->rotate(q->vec, sp->lay.dim, sp->signs);
+		vx_simd->rotate(q->vec, dim, sp->signs);
 	HnswQueryBuild(sp, q);
 	return direction;
 }
@@ -375,119 +341,14 @@ HnswOwnDecode(const HnswSpace *sp, const char *own, float scale, float offset, f
 	}
 }
 
-/* <q, own> for a stored vector. */
-static inline double
-own_dot(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, float offset)
-{
-	const int	dim = sp->lay.dim;
-
-	switch (sp->lay.own)
-	{
-		case HNSW_OWN_FP32:
-			return vx_simd->dot(q->vec, (const float *) own, dim);
-		case HNSW_OWN_FP16:
-			return (double) scale * vx_simd->dot_f16(q->vec, (const uint16 *) own, dim);
-		case HNSW_OWN_INT8:
-			return (double) scale * q->q16_scale *
-				vx_simd->dot_i16_i8(q->q16, (const int8 *) own, dim) +
-				(double) offset * q->sum;
-	}
-	return 0;
-}
-
 /*
- * A distance as a float.  Those of vectors that have been prepared are finite;
- * what a page says, or an older index with its longer vectors, must not lead
- * to an infinite one either.  NaN stays.
+ * The distance between vectors that are not prepared, as the operators compute it, in
+ * their order: squared for L2, for cosine that of normalised vectors.
  */
-static inline float
-finite_distance(double dist)
+double
+HnswExactDistance(const HnswMetricOps *metric, const Vector *q, const Vector *v)
 {
-	if (unlikely(fabs(dist) > FLT_MAX))
-		return dist > 0 ? FLT_MAX : -FLT_MAX;
-	return (float) dist;
+	if (metric->normalised)
+		return 2 * VectorCosineDistance(q, v);
+	return metric->pair(q->x, v->x, v->dim);
 }
-
-/* Distance of a query to a stored vector, in index units. */
-float
-HnswOwnDistance(const HnswSpace *sp, const HnswQuery *q, const char *own,
-				float scale, float offset, float norm2)
-{
-	const int	dim = sp->lay.dim;
-
-	switch (sp->lay.metric)
-	{
-		case HNSW_IP:
-			return finite_distance(-own_dot(sp, q, own, scale, offset));
-		case HNSW_L2:
-		case HNSW_COSINE:
-			if (sp->lay.own == HNSW_OWN_FP32)
-				return finite_distance(vx_simd->l2sq(q->vec, (const float *) own, dim));
-			return finite_distance((double) q->norm2 + norm2 -
-								   2 * own_dot(sp, q, own, scale, offset));
-		case HNSW_L1:
-			if (sp->lay.own == HNSW_OWN_FP32)
-				return finite_distance(vx_simd->l1(q->vec, (const float *) own, dim));
-			if (sp->lay.own == HNSW_OWN_INT8)
-				return finite_distance(vx_simd->l1_i8(q->vec, (const int8 *) own, scale, offset, dim));
-			if (scale == 1)
-				return finite_distance(vx_simd->l1_f16(q->vec, (const uint16 *) own, dim));
-			HnswOwnDecode(sp, own, scale, offset, sp->work[1]);
-			return finite_distance(vx_simd->l1(q->vec, sp->work[1], dim));
-	}
-	return 0;
-}
-
-/* Distance between two vectors as prepared or decoded, in index units. */
-float
-HnswPairDistance(const HnswSpace *sp, const float *a, const float *b)
-{
-	switch (sp->lay.metric)
-	{
-		case HNSW_IP:
-			return -vx_simd->dot(a, b, sp->lay.dim);
-		case HNSW_L1:
-			return vx_simd->l1(a, b, sp->lay.dim);
-		default:
-			return vx_simd->l2sq(a, b, sp->lay.dim);
-	}
-}
-
-/* Distance between two stored vectors, in index units. */
-float
-HnswStoredDistance(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
-{
-	const int	dim = sp->lay.dim;
-	double		dot;
-
-	if (sp->lay.metric == HNSW_L1)
-	{
-		HnswQuery	q = {.vec = sp->work[0]};
-
-		HnswOwnDecode(sp, a->own, a->scale, a->offset, sp->work[0]);
-		return HnswOwnDistance(sp, &q, b->own, b->scale, b->offset, b->norm2);
-	}
-	switch (sp->lay.own)
-	{
-		case HNSW_OWN_FP32:
-			if (sp->lay.metric != HNSW_IP)
-				return vx_simd->l2sq((const float *) a->own, (const float *) b->own, dim);
-			dot = vx_simd->dot((const float *) a->own, (const float *) b->own, dim);
-			break;
-		case HNSW_OWN_FP16:
-			HnswOwnDecode(sp, a->own, a->scale, a->offset, sp->work[0]);
-			dot = (double) b->scale * vx_simd->dot_f16(sp->work[0], (const uint16 *) b->own, dim);
-			break;
-		default:
-			dot = (double) a->scale * b->scale *
-				vx_simd->dot_i8_i8((const int8_t *) a->own, (const int8_t *) b->own, dim) +
-				(double) a->scale * b->offset * a->codesum +
-				(double) b->scale * a->offset * b->codesum +
-				(double) dim * a->offset * b->offset;
-			break;
-	}
-	if (sp->lay.metric == HNSW_IP)
-		return (float) -dot;
-	return (float) ((double) a->norm2 + b->norm2 - 2 * dot);
-}
-

@@ -7,6 +7,7 @@
 
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 #include "types/vector.h"
 
 /* A query or new vector, prepared: normalised, centred, scaled, rotated. */
@@ -47,9 +48,28 @@ extern void HnswOwnEncode(const HnswSpace *sp, const float *vec, uint32 hash,
 						  char *own, HnswRecord *rec);
 extern void HnswOwnDecode(const HnswSpace *sp, const char *own, float scale,
 						  float offset, float *out);
-extern float HnswOwnDistance(const HnswSpace *sp, const HnswQuery *q, const char *own,
-							 float scale, float offset, float norm2);
-extern float HnswPairDistance(const HnswSpace *sp, const float *a, const float *b);
-extern float HnswStoredDistance(const HnswSpace *sp, const HnswStored *a, const HnswStored *b);
+extern double HnswExactDistance(const HnswMetricOps *metric, const Vector *q, const Vector *v);
+
+/* Distance of a query to a stored vector, in index units. */
+static inline float
+HnswOwnDistance(const HnswSpace *sp, const HnswQuery *q, const char *own,
+				float scale, float offset, float norm2)
+{
+	return sp->lay.metric->own(sp, q, own, scale, offset, norm2);
+}
+
+/* Distance between two vectors as prepared or decoded, in index units. */
+static inline float
+HnswPairDistance(const HnswSpace *sp, const float *a, const float *b)
+{
+	return sp->lay.metric->pair(a, b, sp->lay.dim);
+}
+
+/* Distance between two stored vectors, in index units. */
+static inline float
+HnswStoredDistance(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
+{
+	return sp->lay.metric->stored(sp, a, b);
+}
 
 #endif							/* HNSW_METRIC_VECTOR_H */

@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "hnsw/page/meta.h"
@@ -171,7 +172,7 @@ HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 	}
 	g->seed = meta->seed;
 	g->ncentre = meta->ncentre;
-	if (g->lay->metric != HNSW_L1)
+	if (g->lay->metric->products)
 	{
 		g->space.signs = MemoryContextAlloc(cxt, 2 * VX_SIGN_WORDS(g->lay->dim) * sizeof(uint32));
 		VxRotationSigns(g->seed, g->lay->dim, g->space.signs);

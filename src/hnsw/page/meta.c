@@ -11,13 +11,13 @@
 #include "hnsw/hnsw.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
 #include "simd/vx_simd.h"
 #include "storage/bufmgr.h"
-#include "types/vector.h"
 #include "utils/regproc.h"
 
 #define CENTRE_PER_PAGE		((int) (HNSW_PAGE_ROOM / sizeof(float4)))
@@ -39,27 +39,26 @@ HnswIndexMetric(Relation index)
 {
 	FmgrInfo   *distance = index_getprocinfo(index, 1, HNSW_DISTANCE_PROC);
 	bool		normalised = OidIsValid(index_getprocid(index, 1, HNSW_NORM_PROC));
+	const HnswMetricOps *metric = HnswMetricBySupport(distance->fn_addr, normalised);
 
-	if (distance->fn_addr == vectorx_vector_l2_squared_distance)
-		return HNSW_L2;
-	if (distance->fn_addr == vectorx_vector_negative_inner_product)
-		return normalised ? HNSW_COSINE : HNSW_IP;
-	if (distance->fn_addr == vectorx_l1_distance)
-		return HNSW_L1;
+	if (metric != NULL)
+		return metric->number;
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("the operator class of index \"%s\" has a distance function hnsw does not know",
 					RelationGetRelationName(index)),
 			 errdetail("Support function %d is %s.", HNSW_DISTANCE_PROC,
 					   format_procedure_qualified(distance->fn_oid))));
-	return HNSW_L2;				/* not reached */
+	return 0;					/* not reached */
 }
 
 /* How many pages the centre takes; with some metrics there is none. */
 int
 HnswCentrePages(const HnswMetaPage *meta)
 {
-	if (meta->metric != HNSW_L2 && meta->metric != HNSW_COSINE)
+	const HnswMetricOps *metric = HnswMetricOf(meta->metric);
+
+	if (metric == NULL || !metric->centred)
 		return 0;
 	return (meta->dim + CENTRE_PER_PAGE - 1) / CENTRE_PER_PAGE;
 }
@@ -91,7 +90,7 @@ HnswCheckMeta(Relation index, Page page)
 				 errhint("REINDEX the index.")));
 	/* with another metric or length distances would be wrong, or none at all */
 	if (!HnswLayoutFromMeta(meta, &lay) ||
-		lay.metric != HnswIndexMetric(index) ||
+		lay.metric->number != HnswIndexMetric(index) ||
 		(HnswColumnDim(index) >= 1 && HnswColumnDim(index) != lay.dim) ||
 		meta->ncentre != HnswCentrePages(meta) ||
 		meta->entry_level > HNSW_MAX_LEVEL)

@@ -1,0 +1,366 @@
+/*
+ * metric.c
+ *		The metrics: their distances, and how they differ otherwise.
+ *
+ * Squared L2, which cosine is on normalised vectors; minus the inner product; L1.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/metric.h"
+#include "hnsw/metric/vector.h"
+#include "simd/vx_simd.h"
+#include "types/vector.h"
+
+/*
+ * A distance as a float.  Those of vectors that have been prepared are finite;
+ * what a page says, or an older index with its longer vectors, must not lead
+ * to an infinite one either.  NaN stays.
+ */
+static inline float
+finite_distance(double dist)
+{
+	if (unlikely(fabs(dist) > FLT_MAX))
+		return dist > 0 ? FLT_MAX : -FLT_MAX;
+	return (float) dist;
+}
+
+/* ---- what inner products lead to ---- */
+
+static float
+squared_length(const float *x, int dim)
+{
+	return vx_simd->sumsq(x, dim);
+}
+
+static double
+euclidean_norm(const float *x, int dim)
+{
+	double		sum = 0;
+
+	for (int i = 0; i < dim; i++)
+		sum += (double) x[i] * x[i];
+	return sqrt(sum);
+}
+
+/* <q, own> for a stored vector. */
+static inline double
+own_dot(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, float offset)
+{
+	const int	dim = sp->lay.dim;
+
+	switch (sp->lay.own)
+	{
+		case HNSW_OWN_FP32:
+			return vx_simd->dot(q->vec, (const float *) own, dim);
+		case HNSW_OWN_FP16:
+			return (double) scale * vx_simd->dot_f16(q->vec, (const uint16 *) own, dim);
+		case HNSW_OWN_INT8:
+			return (double) scale * q->q16_scale *
+				vx_simd->dot_i16_i8(q->q16, (const int8 *) own, dim) +
+				(double) offset * q->sum;
+	}
+	return 0;
+}
+
+/* <a, b> for two stored vectors. */
+static inline double
+stored_dot(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
+{
+	const int	dim = sp->lay.dim;
+
+	switch (sp->lay.own)
+	{
+		case HNSW_OWN_FP32:
+			return vx_simd->dot((const float *) a->own, (const float *) b->own, dim);
+		case HNSW_OWN_FP16:
+			HnswOwnDecode(sp, a->own, a->scale, a->offset, sp->work[0]);
+			return (double) b->scale * vx_simd->dot_f16(sp->work[0], (const uint16 *) b->own, dim);
+		case HNSW_OWN_INT8:
+			return (double) a->scale * b->scale *
+				vx_simd->dot_i8_i8((const int8_t *) a->own, (const int8_t *) b->own, dim) +
+				(double) a->scale * b->offset * a->codesum +
+				(double) b->scale * a->offset * b->codesum +
+				(double) dim * a->offset * b->offset;
+	}
+	return 0;
+}
+
+#define OF_PRODUCTS \
+	.products = true, \
+	.length = squared_length, \
+	.too_long = "Its squared norm is not finite.", \
+	.norm = euclidean_norm, \
+	.max_norm = 0x1p60			/* so that estimates stay finite, too */
+
+/* ---- squared L2 ---- */
+
+static float
+l2_pair(const float *a, const float *b, int dim)
+{
+	return vx_simd->l2sq(a, b, dim);
+}
+
+static void
+l2_many(const float *a, const float *rows, int dim, int n, float *out)
+{
+	vx_simd->l2sq_many(a, rows, dim, dim, n, out);
+}
+
+static float
+l2_own(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, float offset,
+	   float norm2)
+{
+	if (sp->lay.own == HNSW_OWN_FP32)
+		return finite_distance(vx_simd->l2sq(q->vec, (const float *) own, sp->lay.dim));
+	return finite_distance((double) q->norm2 + norm2 -
+						   2 * own_dot(sp, q, own, scale, offset));
+}
+
+static float
+l2_stored(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
+{
+	if (sp->lay.own == HNSW_OWN_FP32)
+		return vx_simd->l2sq((const float *) a->own, (const float *) b->own, sp->lay.dim);
+	return (float) ((double) a->norm2 + b->norm2 - 2 * stored_dot(sp, a, b));
+}
+
+static void
+l2_factors(float r2, float rs, float ys, float *a, float *b)
+{
+	*a = r2 + (rs > 0 ? 2 * r2 * (ys / rs) : 0);
+	*b = rs > 0 ? -2 * r2 / rs : 0;
+}
+
+static double
+l2_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
+{
+	return 2 * sqrt(dist) * error + 2e-6 * ((double) q->norm2 + norm2);
+}
+
+#define OF_SQUARES \
+	OF_PRODUCTS, \
+	.squared = true, \
+	.centred = true, \
+	.pair = l2_pair, \
+	.many = l2_many, \
+	.own = l2_own, \
+	.stored = l2_stored, \
+	.factors = l2_factors, \
+	.slack = l2_slack, \
+	.relax = 1.2f,				/* of squares */ \
+	.reach = 1, \
+	.queues_once = true
+
+/* ---- minus the inner product ---- */
+
+static float
+ip_pair(const float *a, const float *b, int dim)
+{
+	return -vx_simd->dot(a, b, dim);
+}
+
+static void
+ip_many(const float *a, const float *rows, int dim, int n, float *out)
+{
+	vx_simd->dot_many(a, rows, dim, dim, n, out);
+	for (int j = 0; j < n; j++)
+		out[j] = -out[j];
+}
+
+static float
+ip_own(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, float offset,
+	   float norm2)
+{
+	return finite_distance(-own_dot(sp, q, own, scale, offset));
+}
+
+static float
+ip_stored(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
+{
+	return (float) -stored_dot(sp, a, b);
+}
+
+static void
+ip_factors(float r2, float rs, float ys, float *a, float *b)
+{
+	*a = 0;
+	*b = rs > 0 ? -r2 / rs : 0;
+}
+
+static double
+ip_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
+{
+	return sqrt((double) q->norm2) * (error + 4e-6 * sqrt(norm2) + 1e-44);
+}
+
+/* ---- L1 ---- */
+
+static double
+l1_norm(const float *x, int dim)
+{
+	double		sum = 0;
+
+	for (int i = 0; i < dim; i++)
+		sum += fabsf(x[i]);
+	return sum;
+}
+
+static float
+l1_length(const float *x, int dim)
+{
+	double		sum = l1_norm(x, dim);
+
+	return sum > FLT_MAX ? INFINITY : (float) sum;
+}
+
+static float
+l1_pair(const float *a, const float *b, int dim)
+{
+	return vx_simd->l1(a, b, dim);
+}
+
+static void
+l1_many(const float *a, const float *rows, int dim, int n, float *out)
+{
+	vx_simd->l1_many(a, rows, dim, dim, n, out);
+}
+
+static float
+l1_own(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, float offset,
+	   float norm2)
+{
+	const int	dim = sp->lay.dim;
+
+	if (sp->lay.own == HNSW_OWN_FP32)
+		return finite_distance(vx_simd->l1(q->vec, (const float *) own, dim));
+	if (sp->lay.own == HNSW_OWN_INT8)
+		return finite_distance(vx_simd->l1_i8(q->vec, (const int8 *) own, scale, offset, dim));
+	if (scale == 1)
+		return finite_distance(vx_simd->l1_f16(q->vec, (const uint16 *) own, dim));
+	HnswOwnDecode(sp, own, scale, offset, sp->work[1]);
+	return finite_distance(vx_simd->l1(q->vec, sp->work[1], dim));
+}
+
+static float
+l1_stored(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
+{
+	HnswQuery	q = {.vec = sp->work[0]};
+
+	HnswOwnDecode(sp, a->own, a->scale, a->offset, sp->work[0]);
+	return l1_own(sp, &q, b->own, b->scale, b->offset, b->norm2);
+}
+
+static double
+l1_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
+{
+	return sqrt((double) dim) * error + 1e-5 * dist;
+}
+
+/* ---- all of them ---- */
+
+static const HnswMetricOps metrics[] = {
+	[HNSW_L2] = {
+		.number = HNSW_L2,
+		.name = "l2",
+		.opclass = "vector_l2_ops",
+		.support = vectorx_vector_l2_squared_distance,
+		.shift = 5,
+		.divided_as = HNSW_L2,
+		OF_SQUARES
+	},
+	[HNSW_IP] = {
+		.number = HNSW_IP,
+		.name = "inner product",
+		.opclass = "vector_ip_ops",
+		.support = vectorx_vector_negative_inner_product,
+		OF_PRODUCTS,
+		.any_scale = true,
+		.shift = 5,
+		.pair = ip_pair,
+		.many = ip_many,
+		.own = ip_own,
+		.stored = ip_stored,
+		.factors = ip_factors,
+		.slack = ip_slack,
+		.relax = 1,				/* no ratio: distances may be negative */
+		/* all nodes of a group link to the same ones, the longest as stored */
+		.reach = 4,
+		/* the error of an estimate grows with the query's length, not with its distance */
+		.queues_once = false,
+		/* by its own, everything is drawn to the longest vectors */
+		.divided_as = HNSW_L2
+	},
+	[HNSW_COSINE] = {
+		.number = HNSW_COSINE,
+		.name = "cosine",
+		.opclass = "vector_cosine_ops",
+		.support = vectorx_vector_negative_inner_product,
+		.normalised = true,
+		.shift = 0,
+		.divided_as = HNSW_COSINE,
+		OF_SQUARES
+	},
+	[HNSW_L1] = {
+		.number = HNSW_L1,
+		.name = "l1",
+		.opclass = "vector_l1_ops",
+		.support = vectorx_l1_distance,
+		.shift = 2,
+		.length = l1_length,
+		.too_long = "The sum of its absolute values is not finite.",
+		.norm = l1_norm,
+		.max_norm = 0x1p126,
+		.pair = l1_pair,
+		.many = l1_many,
+		.own = l1_own,
+		.stored = l1_stored,
+		.slack = l1_slack,
+		.relax = 1.1f,
+		.reach = 1,
+		.queues_once = true,
+		.divided_as = HNSW_L1
+	}
+};
+
+/* The metric with a number from a metapage, which may be any; NULL for none. */
+const HnswMetricOps *
+HnswMetricOf(int number)
+{
+	if (number < 1 || number >= (int) lengthof(metrics))
+		return NULL;
+	return &metrics[number];
+}
+
+/* The metric of an operator class of ours; NULL when the name is none. */
+const HnswMetricOps *
+HnswMetricByClass(const char *opclass)
+{
+	for (int i = 1; i < (int) lengthof(metrics); i++)
+		if (strcmp(metrics[i].opclass, opclass) == 0)
+			return &metrics[i];
+	return NULL;
+}
+
+/*
+ * The metric of an operator class with this distance function and, or not, one for
+ * norms, which only some distance functions take note of; NULL for none.
+ */
+const HnswMetricOps *
+HnswMetricBySupport(PGFunction support, bool normalised)
+{
+	const HnswMetricOps *found = NULL;
+
+	for (int i = 1; i < (int) lengthof(metrics); i++)
+	{
+		if (metrics[i].support != support || (metrics[i].normalised && !normalised))
+			continue;
+		if (found == NULL || metrics[i].normalised)
+			found = &metrics[i];
+	}
+	return found;
+}

@@ -1,0 +1,89 @@
+/*
+ * metric.h
+ *		What a metric is: one HnswMetricOps, by which all others ask.
+ *
+ * Nothing outside metric.c tests which metric an index has; what is different
+ * between metrics is a field here.  This header needs nothing but page.h, so
+ * that rooms below metric/ may include it: a layout leads to its metric.
+ */
+#ifndef HNSW_METRIC_METRIC_H
+#define HNSW_METRIC_METRIC_H
+
+#include "fmgr.h"
+#include "hnsw/layout/page.h"
+
+struct HnswQuery;
+struct HnswSpace;
+struct HnswStored;
+
+/*
+ * Distances are in index units: computed from prepared vectors, and finite
+ * (README, "Range").  Functions get whole vectors, or many of them.
+ */
+typedef struct HnswMetricOps
+{
+	HnswMetric	number;			/* in the metapage */
+	const char *name;			/* in hnsw_info */
+	const char *opclass;		/* its operator class, for users to name */
+	PGFunction	support;		/* the distance function of its operator classes */
+
+	/*
+	 * Distances follow from inner products, and norms: a rotation keeps them.  Own
+	 * vectors are rotated, sketches may have bits, int8 codes are multiplied, and
+	 * squared norms are floats.
+	 */
+	bool		products;
+	/* The square of the Euclidean distance: |x|^2 + |y|^2 - 2 <x,y>. */
+	bool		squared;
+	bool		normalised;		/* of vectors divided by their norms; those of no norm are left
+								 * out.  Its operator classes have HNSW_NORM_PROC */
+	bool		centred;		/* the same when both vectors move: a centre is subtracted */
+	bool		any_scale;		/* a query times any factor finds rows in the same order */
+	int			shift;			/* elements are made smaller by 2^shift, for distances and what
+								 * estimates are made of to be finite */
+
+	/* How far a vector is from the origin for the operators; infinite when that is no float. */
+	float		(*length) (const float *x, int dim);
+	const char *too_long;		/* detail of the error then */
+	/* The norm that goes with it, in double precision, and the greatest of a query. */
+	double		(*norm) (const float *x, int dim);
+	double		max_norm;
+
+	/* Distance between two prepared, or decoded, vectors: also of two vectors of rows. */
+	float		(*pair) (const float *a, const float *b, int dim);
+	/* The same from one to n that lie one behind the other. */
+	void		(*many) (const float *a, const float *rows, int dim, int n, float *out);
+	/* From a query to a stored vector. */
+	float		(*own) (const struct HnswSpace *sp, const struct HnswQuery *q, const char *own,
+						float scale, float offset, float norm2);
+	/* Between two stored vectors. */
+	float		(*stored) (const struct HnswSpace *sp, const struct HnswStored *a,
+						   const struct HnswStored *b);
+
+	/*
+	 * The factors of a link (README, "Estimates"): r2 the squared norm of the
+	 * residual, rs and ys the products of residual and node with the code.  NULL
+	 * where there are no sketches of bits.
+	 */
+	void		(*factors) (float r2, float rs, float ys, float *a, float *b);
+	/*
+	 * By how much a distance (at least 0) differs when each element of the stored
+	 * vector, of squared norm norm2, may differ by "error", all at random, and by the
+	 * rounding of floats.
+	 */
+	double		(*slack) (const struct HnswQuery *q, int dim, double dist, double norm2,
+						  double error);
+
+	/* How much nearer than to a node something may be before it rules a choice out; 1: none. */
+	float		relax;
+	/* What slack is multiplied with to say how far a search has to go beyond its results. */
+	double		reach;
+	bool		queues_once;	/* the first estimate of a node says as much as the best of several */
+	HnswMetric	divided_as;		/* by whose distances a build divides nodes into groups */
+} HnswMetricOps;
+
+extern const HnswMetricOps *HnswMetricOf(int number);
+extern const HnswMetricOps *HnswMetricByClass(const char *opclass);
+extern const HnswMetricOps *HnswMetricBySupport(PGFunction support, bool normalised);
+
+#endif							/* HNSW_METRIC_METRIC_H */
