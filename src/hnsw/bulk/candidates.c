@@ -122,7 +122,7 @@ least_apart(const Collecting *l, const BatchNode *x)
 	double		step = HnswElementError(lay, x->norm2, x->scale);
 	double		square = 2 * lay->dim * step * step + 1e-6 * x->norm2;
 
-	return (float) (lay->metric->products ? square : lay->dim * square);
+	return (float) (lay->metric->sums ? lay->dim * square : square);
 }
 
 /*

@@ -310,6 +310,7 @@ static const HnswMetricOps metrics[] = {
 		.name = "l1",
 		.opclass = "vector_l1_ops",
 		.support = vectorx_l1_distance,
+		.sums = true,
 		.shift = 2,
 		.length = l1_length,
 		.too_long = "The sum of its absolute values is not finite.",

@@ -18,7 +18,8 @@ struct HnswStored;
 
 /*
  * Distances are in index units: computed from prepared vectors, and finite
- * (README, "Range").  Functions get whole vectors, or many of them.
+ * (README, "Range").  Functions get whole vectors, or many of them.  A metric has
+ * all fields that do not say otherwise.
  */
 typedef struct HnswMetricOps
 {
@@ -35,6 +36,8 @@ typedef struct HnswMetricOps
 	bool		products;
 	/* The square of the Euclidean distance: |x|^2 + |y|^2 - 2 <x,y>. */
 	bool		squared;
+	/* The sum of what elements differ by: up to sqrt(dim) times the Euclidean distance. */
+	bool		sums;
 	bool		normalised;		/* of vectors divided by their norms; those of no norm are left
 								 * out.  Its operator classes have HNSW_NORM_PROC */
 	bool		centred;		/* the same when both vectors move: a centre is subtracted */
