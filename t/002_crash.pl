@@ -7,7 +7,6 @@
 use strict;
 use warnings FATAL => 'all';
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
@@ -37,17 +36,12 @@ my @kills = ([ 'all processes', \&kill_server ], [ 'the postmaster', \&kill_post
 srand($seed);
 note("VX_CRASH_SEED=$seed");
 
-my $node = PostgreSQL::Test::Cluster->new('crash');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
+my $node = new_node('crash', qq(
 shared_buffers = '16MB'
-log_statement = none
 checkpoint_timeout = '30s'
 max_wal_size = '64MB'
 restart_after_crash = off
 ));
-$node->start;
 create_tables($node, []);
 create_crash_table($node, $_) foreach @names;
 my %clients = map { my $name = $_; $name => [ map { new_client($name, $_) } 0 .. $clients - 1 ] } @names;

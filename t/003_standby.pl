@@ -34,12 +34,8 @@ my %rows = (l2_4 => 80, w_cos => 80, w_ip => 60, cos => 40, l1 => 60, dup => 240
 my @names = sort keys %rows;
 my $anchors = 20;
 
-my $primary = PostgreSQL::Test::Cluster->new('primary');
-$primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', qq(
-autovacuum = off
+my $primary = new_node('primary', qq(
 shared_buffers = '32MB'
-log_statement = none
 jit = off
 wal_consistency_checking = 'all'
 max_standby_streaming_delay = '100ms'
@@ -47,8 +43,7 @@ max_connections = 60
 wal_keep_size = '4GB'
 max_wal_size = '4GB'
 restart_after_crash = off
-));
-$primary->start;
+), allows_streaming => 1);
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);

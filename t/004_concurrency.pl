@@ -8,7 +8,6 @@ use strict;
 use warnings FATAL => 'all';
 
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -19,14 +18,12 @@ my $seconds = $ENV{VX_SOAK_SECONDS} || 5;
 my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side);
 my %rows = (v100 => 1500, v3 => 1500, l1 => 1000, dup => 2000, cos => 500, side => 150);
 
-my $node = PostgreSQL::Test::Cluster->new('concurrency');
-$node->init;
 # a small cache, so that pages move; checks of the deadlock detector early
-$node->append_conf('postgresql.conf', qq(
+my $node = new_node('concurrency', qq(
 shared_buffers = '16MB'
-log_statement = none
 jit = off
 deadlock_timeout = '200ms'
+autovacuum = on
 autovacuum_naptime = '1s'
 autovacuum_vacuum_threshold = 10
 autovacuum_vacuum_insert_threshold = 100
@@ -35,7 +32,6 @@ autovacuum_vacuum_cost_delay = 0
 max_connections = 60
 restart_after_crash = off
 ));
-$node->start;
 create_tables($node, \@names);
 fill_tables($node, { map { $_ => $rows{$_} } @names });
 

@@ -9,7 +9,6 @@ use strict;
 use warnings FATAL => 'all';
 
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -30,16 +29,11 @@ my $seconds = $ENV{VX_DAMAGE_SECONDS} || 60;    # that a statement may take
 
 note("VX_DAMAGE_SEED=$seed VX_DAMAGE_TRIALS=$trials");
 
-my $node = PostgreSQL::Test::Cluster->new('damage');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
+my $node = new_node('damage', qq(
 shared_buffers = '32MB'
-log_statement = none
 restart_after_crash = off
 statement_timeout = '${seconds}s'
 ));
-$node->start;
 
 # A database to copy: each table has rows from a build and from inserts, free
 # slots, and rows that are dead and not yet vacuumed.

@@ -6,7 +6,6 @@ use strict;
 use warnings FATAL => 'all';
 
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -15,15 +14,10 @@ use VectorxTest;
 my @names = qw(v100 dup side);
 my %rows = (v100 => 300, dup => 600, side => 30);
 
-my $node = PostgreSQL::Test::Cluster->new('transactions');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
-log_statement = none
+my $node = new_node('transactions', qq(
 max_prepared_transactions = 10
 restart_after_crash = off
 ));
-$node->start;
 create_tables($node, \@names);
 fill_tables($node, { map { $_ => $rows{$_} } @names });
 

@@ -9,18 +9,13 @@ use strict;
 use warnings FATAL => 'all';
 
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 use VectorxTest;
 
 my $rows = 4000;
-my $node = PostgreSQL::Test::Cluster->new('build_cancel');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
-log_statement = none
+my $node = new_node('build_cancel', qq(
 shared_buffers = '64MB'
 wal_buffers = '32kB'
 max_wal_size = '1GB'
@@ -28,7 +23,6 @@ max_parallel_workers_per_gather = 0
 dynamic_shared_memory_type = mmap
 restart_after_crash = on
 ));
-$node->start;
 create_tables($node, ['v100']);
 $node->safe_psql('postgres', q(
 DROP INDEX v100_idx;

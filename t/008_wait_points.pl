@@ -13,7 +13,6 @@ use strict;
 use warnings FATAL => 'all';
 
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
@@ -70,19 +69,14 @@ my %of_build = (
 	'build-end' => [ 'logging', 'alone' ],
 );
 
-my $node = PostgreSQL::Test::Cluster->new('wait_points');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
+my $node = new_node('wait_points', qq(
 shared_buffers = '16MB'
 maintenance_work_mem = '1MB'
-log_statement = none
 max_wal_size = '256MB'
 dynamic_shared_memory_type = mmap
 restart_after_crash = off
 dynamic_library_path = '$library:\$libdir'
 ));
-$node->start;
 # a name without a folder is looked for along that path
 $node->safe_psql('postgres', q(
 CREATE EXTENSION vectorx;

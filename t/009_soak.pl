@@ -12,7 +12,6 @@ use strict;
 use warnings FATAL => 'all';
 
 use List::Util qw(min);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -45,10 +44,7 @@ foreach my $case (@present)
 	$case->{builds} = 5;
 }
 
-my $node = PostgreSQL::Test::Cluster->new('soak');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-log_statement = none
+my $node = new_node('soak', qq(
 jit = off
 shared_buffers = '128MB'
 maintenance_work_mem = '256MB'
@@ -64,7 +60,6 @@ autovacuum_analyze_scale_factor = 0
 autovacuum_vacuum_cost_delay = 0
 restart_after_crash = off
 ));
-$node->start;
 run_python($node, 'soak.py', \@present);
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|XX002|deadlock detected|Segmentation|signal 11|signal 6|is damaged/,

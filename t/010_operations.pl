@@ -25,8 +25,6 @@ my @names = qw(v100 dup cos side);
 my %rows = (v100 => 800, dup => 900, cos => 150, side => 40);
 
 my $conf = q(
-autovacuum = off
-log_statement = none
 restart_after_crash = off
 work_mem = '64kB'
 maintenance_work_mem = '1MB'
@@ -34,10 +32,7 @@ max_locks_per_transaction = 10
 max_connections = 10
 max_wal_size = '256MB'
 );
-my $node = PostgreSQL::Test::Cluster->new('operations');
-$node->init(has_archiving => 1, allows_streaming => 1);
-$node->append_conf('postgresql.conf', $conf);
-$node->start;
+my $node = new_node('operations', $conf, has_archiving => 1, allows_streaming => 1);
 create_tables($node, \@names);
 fill_tables($node, \%rows);
 $node->safe_psql('postgres', "DELETE FROM $_ WHERE id % 7 = 0") foreach @names;
@@ -423,10 +418,8 @@ SKIP:
 	$node->safe_psql('postgres', 'CHECKPOINT; DROP TABLESPACE small');
 
 	# no room for WAL: the server stops; nothing that was committed is lost
-	my $full = PostgreSQL::Test::Cluster->new('full');
-	$full->init(extra => [ "--waldir=$disk/wal", '--wal-segsize=1' ]);
-	$full->append_conf('postgresql.conf', $conf . "wal_level = replica\nmin_wal_size = '2MB'\nmax_wal_size = '1GB'\ncheckpoint_timeout = '1h'\n");
-	$full->start;
+	my $full = new_node('full', $conf . "wal_level = replica\nmin_wal_size = '2MB'\nmax_wal_size = '1GB'\ncheckpoint_timeout = '1h'\n",
+		extra => [ "--waldir=$disk/wal", '--wal-segsize=1' ]);
 	create_tables($full, [ 'v100', 'side' ]);
 	fill_tables($full, { v100 => 200, side => 30 });
 	foreach my $what ('INSERT', 'CREATE INDEX', 'VACUUM')

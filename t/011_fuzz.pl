@@ -23,7 +23,7 @@ my $node = new_node('fuzz', q(
 log_min_error_statement = panic
 log_line_prefix = '%m [%p] %e '
 restart_after_crash = off
-), '--locale=C', '--encoding=UTF8');
+), extra => [ '--locale=C', '--encoding=UTF8' ]);
 
 run_python($node, 'fuzz.py', $cases, $seed);
 run_python($node, 'fuzz_sql.py', $tables, $seed);

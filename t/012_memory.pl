@@ -4,18 +4,15 @@
 use strict;
 use warnings FATAL => 'all';
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('memory');
-$node->init;
-$node->append_conf('postgresql.conf', q(
-autovacuum = off
+use VectorxTest;
+
+my $node = new_node('memory', q(
 jit = off
 restart_after_crash = off
 ));
-$node->start;
 $node->safe_psql('postgres', q(
 CREATE EXTENSION vectorx;
 CREATE TABLE small (id int, v vector(3));

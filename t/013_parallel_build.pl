@@ -10,7 +10,6 @@
 use strict;
 use warnings FATAL => 'all';
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -32,11 +31,7 @@ my @parity = (
 # ef_search that tell builds apart, without two alike being 0.005 apart by chance
 $_->{ef_search} = $_->{set} eq 'words' ? [ 20, 40 ] : [40] foreach @parity;
 
-my $node = PostgreSQL::Test::Cluster->new('parallel_build');
-$node->init;
-$node->append_conf('postgresql.conf', qq(
-autovacuum = off
-log_statement = none
+my $node = new_node('parallel_build', qq(
 jit = off
 maintenance_work_mem = '64MB'
 shared_buffers = '128MB'
@@ -47,7 +42,6 @@ max_parallel_maintenance_workers = 4
 dynamic_shared_memory_type = mmap
 restart_after_crash = off
 ));
-$node->start;
 is(leftovers($node), '', 'nothing is left of nothing');
 
 # ---- as good as one process's

@@ -10,7 +10,6 @@ use warnings FATAL => 'all';
 
 use File::Path qw(rmtree);
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -21,11 +20,7 @@ my $create = 'CREATE INDEX v100_idx ON v100 USING hnsw (v vector_l2_ops)';
 my $create_middle = "$create WITH (ef_construction = 200)";
 my $create_large = "$create WITH (ef_construction = 1000)";
 
-my $node = PostgreSQL::Test::Cluster->new('build_shortage');
-$node->init;
-$node->append_conf('postgresql.conf', q(
-autovacuum = off
-log_statement = none
+my $node = new_node('build_shortage', q(
 jit = off
 shared_buffers = '32MB'
 maintenance_work_mem = '256MB'
@@ -36,7 +31,6 @@ max_wal_size = '1GB'
 dynamic_shared_memory_type = mmap
 restart_after_crash = off
 ));
-$node->start;
 
 # For the graph of this table $create wants 8 MB of memory, $create_middle 20 MB and
 # $create_large 75 MB.

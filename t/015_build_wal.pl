@@ -15,8 +15,6 @@ use VectorxTest;
 use CrashTest;
 
 my $conf = q(
-autovacuum = off
-log_statement = none
 jit = off
 shared_buffers = '64MB'
 max_wal_size = '2GB'
@@ -26,10 +24,7 @@ max_parallel_maintenance_workers = 3
 dynamic_shared_memory_type = mmap
 restart_after_crash = off
 );
-my $primary = PostgreSQL::Test::Cluster->new('primary');
-$primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', $conf . "wal_consistency_checking = 'all'\n");
-$primary->start;
+my $primary = new_node('primary', $conf . "wal_consistency_checking = 'all'\n", allows_streaming => 1);
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
@@ -127,10 +122,7 @@ $_->stop foreach $standby, $primary;
 
 # ---- wal_level = minimal
 
-my $minimal = PostgreSQL::Test::Cluster->new('minimal');
-$minimal->init;
-$minimal->append_conf('postgresql.conf', $conf . "wal_level = minimal\nmax_wal_senders = 0\nwal_skip_threshold = '64kB'\n");
-$minimal->start;
+my $minimal = new_node('minimal', $conf . "wal_level = minimal\nmax_wal_senders = 0\nwal_skip_threshold = '64kB'\n");
 create_tables($minimal, ['v100']);
 $minimal->safe_psql('postgres', 'DROP INDEX v100_idx');
 fill_tables($minimal, { v100 => 2500 });

@@ -7,9 +7,10 @@ use warnings FATAL => 'all';
 
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+
+use VectorxTest;
 
 my $pg_config = $ENV{PG_CONFIG} || 'pg_config';
 
@@ -38,10 +39,7 @@ system($compile) == 0 or BAIL_OUT("cannot compile the stand-in: $compile");
 
 # ---- both in one process
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "autovacuum = off\nwork_mem = 1MB\n");
-$node->start;
+my $node = new_node('main', "work_mem = 1MB\n");
 $node->safe_psql('postgres', qq(
 CREATE EXTENSION vectorx;
 CREATE FUNCTION calls_itself() RETURNS bool LANGUAGE c AS '$standin', 'standin_calls_itself';

@@ -4,20 +4,17 @@
 use strict;
 use warnings FATAL => 'all';
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use VectorxTest;
+
 my $partitions = 120;
-my $node = PostgreSQL::Test::Cluster->new('handles');
-$node->init;
-$node->append_conf('postgresql.conf', q(
-autovacuum = off
+my $node = new_node('handles', q(
 jit = off
 shared_buffers = 16MB
 max_locks_per_transaction = 1000
 ));
-$node->start;
 $node->safe_psql('postgres', qq(
 CREATE EXTENSION vectorx;
 CREATE TABLE parted (id int, v vector(1536)) PARTITION BY RANGE (id);

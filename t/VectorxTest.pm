@@ -35,13 +35,14 @@ our %kinds = (
 );
 
 # A server that has been started: nothing but the test writes to it, and its log
-# holds no statements.  "conf" is added; "extra" are options of initdb.
+# holds no statements.  "conf" is added, and may say otherwise; "init" is for
+# PostgreSQL::Test::Cluster's.
 sub new_node
 {
-	my ($name, $conf, @extra) = @_;
+	my ($name, $conf, %init) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(@extra ? (extra => \@extra) : ());
+	$node->init(%init);
 	$node->append_conf('postgresql.conf', "autovacuum = off\nlog_statement = none\n$conf");
 	$node->start;
 	return $node;
