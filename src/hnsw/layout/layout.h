@@ -60,8 +60,7 @@ typedef struct HnswLayout
 
 /*
  * How the vectors of an index are prepared, stored and compared: its layout and its
- * rotation.  The functions of metric/
- * overwrite its work memory.
+ * rotation.  The functions of metric/ overwrite its work memory.
  */
 typedef struct HnswSpace
 {
