@@ -44,9 +44,9 @@ cmp_killed(const void *a, const void *b)
 }
 
 /*
- * Mark a page's killed nodes that are still what they were, and are not marked: inserts add heap TIDs
- * behind the others, and VACUUM counts when it takes any out, so that none can
- * have been exchanged.
+ * Mark a page's killed nodes that are still what they were, and are not marked:
+ * inserts add heap TIDs behind the others, and VACUUM counts when it takes any
+ * out, so that none can have been exchanged.
  */
 static void
 mark_page(HnswScan *so, const HnswKilled *killed, int n)

@@ -4,7 +4,7 @@
  *
  * src/hnsw/README describes the same in words, with the invariants.
  * Nothing here is trusted when it comes from disk: readers go through the
- * checking functions of access.c and record.c.
+ * checking functions of page/: access.c, record.c, overflow.c, meta.c.
  */
 #ifndef HNSW_PAGE_H
 #define HNSW_PAGE_H

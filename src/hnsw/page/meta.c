@@ -22,7 +22,7 @@
 
 #define CENTRE_PER_PAGE		((int) (HNSW_PAGE_ROOM / sizeof(float4)))
 
-/* The error for a metapage that is none of a sound index. */
+/* The error (index_corrupted) for a metapage that is none of a sound index.  Does not return. */
 void
 HnswReportDamagedMeta(Relation index)
 {
@@ -33,7 +33,10 @@ HnswReportDamagedMeta(Relation index)
 			 errhint("REINDEX the index.")));
 }
 
-/* The metric an operator class stands for, by its support functions. */
+/*
+ * The metric an operator class stands for, by its support functions.  Errors:
+ * feature_not_supported for a distance function that is none of ours.
+ */
 HnswMetric
 HnswIndexMetric(Relation index)
 {
@@ -63,7 +66,10 @@ HnswCentrePages(const HnswMetaPage *meta)
 	return (meta->dim + CENTRE_PER_PAGE - 1) / CENTRE_PER_PAGE;
 }
 
-/* Check a metapage's page, a copy of it or locked by the caller. */
+/*
+ * Check a metapage's page, a copy of it or locked by the caller, against the
+ * index's definition.  Errors: index_corrupted, and HnswIndexMetric's.
+ */
 void
 HnswCheckMeta(Relation index, Page page)
 {
@@ -97,7 +103,10 @@ HnswCheckMeta(Relation index, Page page)
 		HnswReportDamagedMeta(index);
 }
 
-/* Copy the metapage; loads the centre when another backend has set it. */
+/*
+ * Copy the metapage, under a share lock; loads the centre when another backend has
+ * set it.  Errors: index_corrupted when it does not fit the handle.
+ */
 void
 HnswReadMeta(HnswGraph *g, HnswMetaPage *meta)
 {
@@ -119,7 +128,10 @@ HnswReadMeta(HnswGraph *g, HnswMetaPage *meta)
 		HnswLoadCentre(g);
 }
 
-/* Read the centre pages into the handle. */
+/*
+ * Read the centre pages into the handle, dim floats.  One page at a time is locked,
+ * in share mode.  Errors: index_corrupted.
+ */
 void
 HnswLoadCentre(HnswGraph *g)
 {

@@ -3,9 +3,8 @@
  *		Node records in pages: finding and checking them, their own vectors,
  *		their links.
  *
- * Whatever is read from a page is checked here before it is used: a slot, where
- * an own vector is, the owner of an overflow page.  What codes and factors of a
- * link mean is metric/link.c's.
+ * A slot and a record's counts are checked here before they are used.  What codes
+ * and factors of a link mean is metric/link.c's.
  */
 #include "postgres.h"
 
