@@ -28,10 +28,11 @@
 #include "hnsw/am/am.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
+#include "hnsw/graph/dead.h"
 #include "hnsw/graph/nodeset.h"
+#include "hnsw/graph/repair.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/tree.h"
-#include "hnsw/graph/vacuum.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/access.h"
@@ -49,21 +50,33 @@
 /* So many overflow pages leave a chain while the page before them is locked. */
 #define CHAIN_PORTION	32
 
-static void
-note_dead(VacuumState *st, BlockNumber blk, uint16 slot)
+typedef struct VacuumState
 {
-	Size		id = (Size) blk * st->g->lay->per_page + slot;
+	IndexVacuumInfo *info;
+	IndexBulkDeleteResult *stats;
+	IndexBulkDeleteCallback callback;
+	void	   *callback_arg;
+	HnswGraph  *g;
+	MemoryContext cxt;
 
-	st->dead[id / 64] |= UINT64CONST(1) << (id % 64);
-	st->ndead++;
-}
+	HnswRepairContext repair;	/* with the records found DEAD */
+	int64		nrecords;		/* LIVE and DEAD ones, and their tree links */
+	int64		ntree;
+	BlockNumber *uppers;		/* upper pages */
+	int64		nuppers;
+	int64		maxuppers;
+	NodeList	chained;		/* nodes with overflow pages */
+
+	HnswCandidate best;			/* a live record of the highest level */
+	int			best_level;
+} VacuumState;
 
 /* As HnswAcquireInOrder, with the vacuum's buffer strategy and its delays. */
-bool
-HnswVacuumAcquire(VacuumState *st, BlockNumber blk, int mode, HnswPin *pin)
+static bool
+acquire(VacuumState *st, BlockNumber blk, int mode, HnswPin *pin)
 {
 	CompatVacuumDelayPoint();
-	return HnswAcquireInOrder(st->g, blk, mode, st->info->strategy, pin);
+	return HnswAcquireInOrder(st->g, blk, mode, st->repair.strategy, pin);
 }
 
 static void
@@ -127,7 +140,7 @@ strip_nodes(VacuumState *st, HnswPin *pin)
 		uint16		strips = rec->strips + 1;
 
 		if (rec->state == HNSW_DEAD)
-			note_dead(st, pin->blk, slot);
+			HnswDeadAdd(&st->repair.dead, pin->blk, slot);
 		count_tree(st, node);
 		if (rec->state != HNSW_FREE && rec->overflow != InvalidBlockNumber)
 			nodelist_add(&st->chained, pin->blk, slot);
@@ -145,7 +158,7 @@ strip_nodes(VacuumState *st, HnswPin *pin)
 		if (nkept == 0 && rec->overflow == InvalidBlockNumber)
 		{
 			set_state(g, w, slot, HNSW_DEAD);
-			note_dead(st, pin->blk, slot);
+			HnswDeadAdd(&st->repair.dead, pin->blk, slot);
 		}
 		changed = true;
 	}
@@ -313,7 +326,7 @@ strip_chains(VacuumState *st)
 			HnswWriteAdd(w, &pin, false);
 			set_state(g, w, at->slot, HNSW_DEAD);
 			HnswWriteEnd(w);
-			note_dead(st, pin.blk, at->slot);
+			HnswDeadAdd(&st->repair.dead, pin.blk, at->slot);
 		}
 		HnswRelease(g, &pin);
 	}
@@ -332,7 +345,7 @@ strip_uppers(VacuumState *st)
 		HnswWrite  *w = &g->scratch->write;
 		bool		changed = false;
 
-		if (!HnswVacuumAcquire(st, st->uppers[i], BUFFER_LOCK_EXCLUSIVE, &pin))
+		if (!acquire(st, st->uppers[i], BUFFER_LOCK_EXCLUSIVE, &pin))
 			continue;
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
@@ -344,17 +357,17 @@ strip_uppers(VacuumState *st)
 			HnswCandidate base;
 
 			if (rec->state == HNSW_DEAD)
-				note_dead(st, pin.blk, slot);
+				HnswDeadAdd(&st->repair.dead, pin.blk, slot);
 			count_tree(st, node);
 			if (rec->state != HNSW_LIVE)
 				continue;
 			if (rec->ntids < 2)
 				HnswCorrupted(g, pin.blk, slot, "an upper record without links down");
 			HnswTidGet(&HnswNodeTids(g->lay, node)[1], &base);
-			if (HnswVacuumIsDead(st, base.blk, base.slot))
+			if (HnswIsDead(&st->repair.dead, base.blk, base.slot))
 			{
 				set_state(g, w, slot, HNSW_DEAD);
-				note_dead(st, pin.blk, slot);
+				HnswDeadAdd(&st->repair.dead, pin.blk, slot);
 				changed = true;
 			}
 			else if (rec->level > st->best_level)
@@ -375,12 +388,12 @@ strip(VacuumState *st)
 {
 	HnswGraph  *g = st->g;
 
-	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < st->nblocks; blk++)
+	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < st->repair.dead.nblocks; blk++)
 	{
 		HnswPin		pin;
 
 		HNSW_WAIT_POINT("vacuum-strip");
-		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_EXCLUSIVE, &pin))
+		if (!acquire(st, blk, BUFFER_LOCK_EXCLUSIVE, &pin))
 		{
 			RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_PAGE(g->lay));
 			st->stats->pages_free++;
@@ -434,7 +447,7 @@ free_records(VacuumState *st, BlockNumber blk)
 	int			nslots;
 	bool		any = false;
 
-	if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_EXCLUSIVE, &pin))
+	if (!acquire(st, blk, BUFFER_LOCK_EXCLUSIVE, &pin))
 		return false;
 	if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_NODE &&
 		HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_UPPER)
@@ -451,7 +464,7 @@ free_records(VacuumState *st, BlockNumber blk)
 
 		if (rec->state == HNSW_FREE)
 			any = true;
-		if (rec->state != HNSW_DEAD || !HnswVacuumIsDead(st, blk, slot) ||
+		if (rec->state != HNSW_DEAD || !HnswIsDead(&st->repair.dead, blk, slot) ||
 			rec->overflow != InvalidBlockNumber)
 			continue;
 		HnswWriteBegin(g, w);
@@ -490,9 +503,9 @@ free_dead(VacuumState *st)
 			HnswRelease(g, &pin);
 			upper = st->uppers[i];
 		}
-	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < st->nblocks; blk++)
+	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < st->repair.dead.nblocks; blk++)
 	{
-		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_SHARE, &pin))
+		if (!acquire(st, blk, BUFFER_LOCK_SHARE, &pin))
 			continue;
 		if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_NODE)
 		{
@@ -534,7 +547,6 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	VacuumState st;
 	MemoryContextCallback *cb;
 	MemoryContext old;
-	Size		words;
 
 	if (stats == NULL)
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
@@ -547,21 +559,20 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	st.callback = callback;
 	st.callback_arg = arg;
 	st.cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
-	st.tmp = AllocSetContextCreate(st.cxt, "hnsw vacuum node", ALLOCSET_DEFAULT_SIZES);
+	st.repair.tmp = AllocSetContextCreate(st.cxt, "hnsw vacuum node", ALLOCSET_DEFAULT_SIZES);
 	cb = MemoryContextAlloc(st.cxt, sizeof(*cb));
 	st.g = HnswOpen(info->index);
+	st.repair.g = st.g;
+	st.repair.strategy = info->strategy;
 	cb->func = close_graph;
 	cb->arg = st.g;
 	MemoryContextRegisterResetCallback(st.cxt, cb);
 	old = MemoryContextSwitchTo(st.cxt);
 
-	st.nblocks = RelationGetNumberOfBlocks(info->index);
-	words = ((Size) st.nblocks * st.g->lay->per_page + 63) / 64;
-	st.dead = MemoryContextAllocExtended(st.cxt, words * sizeof(uint64),
-										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	HnswDeadInit(&st.repair.dead, RelationGetNumberOfBlocks(info->index), st.g->lay->per_page);
 
 	strip(&st);
-	if (st.ndead > 0)
+	if (st.repair.dead.n > 0)
 	{
 		HnswMetaPage meta;
 		BlockNumber repaired;
@@ -571,12 +582,12 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		HnswWaitForInserts(info->index);
 		/* in a tree there are fewer tree links than records */
 		if (st.ntree > st.nrecords + st.nrecords / 16)
-			HnswThinTree(st.g, st.nblocks, st.uppers, st.nuppers);
+			HnswThinTree(st.g, st.repair.dead.nblocks, st.uppers, st.nuppers);
 		HNSW_WAIT_POINT("vacuum-repair");
-		repaired = HnswRepair(&st, HNSW_META_BLOCK + 1);
+		repaired = HnswRepair(&st.repair, HNSW_META_BLOCK + 1);
 		HNSW_WAIT_POINT("vacuum-root");
-		HnswMoveRoot(&st);
-		(void) HnswRepair(&st, repaired);
+		HnswMoveRoot(&st.repair, &st.best, st.best_level);
+		(void) HnswRepair(&st.repair, repaired);
 		HNSW_WAIT_POINT("vacuum-free");
 		free_dead(&st);
 	}

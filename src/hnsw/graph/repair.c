@@ -1,23 +1,24 @@
 /*
  * repair.c
- *		Phases 2 and 3 of VACUUM: mend the graph around DEAD nodes.
+ *		Phase 2 of VACUUM: mend the graph around DEAD nodes.
  *
  * A live node's new list is chosen as an insert chooses: among its live
- * neighbours and what a search finds near it.  Tree links are contracted over DEAD nodes,
- * so that every live node stays within reach; README, "Tree links".  One page
- * is locked at a time.
+ * neighbours and what a search finds near it.  Tree links are contracted over DEAD nodes
+ * (tree.c), so that every live node stays within reach.  One page is locked at a time.
  */
 #include "postgres.h"
 
-#include <math.h>
-
+#include "commands/vacuum.h"
+#include "compat.h"
+#include "hnsw/base/bitmap.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
 #include "hnsw/graph/insert.h"
 #include "hnsw/graph/known.h"
 #include "hnsw/graph/nodeset.h"
+#include "hnsw/graph/repair.h"
 #include "hnsw/graph/search.h"
-#include "hnsw/graph/vacuum.h"
+#include "hnsw/graph/tree.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/link.h"
@@ -27,154 +28,11 @@
 #include "hnsw/page/meta.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
-#include "simd/vx_simd.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
 /* How often a list is chosen anew because inserts have changed it meanwhile. */
 #define MAX_TRIES	10
-
-/*
- * The live tree children of a DEAD node, through DEAD ones between them, added
- * to the list.  A node may have more than one tree parent (adoption can do
- * that), so each is looked at once only.
- */
-static void
-tree_heirs(VacuumState *st, BlockNumber blk, uint16 slot, NodeList *heirs)
-{
-	HnswGraph  *g = st->g;
-	NodeList	todo = {NULL, 0, 0};
-	nodeset_hash *seen = nodeset_create(CurrentMemoryContext, 64, NULL);
-
-	(void) nodeset_add(seen, blk, slot);
-	nodelist_add(&todo, blk, slot);
-	for (int64 i = 0; i < todo.n; i++)
-	{
-		HnswPin		pin;
-		char	   *node;
-
-		CHECK_FOR_INTERRUPTS();
-		HnswAcquire(g, todo.items[i].blk, BUFFER_LOCK_SHARE, &pin);
-		node = HnswNodeAt(g, &pin, todo.items[i].slot);
-		for (int k = 0; k < ((HnswRecord *) node)->nlinks; k++)
-		{
-			const ItemPointerData *link = &HnswNodeLinks(g->lay, node)[k];
-			BlockNumber nblk = HnswLinkBlock(link);
-			uint16		nslot = HnswLinkSlot(link);
-
-			if ((HnswLinkFlags(link) & HNSW_LINK_TREE) && nodeset_add(seen, nblk, nslot))
-				nodelist_add(HnswVacuumIsDead(st, nblk, nslot) ? &todo : heirs, nblk, nslot);
-		}
-		HnswRelease(g, &pin);
-	}
-	nodeset_destroy(seen);
-	pfree(todo.items);
-}
-
-/* The vector of a record in hand; an error if it is none that was ever stored. */
-static void
-decode_own(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node, float *vec)
-{
-	const HnswRecord *rec = (const HnswRecord *) node;
-
-	HnswOwnDecode(&g->space, HnswNodeOwn(g, pin, slot, node), rec->scale, rec->offset, vec);
-	if (g->lay->metric->products && !isfinite(vx_simd->sumsq(vec, g->lay->dim)))
-		HnswCorrupted(g, pin->blk, slot, "the vector's squared norm is not finite");
-}
-
-/*
- * Read a live record of a level: its vector, decoded, into vec.  False when
- * it is not one.
- */
-static bool
-read_vector(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec)
-{
-	HnswGraph  *g = st->g;
-	HnswPin		pin;
-	char	   *node;
-	HnswRecord *rec;
-	bool		ok;
-
-	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
-	node = HnswNodeAt(g, &pin, slot);
-	rec = (HnswRecord *) node;
-	ok = rec->state == HNSW_LIVE && rec->level == level;
-	if (ok)
-		decode_own(g, &pin, slot, node, vec);
-	HnswRelease(g, &pin);
-	return ok;
-}
-
-/*
- * Give the node "to", whose vector is vec, a tree link from one of the nodes
- * "from" (a list that this empties), or from a live one below them: used where
- * the tree parent of a DEAD node has no room for all its heirs.  False when none
- * of them has room.
- */
-static bool
-add_tree_link(VacuumState *st, NodeList *from, const HnswCandidate *to, const float *vec, int level)
-{
-	HnswGraph  *g = st->g;
-	const HnswLayout *lay = g->lay;
-	HnswSearch *s = HnswInserterOf(g)->search;
-	HnswQuery  *q = &s->query;
-	HnswWrite  *w = &g->scratch->write;
-	nodeset_hash *seen;
-	bool		done = false;
-
-	memcpy(q->vec, vec, lay->dim * sizeof(float));
-	HnswKnownReset(s);
-	HnswQueryBuild(&g->space, q);
-	seen = nodeset_create(CurrentMemoryContext, 64, NULL);
-	(void) nodeset_add(seen, to->blk, to->slot);	/* not below itself */
-	for (int64 i = 0; i < from->n; i++)
-		(void) nodeset_add(seen, from->items[i].blk, from->items[i].slot);
-	for (int64 i = 0; i < from->n && !done; i++)
-	{
-		HnswPin		pin;
-		uint16		slot = from->items[i].slot;
-		char	   *node;
-		HnswRecord *rec;
-
-		CHECK_FOR_INTERRUPTS();
-		HnswAcquire(g, from->items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin);
-		node = HnswNodeAt(g, &pin, slot);
-		rec = (HnswRecord *) node;
-		if (rec->state == HNSW_LIVE && rec->level == level &&
-			HnswCountTreeLinks(lay, node) < lay->fanout)
-		{
-			uint16		flags;
-			float		dist = HnswOwnDistance(&g->space, q, HnswNodeOwn(g, &pin, slot, node),
-											   rec->scale, rec->offset, rec->norm2);
-			int			pos = HnswFindLink(lay, node, to);
-
-			if (pos < 0)
-				pos = HnswChoosePosition(g, s, node, dist, true, &flags);
-			if (pos < 0)
-				HnswCorrupted(g, pin.blk, slot, "no place for a tree link");
-			HnswWriteBegin(g, w);
-			HnswWriteAdd(w, &pin, false);
-			HnswWriteLink(g, w, 0, &pin, slot, node, q, pos, HNSW_LINK_TREE, dist,
-						  to->blk, to->slot);
-			HnswWriteEnd(w);
-			done = true;
-		}
-		else if (rec->state != HNSW_FREE && rec->level == level)
-			/* through DEAD ones, too: all of a full node's children may be */
-			for (int k = 0; k < rec->nlinks; k++)
-			{
-				const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
-
-				if ((HnswLinkFlags(link) & HNSW_LINK_TREE) &&
-					nodeset_add(seen, HnswLinkBlock(link), HnswLinkSlot(link)))
-					nodelist_add(from, HnswLinkBlock(link), HnswLinkSlot(link));
-			}
-		HnswRelease(g, &pin);
-	}
-	nodeset_destroy(seen);
-	from->n = 0;
-	return done;
-}
 
 /*
  * With fewer links a list is chosen anew; else it only loses the DEAD nodes.
@@ -210,7 +68,7 @@ cmp_candidate(const void *a, const void *b)
 /* One node under repair. */
 typedef struct Repair
 {
-	VacuumState *st;
+	const HnswRepairContext *rc;
 	BlockNumber blk;
 	uint16		slot;
 	int			level;
@@ -237,16 +95,8 @@ push_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, float *vec)
 	c->pos = pos;
 	c->vec = vec;
 	if (vec != NULL)
-		c->at.key = HnswPairDistance(&r->st->g->space, r->base, vec);
+		c->at.key = HnswPairDistance(&r->rc->g->space, r->base, vec);
 	return c;
-}
-
-/* Read the vector of a record that has, or must get, a tree link. */
-static void
-read_heir(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec)
-{
-	if (!read_vector(st, blk, slot, level, vec))
-		HnswCorrupted(st->g, blk, slot, "a tree link to a record that is not live");
 }
 
 /*
@@ -256,14 +106,15 @@ read_heir(VacuumState *st, BlockNumber blk, uint16 slot, int level, float *vec)
 static void
 add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
 {
+	HnswGraph  *g = r->rc->g;
 	float	   *vec;
 
 	if (nodelist_has(&r->taken, blk, slot))
 		return;
-	vec = palloc(r->st->g->lay->dim * sizeof(float));
+	vec = palloc(g->lay->dim * sizeof(float));
 	if (tree)
-		read_heir(r->st, blk, slot, r->level, vec);
-	else if (!read_vector(r->st, blk, slot, r->level, vec))
+		HnswReadHeir(g, blk, slot, r->level, vec);
+	else if (!HnswReadVector(g, blk, slot, r->level, vec))
 	{
 		pfree(vec);
 		return;
@@ -277,7 +128,7 @@ add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
 static bool
 read_node(Repair *r)
 {
-	HnswGraph  *g = r->st->g;
+	HnswGraph  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec;
 	HnswPin		pin;
@@ -291,7 +142,7 @@ read_node(Repair *r)
 	memcpy(r->old, node, lay->rec_size);
 	rec = (const HnswRecord *) r->old;
 	if (rec->state == HNSW_LIVE)
-		decode_own(g, &pin, r->slot, node, r->base);
+		HnswDecodeOwn(g, &pin, r->slot, node, r->base);
 	HnswRelease(g, &pin);
 	r->level = rec->level;
 	nodelist_add(&r->taken, r->blk, r->slot);
@@ -302,17 +153,17 @@ read_node(Repair *r)
 static int
 find_heirs(Repair *r, NodeList *heirs)
 {
-	const HnswLayout *lay = r->st->g->lay;
+	const HnswLayout *lay = r->rc->g->lay;
 	int			nlive = 0;
 
 	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
 	{
 		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
 
-		if (!HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
+		if (!HnswIsDead(&r->rc->dead, HnswLinkBlock(link), HnswLinkSlot(link)))
 			nlive++;
 		else if (HnswLinkFlags(link) & HNSW_LINK_TREE)
-			tree_heirs(r->st, HnswLinkBlock(link), HnswLinkSlot(link), heirs);
+			HnswTreeHeirs(r->rc->g, &r->rc->dead, HnswLinkBlock(link), HnswLinkSlot(link), heirs);
 	}
 	return nlive;
 }
@@ -321,14 +172,14 @@ find_heirs(Repair *r, NodeList *heirs)
 static void
 keep_neighbours(Repair *r)
 {
-	const HnswLayout *lay = r->st->g->lay;
+	const HnswLayout *lay = r->rc->g->lay;
 
 	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
 	{
 		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
 		Choice	   *c;
 
-		if (HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
+		if (HnswIsDead(&r->rc->dead, HnswLinkBlock(link), HnswLinkSlot(link)))
 			continue;
 		c = push_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), i, NULL);
 		c->tree = (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0;
@@ -341,13 +192,13 @@ keep_neighbours(Repair *r)
 static void
 add_neighbours(Repair *r)
 {
-	const HnswLayout *lay = r->st->g->lay;
+	const HnswLayout *lay = r->rc->g->lay;
 
 	for (int i = 0; i < ((const HnswRecord *) r->old)->nlinks; i++)
 	{
 		const ItemPointerData *link = &HnswNodeLinks(lay, r->old)[i];
 
-		if (!HnswVacuumIsDead(r->st, HnswLinkBlock(link), HnswLinkSlot(link)))
+		if (!HnswIsDead(&r->rc->dead, HnswLinkBlock(link), HnswLinkSlot(link)))
 			add_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), i,
 					   (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0);
 	}
@@ -361,7 +212,7 @@ add_neighbours(Repair *r)
 static void
 adopt(Repair *r, const NodeList *heirs)
 {
-	HnswGraph  *g = r->st->g;
+	HnswGraph  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	NodeList	siblings = {NULL, 0, 0};
 	float	   *vec = palloc(lay->dim * sizeof(float));
@@ -381,7 +232,7 @@ adopt(Repair *r, const NodeList *heirs)
 			continue;
 		if (r->ntree >= HnswMaxTreeLinks(lay))
 		{
-			read_heir(r->st, h->blk, h->slot, r->level, vec);
+			HnswReadHeir(g, h->blk, h->slot, r->level, vec);
 			for (int k = 0; k < r->nchoices; k++)
 				if (r->choices[k].tree)
 				{
@@ -389,7 +240,7 @@ adopt(Repair *r, const NodeList *heirs)
 					siblings.items[siblings.n - 1].key = HnswPairDistance(&g->space, vec, r->choices[k].vec);
 				}
 			qsort(siblings.items, siblings.n, sizeof(HnswCandidate), cmp_candidate);
-			if (add_tree_link(r->st, &siblings, h, vec, r->level))
+			if (HnswAddTreeLink(g, &siblings, h, vec, r->level))
 				continue;
 			if (r->ntree >= lay->fanout)
 				HnswCorrupted(g, r->blk, r->slot, "no node below it can take a tree link");
@@ -411,7 +262,7 @@ adopt(Repair *r, const NodeList *heirs)
 static void
 add_found(Repair *r)
 {
-	HnswGraph  *g = r->st->g;
+	HnswGraph  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	HnswSearch *s = HnswInserterOf(g)->search;
 	HnswQuery  *q = &s->query;
@@ -445,7 +296,7 @@ add_found(Repair *r)
 static void
 select_relaxed(Repair *r, int nkept)
 {
-	HnswGraph  *g = r->st->g;
+	HnswGraph  *g = r->rc->g;
 	Choice	   *choices = r->choices;
 	float		relax = g->lay->metric->relax;
 
@@ -471,7 +322,7 @@ select_relaxed(Repair *r, int nkept)
 static void
 select_choices(Repair *r)
 {
-	HnswGraph  *g = r->st->g;
+	HnswGraph  *g = r->rc->g;
 	Choice	   *choices = r->choices;
 	int			nkept = 0;
 
@@ -505,7 +356,7 @@ select_choices(Repair *r)
 static char *
 form_list(Repair *r)
 {
-	HnswGraph  *g = r->st->g;
+	HnswGraph  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	char	   *new = palloc(lay->rec_size);
 	bool		used[HNSW_MAX_FANOUT] = {false};
@@ -552,7 +403,7 @@ form_list(Repair *r)
 static void
 write_record_list(Repair *r, HnswPin *pin, const char *new)
 {
-	HnswGraph  *g = r->st->g;
+	HnswGraph  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	Size		recoff = HnswSlotOffset(lay, r->slot);
@@ -570,7 +421,7 @@ write_record_list(Repair *r, HnswPin *pin, const char *new)
 static bool
 write_list(Repair *r)
 {
-	HnswGraph  *g = r->st->g;
+	HnswGraph  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec = (const HnswRecord *) r->old;
 	const char *new = form_list(r);
@@ -594,7 +445,7 @@ write_list(Repair *r)
 static void
 offer_links(Repair *r)
 {
-	HnswGraph  *g = r->st->g;
+	HnswGraph  *g = r->rc->g;
 	HnswCandidate nodes[HNSW_MAX_FANOUT];
 	HnswCandidate at = {0, r->blk, r->slot};
 	int			n = 0;
@@ -613,15 +464,15 @@ offer_links(Repair *r)
  * then writes; false when the list was changed meanwhile.
  */
 static bool
-try_repair(VacuumState *st, BlockNumber blk, uint16 slot)
+try_repair(const HnswRepairContext *rc, BlockNumber blk, uint16 slot)
 {
-	Repair		r = {.st = st,.blk = blk,.slot = slot};
+	Repair		r = {.rc = rc,.blk = blk,.slot = slot};
 	NodeList	heirs = {NULL, 0, 0};
 	bool		enough;
 
 	if (!read_node(&r))
 		return true;
-	enough = find_heirs(&r, &heirs) >= enough_links(st->g->lay) && heirs.n == 0;
+	enough = find_heirs(&r, &heirs) >= enough_links(rc->g->lay) && heirs.n == 0;
 	HNSW_WAIT_POINT("vacuum-repair-read");
 	if (enough)
 		keep_neighbours(&r);
@@ -649,14 +500,13 @@ try_repair(VacuumState *st, BlockNumber blk, uint16 slot)
  * as it is then, within one lock.
  */
 static void
-drop_dead_links(VacuumState *st, BlockNumber blk, uint16 slot)
+drop_dead_links(const HnswRepairContext *rc, BlockNumber blk, uint16 slot)
 {
-	HnswGraph  *g = st->g;
+	HnswGraph  *g = rc->g;
 	const HnswLayout *lay = g->lay;
-	Repair		r = {.st = st,.blk = blk,.slot = slot};
+	Repair		r = {.rc = rc,.blk = blk,.slot = slot};
 	NodeList	heirs = {NULL, 0, 0};
-	NodeList	self = {NULL, 0, 0};
-	float	   *vec = palloc(lay->dim * sizeof(float));
+	const HnswCandidate self = {0, blk, slot};
 	HnswPin		pin;
 	char	   *node;
 
@@ -668,10 +518,7 @@ drop_dead_links(VacuumState *st, BlockNumber blk, uint16 slot)
 		CHECK_FOR_INTERRUPTS();
 		if (heirs.items[i].blk == blk && heirs.items[i].slot == slot)
 			continue;
-		read_heir(st, heirs.items[i].blk, heirs.items[i].slot, r.level, vec);
-		nodelist_add(&self, blk, slot);
-		if (!add_tree_link(st, &self, &heirs.items[i], vec, r.level))
-			HnswCorrupted(g, blk, slot, "no node below it can take a tree link");
+		HnswLinkHeir(g, &self, &heirs.items[i], r.level);
 	}
 	HnswAcquire(g, blk, BUFFER_LOCK_EXCLUSIVE, &pin);
 	node = HnswNodeAt(g, &pin, slot);
@@ -686,33 +533,33 @@ drop_dead_links(VacuumState *st, BlockNumber blk, uint16 slot)
 
 /* Give a live node a list without DEAD nodes.  Memory: the vacuum's tmp context. */
 static void
-repair_node(VacuumState *st, BlockNumber blk, uint16 slot)
+repair_node(const HnswRepairContext *rc, BlockNumber blk, uint16 slot)
 {
-	MemoryContext old = MemoryContextSwitchTo(st->tmp);
+	MemoryContext old = MemoryContextSwitchTo(rc->tmp);
 	bool		done = false;
 
 	for (int i = 0; i < MAX_TRIES && !done; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		done = try_repair(st, blk, slot);
-		MemoryContextReset(st->tmp);
+		done = try_repair(rc, blk, slot);
+		MemoryContextReset(rc->tmp);
 	}
 	if (!done)
-		drop_dead_links(st, blk, slot);
+		drop_dead_links(rc, blk, slot);
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(st->tmp);
+	MemoryContextReset(rc->tmp);
 }
 
 /* Which live nodes of a page need a repair: a bit each; false for none. */
 static bool
-find_broken(VacuumState *st, HnswPin *pin, uint64 *broken)
+find_broken(const HnswRepairContext *rc, HnswPin *pin, uint64 *broken)
 {
-	const HnswLayout *lay = st->g->lay;
+	const HnswLayout *lay = rc->g->lay;
 	bool		any = false;
 
 	for (int slot = 0; slot < HnswPageGetHeader(pin->page)->nslots; slot++)
 	{
-		char	   *node = HnswNodeAt(st->g, pin, slot);
+		char	   *node = HnswNodeAt(rc->g, pin, slot);
 		HnswRecord *rec = (HnswRecord *) node;
 		bool		is_broken = rec->nlinks < enough_links(lay);
 
@@ -722,11 +569,11 @@ find_broken(VacuumState *st, HnswPin *pin, uint64 *broken)
 		{
 			const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
 
-			is_broken = HnswVacuumIsDead(st, HnswLinkBlock(link), HnswLinkSlot(link));
+			is_broken = HnswIsDead(&rc->dead, HnswLinkBlock(link), HnswLinkSlot(link));
 		}
 		if (is_broken)
 		{
-			broken[slot / 64] |= UINT64CONST(1) << (slot % 64);
+			(void) HnswBitmapSet(broken, slot);
 			any = true;
 		}
 	}
@@ -739,9 +586,9 @@ find_broken(VacuumState *st, HnswPin *pin, uint64 *broken)
  * no live node there links to a node that is in the bitmap.
  */
 BlockNumber
-HnswRepair(VacuumState *st, BlockNumber first)
+HnswRepair(const HnswRepairContext *rc, BlockNumber first)
 {
-	HnswGraph  *g = st->g;
+	HnswGraph  *g = rc->g;
 
 	/* inserts may have added nodes with such links since the vacuum began */
 	BlockNumber nblocks = RelationGetNumberOfBlocks(g->rel);
@@ -749,148 +596,21 @@ HnswRepair(VacuumState *st, BlockNumber first)
 	for (BlockNumber blk = first; blk < nblocks; blk++)
 	{
 		HnswPin		pin;
-		uint64		broken[(BLCKSZ / sizeof(HnswRecord) + 63) / 64] = {0};
+		uint64		broken[HNSW_BITMAP_WORDS(BLCKSZ / sizeof(HnswRecord))] = {0};
 		bool		any = false;
 		int			nslots;
 
-		if (!HnswVacuumAcquire(st, blk, BUFFER_LOCK_SHARE, &pin))
+		CompatVacuumDelayPoint();
+		if (!HnswAcquireInOrder(g, blk, BUFFER_LOCK_SHARE, rc->strategy, &pin))
 			continue;
 		nslots = HnswPageGetHeader(pin.page)->nslots;
 		if (HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_NODE ||
 			HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_UPPER)
-			any = find_broken(st, &pin, broken);
+			any = find_broken(rc, &pin, broken);
 		HnswRelease(g, &pin);
 		for (int slot = 0; any && slot < nslots; slot++)
-			if ((broken[slot / 64] >> (slot % 64)) & 1)
-				repair_node(st, blk, slot);
+			if (HnswBitmapTest(broken, slot))
+				repair_node(rc, blk, slot);
 	}
 	return nblocks;
-}
-
-/*
- * Which node is to be the root instead of a DEAD one: its first heir, from which
- * the other heirs are linked; false for none.
- */
-static bool
-link_heirs(VacuumState *st, const HnswCandidate *root, HnswCandidate *heir)
-{
-	HnswGraph  *g = st->g;
-	float	   *vec = palloc(g->lay->dim * sizeof(float));
-	NodeList	first = {NULL, 0, 0};
-	NodeList	heirs = {NULL, 0, 0};
-
-	tree_heirs(st, root->blk, root->slot, &heirs);
-	for (int64 i = 1; i < heirs.n; i++)
-	{
-		const HnswCandidate *h = &heirs.items[i];
-
-		read_heir(st, h->blk, h->slot, 0, vec);
-		nodelist_add(&first, heirs.items[0].blk, heirs.items[0].slot);
-		if (!add_tree_link(st, &first, h, vec, 0))
-			HnswCorrupted(g, heirs.items[0].blk, heirs.items[0].slot,
-						  "no node below it can take a tree link");
-	}
-	if (heirs.n > 0)
-		*heir = heirs.items[0];
-	return heirs.n > 0;
-}
-
-/*
- * Which record is to be the entry point beside root, if the one there is will not
- * do: it is DEAD, or there is a live one of a higher level (an insert that finds
- * nothing live begins at level 0 again).
- */
-static bool
-better_entry(const VacuumState *st, HnswMetaPage *meta)
-{
-	HnswCandidate entry;
-
-	HnswTidGet(&meta->entry, &entry);
-	if (st->best_level > 0 &&
-		(st->best_level > meta->entry_level || HnswVacuumIsDead(st, entry.blk, entry.slot)))
-	{
-		ItemPointerSet(&meta->entry, st->best.blk, st->best.slot);
-		meta->entry_level = st->best_level;
-		return true;
-	}
-	if (!HnswVacuumIsDead(st, entry.blk, entry.slot))
-		return false;
-	meta->entry = meta->root;
-	meta->entry_level = 0;
-	return true;
-}
-
-/* One try to do so; false when an insert has made another root meanwhile. */
-static bool
-try_move_root(VacuumState *st)
-{
-	HnswGraph  *g = st->g;
-	HnswMetaPage meta;
-	HnswMetaPage changed;
-	HnswCandidate root;
-	HnswCandidate heir;
-	HnswPin		pin;
-	bool		dead;
-	bool		have_heir = false;
-	bool		same;
-	bool		write;
-
-	HnswReadMeta(g, &meta);
-	if (!HnswTidIsSet(&meta.root))
-		return true;
-	HnswTidGet(&meta.root, &root);
-	dead = HnswVacuumIsDead(st, root.blk, root.slot);
-	if (dead)
-		have_heir = link_heirs(st, &root, &heir);
-
-	HNSW_WAIT_POINT("vacuum-root-write");
-	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
-	changed = *HnswPageGetMeta(pin.page);
-	same = HnswTidEqual(&changed.root, &meta.root);
-	write = same && dead;
-	if (write && have_heir)
-		ItemPointerSet(&changed.root, heir.blk, heir.slot);
-	else if (write)
-	{
-		/* no live node is left */
-		ItemPointerSetInvalid(&changed.root);
-		ItemPointerSetInvalid(&changed.entry);
-		changed.entry_level = 0;
-	}
-	if (same && HnswTidIsSet(&changed.root))
-		write = better_entry(st, &changed) || write;
-	if (write)
-	{
-		HnswWrite  *w = &g->scratch->write;
-
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
-		HnswWriteEnd(w);
-	}
-	HnswRelease(g, &pin);
-	return same;
-}
-
-/*
- * Phase 3: root and entry point move off DEAD nodes.  An insert that finds no
- * tree parent makes its node the root, above the one there was: above a DEAD one
- * as long as that is the root.  So this looks again until the root is live, and
- * the caller repairs pages that have been added meanwhile once more: such a node
- * is always on a new page.
- */
-void
-HnswMoveRoot(VacuumState *st)
-{
-	bool		done = false;
-
-	while (!done)
-	{
-		MemoryContext old = MemoryContextSwitchTo(st->tmp);
-
-		CHECK_FOR_INTERRUPTS();
-		done = try_move_root(st);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(st->tmp);
-	}
 }

@@ -1,6 +1,7 @@
 /*
  * tree.c
- *		Thinning of tree links: leaves each record with one tree parent.
+ *		Tree links: contracted over DEAD records, and thinned, which leaves each record
+ *		with one tree parent.  README, "Tree links".
  *
  * Adoption (repair.c) gives the child of a dead record to each of that one's
  * tree parents.  Where a record has two, so have its children after its death,
@@ -15,20 +16,195 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "commands/vacuum.h"
 #include "compat.h"
+#include "hnsw/base/bitmap.h"
+#include "hnsw/graph/connect.h"
+#include "hnsw/graph/dead.h"
+#include "hnsw/graph/insert.h"
+#include "hnsw/graph/known.h"
 #include "hnsw/graph/nodeset.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/tree.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "hnsw/page/meta.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
+#include "simd/vx_simd.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
+
+/* ---- tree links over DEAD records ---- */
+
+/*
+ * The live tree children of a DEAD node, through DEAD ones between them, added
+ * to the list.  A node may have more than one tree parent (adoption can do
+ * that), so each is looked at once only.
+ */
+void
+HnswTreeHeirs(HnswGraph *g, const HnswDeadSet *dead, BlockNumber blk, uint16 slot, NodeList *heirs)
+{
+	NodeList	todo = {NULL, 0, 0};
+	nodeset_hash *seen = nodeset_create(CurrentMemoryContext, 64, NULL);
+
+	(void) nodeset_add(seen, blk, slot);
+	nodelist_add(&todo, blk, slot);
+	for (int64 i = 0; i < todo.n; i++)
+	{
+		HnswPin		pin;
+		char	   *node;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswAcquire(g, todo.items[i].blk, BUFFER_LOCK_SHARE, &pin);
+		node = HnswNodeAt(g, &pin, todo.items[i].slot);
+		for (int k = 0; k < ((HnswRecord *) node)->nlinks; k++)
+		{
+			const ItemPointerData *link = &HnswNodeLinks(g->lay, node)[k];
+			BlockNumber nblk = HnswLinkBlock(link);
+			uint16		nslot = HnswLinkSlot(link);
+
+			if ((HnswLinkFlags(link) & HNSW_LINK_TREE) && nodeset_add(seen, nblk, nslot))
+				nodelist_add(HnswIsDead(dead, nblk, nslot) ? &todo : heirs, nblk, nslot);
+		}
+		HnswRelease(g, &pin);
+	}
+	nodeset_destroy(seen);
+	pfree(todo.items);
+}
+
+/* The vector of a record in hand; an error if it is none that was ever stored. */
+void
+HnswDecodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node, float *vec)
+{
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	HnswOwnDecode(&g->space, HnswNodeOwn(g, pin, slot, node), rec->scale, rec->offset, vec);
+	if (g->lay->metric->products && !isfinite(vx_simd->sumsq(vec, g->lay->dim)))
+		HnswCorrupted(g, pin->blk, slot, "the vector's squared norm is not finite");
+}
+
+/*
+ * Read a live record of a level: its vector, decoded, into vec.  False when
+ * it is not one.
+ */
+bool
+HnswReadVector(HnswGraph *g, BlockNumber blk, uint16 slot, int level, float *vec)
+{
+	HnswPin		pin;
+	char	   *node;
+	HnswRecord *rec;
+	bool		ok;
+
+	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswNodeAt(g, &pin, slot);
+	rec = (HnswRecord *) node;
+	ok = rec->state == HNSW_LIVE && rec->level == level;
+	if (ok)
+		HnswDecodeOwn(g, &pin, slot, node, vec);
+	HnswRelease(g, &pin);
+	return ok;
+}
+
+/* Read the vector of a record that has, or must get, a tree link. */
+void
+HnswReadHeir(HnswGraph *g, BlockNumber blk, uint16 slot, int level, float *vec)
+{
+	if (!HnswReadVector(g, blk, slot, level, vec))
+		HnswCorrupted(g, blk, slot, "a tree link to a record that is not live");
+}
+
+/*
+ * Give the node "to", whose vector is vec, a tree link from one of the nodes
+ * "from" (a list that this empties), or from a live one below them: used where
+ * the tree parent of a DEAD node has no room for all its heirs.  False when none
+ * of them has room.
+ */
+bool
+HnswAddTreeLink(HnswGraph *g, NodeList *from, const HnswCandidate *to, const float *vec, int level)
+{
+	const HnswLayout *lay = g->lay;
+	HnswSearch *s = HnswInserterOf(g)->search;
+	HnswQuery  *q = &s->query;
+	HnswWrite  *w = &g->scratch->write;
+	nodeset_hash *seen;
+	bool		done = false;
+
+	memcpy(q->vec, vec, lay->dim * sizeof(float));
+	HnswKnownReset(s);
+	HnswQueryBuild(&g->space, q);
+	seen = nodeset_create(CurrentMemoryContext, 64, NULL);
+	(void) nodeset_add(seen, to->blk, to->slot);	/* not below itself */
+	for (int64 i = 0; i < from->n; i++)
+		(void) nodeset_add(seen, from->items[i].blk, from->items[i].slot);
+	for (int64 i = 0; i < from->n && !done; i++)
+	{
+		HnswPin		pin;
+		uint16		slot = from->items[i].slot;
+		char	   *node;
+		HnswRecord *rec;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswAcquire(g, from->items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+		node = HnswNodeAt(g, &pin, slot);
+		rec = (HnswRecord *) node;
+		if (rec->state == HNSW_LIVE && rec->level == level &&
+			HnswCountTreeLinks(lay, node) < lay->fanout)
+		{
+			uint16		flags;
+			float		dist = HnswOwnDistance(&g->space, q, HnswNodeOwn(g, &pin, slot, node),
+											   rec->scale, rec->offset, rec->norm2);
+			int			pos = HnswFindLink(lay, node, to);
+
+			if (pos < 0)
+				pos = HnswChoosePosition(g, s, node, dist, true, &flags);
+			if (pos < 0)
+				HnswCorrupted(g, pin.blk, slot, "no place for a tree link");
+			HnswWriteBegin(g, w);
+			HnswWriteAdd(w, &pin, false);
+			HnswWriteLink(g, w, 0, &pin, slot, node, q, pos, HNSW_LINK_TREE, dist,
+						  to->blk, to->slot);
+			HnswWriteEnd(w);
+			done = true;
+		}
+		else if (rec->state != HNSW_FREE && rec->level == level)
+			/* through DEAD ones, too: all of a full node's children may be */
+			for (int k = 0; k < rec->nlinks; k++)
+			{
+				const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
+
+				if ((HnswLinkFlags(link) & HNSW_LINK_TREE) &&
+					nodeset_add(seen, HnswLinkBlock(link), HnswLinkSlot(link)))
+					nodelist_add(from, HnswLinkBlock(link), HnswLinkSlot(link));
+			}
+		HnswRelease(g, &pin);
+	}
+	nodeset_destroy(seen);
+	from->n = 0;
+	return done;
+}
+
+/* Give an heir of a record a tree link, from that record or from one below it; level: theirs. */
+void
+HnswLinkHeir(HnswGraph *g, const HnswCandidate *parent, const HnswCandidate *heir, int level)
+{
+	NodeList	from = {NULL, 0, 0};
+	float	   *vec = palloc(g->lay->dim * sizeof(float));
+
+	HnswReadHeir(g, heir->blk, heir->slot, level, vec);
+	nodelist_add(&from, parent->blk, parent->slot);
+	if (!HnswAddTreeLink(g, &from, heir, vec, level))
+		HnswCorrupted(g, parent->blk, parent->slot, "no node below it can take a tree link");
+	pfree(from.items);
+	pfree(vec);
+}
+
+/* ---- thinning ---- */
 
 typedef struct Thinning
 {
@@ -41,13 +217,7 @@ typedef struct Thinning
 static bool
 claim(Thinning *t, BlockNumber blk, uint16 slot)
 {
-	Size		id = (Size) blk * t->g->lay->per_page + slot;
-	uint64		bit = UINT64CONST(1) << (id % 64);
-
-	if (t->claimed[id / 64] & bit)
-		return false;
-	t->claimed[id / 64] |= bit;
-	return true;
+	return !HnswBitmapSet(t->claimed, (uint64) blk * t->g->lay->per_page + slot);
 }
 
 /*
@@ -167,9 +337,7 @@ HnswThinTree(HnswGraph *g, BlockNumber nblocks, const BlockNumber *uppers, int64
 
 	t.g = g;
 	t.nblocks = nblocks;
-	t.claimed = MemoryContextAllocExtended(CurrentMemoryContext,
-										   ((Size) nblocks * g->lay->per_page / 64 + 1) * sizeof(uint64),
-										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	t.claimed = HnswBitmapMake((uint64) nblocks * g->lay->per_page);
 	thin_level0(&t);
 	thin_uppers(&t, uppers, nuppers);
 	pfree(t.claimed);
