@@ -42,10 +42,10 @@ PG_FUNCTION_INFO_V1(vectorx_hnsw_check);
 void
 HnswProblem(Check *c, int64 blk, int slot, const char *fmt, ...)
 {
-	Datum values[3];
-	bool nulls[3] = { blk < 0, slot < 0, false };
-	char text[256];
-	va_list args;
+	Datum		values[3];
+	bool		nulls[3] = { blk < 0, slot < 0, false };
+	char		text[256];
+	va_list		args;
 
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
@@ -122,8 +122,8 @@ check_meta(Check *c)
 static void
 check_centre(Check *c, BlockNumber blk)
 {
-	int from = (blk - HNSW_META_BLOCK - 1) * CENTRE_PER_PAGE;
-	int n = Min(CENTRE_PER_PAGE, c->x.lay.dim - from);
+	int			from = (blk - HNSW_META_BLOCK - 1) * CENTRE_PER_PAGE;
+	int			n = Min(CENTRE_PER_PAGE, c->x.lay.dim - from);
 	const float *x = (const float *) HnswPageGetData(c->x.page);
 
 	for (int i = 0; i < n; i++)
@@ -139,9 +139,9 @@ static void
 check_entry(Check *c)
 {
 	HnswCandidate at;
-	SlotNote note;
-	bool entry = HnswTidIsSet(&c->x.meta.entry);
-	bool root = HnswTidIsSet(&c->x.meta.root);
+	SlotNote	note;
+	bool		entry = HnswTidIsSet(&c->x.meta.entry);
+	bool		root = HnswTidIsSet(&c->x.meta.root);
 	HnswMetaPage *now = HnswPageGetMeta(c->x.page);
 
 	/* VACUUM may have moved them since the metapage was read */
@@ -202,9 +202,9 @@ least_lower(Check *c, const HnswPageHeader *header)
 static uint8
 check_page(Check *c, BlockNumber blk)
 {
-	PageHeader core = (PageHeader) c->x.page;
+	PageHeader	core = (PageHeader) c->x.page;
 	HnswPageHeader *header = HnswPageGetHeader(c->x.page);
-	bool fixed = blk <= c->x.meta.ncentre;
+	bool		fixed = blk <= c->x.meta.ncentre;
 
 	if (PageIsNew((Page) c->x.page))
 	{
@@ -266,7 +266,7 @@ check_slots(Check *c, BlockNumber blk, uint8 kind)
 	for (int slot = 0; slot < header->nslots; slot++)
 	{
 		HnswRecord *rec = record_at(c, slot);
-		SlotNote *note = &c->slots[slot_id(c, blk, slot)];
+		SlotNote   *note = &c->slots[slot_id(c, blk, slot)];
 
 		if (rec->state > HNSW_DEAD)
 		{
@@ -297,7 +297,7 @@ first_pass(Check *c)
 {
 	for (BlockNumber blk = 0; blk < c->x.nblocks; blk++)
 	{
-		uint8 kind;
+		uint8		kind;
 
 		CHECK_FOR_INTERRUPTS();
 		HnswInspectRead(&c->x, blk, c->x.page, c->x.strategy);
@@ -316,7 +316,7 @@ first_pass(Check *c)
 static void
 push_slot(Check *c, BlockNumber blk, uint16 slot)
 {
-	SlotNote note = note_of(c, blk, slot);
+	SlotNote	note = note_of(c, blk, slot);
 
 	if (note.state == NO_SLOT || note.state == HNSW_FREE || note.level != 0 ||
 		HnswBitmapSet(c->reached, slot_id(c, blk, slot)))
@@ -335,9 +335,9 @@ walk(Check *c, uint16 flags)
 {
 	while (c->nstack > 0)
 	{
-		uint64 id = c->stack[--c->nstack];
-		BlockNumber blk = id / c->x.lay.per_page;
-		uint16 slot = id % c->x.lay.per_page;
+		uint64		id = c->stack[--c->nstack];
+		BlockNumber	blk = id / c->x.lay.per_page;
+		uint16		slot = id % c->x.lay.per_page;
 		HnswRecord *rec;
 
 		CHECK_FOR_INTERRUPTS();
@@ -359,7 +359,7 @@ walk(Check *c, uint16 flags)
 static int64
 report_unreached(Check *c, const char *what)
 {
-	int64 n = 0;
+	int64		n = 0;
 
 	for (BlockNumber blk = 0; blk < c->x.nblocks; blk++)
 	{
@@ -367,7 +367,7 @@ report_unreached(Check *c, const char *what)
 			continue;
 		for (int slot = 0; slot < c->x.lay.per_page; slot++)
 		{
-			uint64 id = slot_id(c, blk, slot);
+			uint64		id = slot_id(c, blk, slot);
 
 			if (c->slots[id].state != HNSW_LIVE || HnswBitmapTest(c->reached, id))
 				continue;
@@ -425,9 +425,9 @@ check_reachable(Check *c)
 Datum
 vectorx_hnsw_check(PG_FUNCTION_ARGS)
 {
-	Check c;
-	Oid relid = PG_GETARG_OID(0);
-	bool locked;
+	Check		c;
+	Oid			relid = PG_GETARG_OID(0);
+	bool		locked;
 
 	memset(&c, 0, sizeof(c));
 	HnswInspectOpen(&c.x, relid);
@@ -444,7 +444,7 @@ vectorx_hnsw_check(PG_FUNCTION_ARGS)
 
 	if (check_meta(&c))
 	{
-		Size nslots = (Size) c.x.nblocks * c.x.lay.per_page;
+		Size		nslots = (Size) c.x.nblocks * c.x.lay.per_page;
 
 		c.other = palloc(BLCKSZ);
 		c.vectors.lay = c.x.lay;

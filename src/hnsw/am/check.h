@@ -16,8 +16,8 @@
 
 typedef struct SlotNote
 {
-	uint8 state;
-	uint8 level;
+	uint8		state;
+	uint8		level;
 } SlotNote;
 
 /* What the first pass notes of a page, besides its kind. */
@@ -27,30 +27,30 @@ typedef struct SlotNote
 typedef struct HeapRef
 {
 	ItemPointerData tid;
-	uint16 slot;
-	BlockNumber blk;
+	uint16		slot;
+	BlockNumber	blk;
 } HeapRef;
 
 typedef struct Check
 {
-	HnswInspect x;
+	HnswInspect	x;
 	ReturnSetInfo *out;
-	uint8 *kinds; /* of each block */
-	SlotNote *slots; /* of each block's per_page slots */
-	HnswMetric metric; /* of the operator class */
-	uint64 *chained; /* blocks that are in an overflow chain */
-	uint64 *reached; /* slots the walk has met */
-	char *other; /* copy of an overflow or side page */
-	HnswSpace vectors; /* nothing but the layout, for HnswOwnDecode */
-	char *own; /* own vector from side pages */
-	float *decoded;
-	HeapRef *refs; /* heap TIDs of live nodes */
-	Size nrefs;
-	Size maxrefs;
-	BlockNumber heap_blocks; /* of the table */
-	uint64 *stack; /* slots the walk has still to look at */
-	Size nstack;
-	Size maxstack;
+	uint8	   *kinds; /* of each block */
+	SlotNote   *slots; /* of each block's per_page slots */
+	HnswMetric	metric; /* of the operator class */
+	uint64	   *chained; /* blocks that are in an overflow chain */
+	uint64	   *reached; /* slots the walk has met */
+	char	   *other; /* copy of an overflow or side page */
+	HnswSpace	vectors; /* nothing but the layout, for HnswOwnDecode */
+	char	   *own; /* own vector from side pages */
+	float	   *decoded;
+	HeapRef	   *refs; /* heap TIDs of live nodes */
+	Size		nrefs;
+	Size		maxrefs;
+	BlockNumber	heap_blocks; /* of the table */
+	uint64	   *stack; /* slots the walk has still to look at */
+	Size		nstack;
+	Size		maxstack;
 } Check;
 
 static inline HnswRecord *
@@ -75,7 +75,7 @@ slot_id(Check *c, BlockNumber blk, uint16 slot)
 static inline SlotNote
 note_of(Check *c, BlockNumber blk, uint16 slot)
 {
-	SlotNote none = { NO_SLOT, 0 };
+	SlotNote	none = { NO_SLOT, 0 };
 
 	if (blk >= c->x.nblocks || slot >= c->x.lay.per_page)
 		return none;

@@ -4,8 +4,10 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
+#include "common/hashfn.h"
 #include "hnsw/am/check.h"
 #include "hnsw/am/info.h"
 #include "hnsw/base/bitmap.h"
@@ -71,7 +73,7 @@ static int64
 check_chain(Check *c, BlockNumber blk, int slot, BlockNumber next, bool live)
 {
 	ItemPointerData owner;
-	int64 n = 0;
+	int64		n = 0;
 
 	ItemPointerSet(&owner, blk, slot);
 	while (next != InvalidBlockNumber)
@@ -115,12 +117,12 @@ check_tids(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 {
 	const ItemPointerData *tids = HnswNodeTids(&c->x.lay, (const char *) rec);
 	HnswCandidate at;
-	SlotNote note;
-	int64 n;
+	SlotNote	note;
+	int64		n;
 
 	if (rec->level == 0)
 	{
-		bool live = rec->state == HNSW_LIVE;
+		bool		live = rec->state == HNSW_LIVE;
 
 		if (live)
 			add_heap_tids(c, blk, slot, tids, rec->ntids);
@@ -160,16 +162,16 @@ static const char *
 find_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 {
 	const HnswLayout *lay = &c->x.lay;
-	Size from = (Size) slot * lay->own_bytes;
-	Size done = 0;
+	Size		from = (Size) slot * lay->own_bytes;
+	Size		done = 0;
 
 	if (!lay->own_side)
 		return (const char *) rec + lay->off_own;
 	while (done < (Size) lay->own_bytes)
 	{
-		BlockNumber side = blk + 1 + (from + done) / HNSW_PAGE_ROOM;
-		Size at = (from + done) % HNSW_PAGE_ROOM;
-		Size n = Min(HNSW_PAGE_ROOM - at, lay->own_bytes - done);
+		BlockNumber	side = blk + 1 + (from + done) / HNSW_PAGE_ROOM;
+		Size		at = (from + done) % HNSW_PAGE_ROOM;
+		Size		n = Min(HNSW_PAGE_ROOM - at, lay->own_bytes - done);
 
 		if (side >= c->x.nblocks || c->kinds[side] != HNSW_PAGE_SIDE)
 			return NULL;
@@ -180,15 +182,37 @@ find_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 	return c->own;
 }
 
+/*
+ * Is the vector that was decoded the one whose hash the record has?  That can be told
+ * where elements are stored as they came but for a power of two (L1).
+ */
+static bool
+has_hash(Check *c, const HnswRecord *rec)
+{
+	const HnswLayout *lay = &c->x.lay;
+
+	if (lay->metric->products || lay->own != HNSW_OWN_FP32)
+		return true;
+	for (int i = 0; i < lay->dim; i++)
+	{
+		/* the smallest lose bits, or all */
+		if (fabsf(c->decoded[i]) < FLT_MIN && lay->unit != 1)
+			return true;
+		c->decoded[i] /= lay->unit;
+	}
+	return rec->hash == DatumGetUInt32(hash_any((const unsigned char *) c->decoded,
+												lay->dim * sizeof(float)));
+}
+
 /* The own vector, against what its record says of it. */
 static void
 check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 {
-	const int dim = c->x.lay.dim;
+	const int	dim = c->x.lay.dim;
 	const char *own = find_own(c, blk, slot, rec);
 	/* where norms are not needed, they may be beyond what a float holds */
-	bool bounded = c->x.lay.metric->products;
-	float norm2;
+	bool		bounded = c->x.lay.metric->products;
+	float		norm2;
 
 	if (!isfinite(rec->scale) || !(rec->scale >= 0) || !isfinite(rec->offset) ||
 		(bounded && !isfinite(rec->norm2)) || !(rec->norm2 >= 0))
@@ -211,13 +235,15 @@ check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 		HnswProblem(c, blk, slot, "the vector's squared norm is %g, not %g", norm2, rec->norm2);
 	else if (c->x.lay.own == HNSW_OWN_INT8)
 	{
-		int32 sum = 0;
+		int32		sum = 0;
 
 		for (int i = 0; i < dim; i++)
 			sum += ((const int8 *) own)[i];
 		if (sum != rec->codesum)
 			HnswProblem(c, blk, slot, "the sum of the vector's codes is %d, not %d", sum, rec->codesum);
 	}
+	else if (!has_hash(c, rec))
+		HnswProblem(c, blk, slot, "the vector's hash is not %08x", rec->hash);
 }
 
 /* One number of a link: bf16 when two bytes wide, float when four. */
@@ -226,14 +252,14 @@ finite_at(const char *at, int width)
 {
 	if (width == 2)
 	{
-		uint16 v;
+		uint16		v;
 
 		memcpy(&v, at, sizeof(v));
 		return (v & 0x7F80) != 0x7F80;
 	}
 	else
 	{
-		float v;
+		float		v;
 
 		memcpy(&v, at, sizeof(v));
 		return isfinite(v);
@@ -246,10 +272,10 @@ check_link(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, int pos)
 	const HnswLayout *lay = &c->x.lay;
 	const char *node = (const char *) rec;
 	const ItemPointerData *link = &HnswNodeLinks(lay, node)[pos];
-	BlockNumber tblk = HnswLinkBlock(link);
-	uint16 tslot = HnswLinkSlot(link);
-	uint16 flags = HnswLinkFlags(link);
-	SlotNote note = note_of(c, tblk, tslot);
+	BlockNumber	tblk = HnswLinkBlock(link);
+	uint16		tslot = HnswLinkSlot(link);
+	uint16		flags = HnswLinkFlags(link);
+	SlotNote	note = note_of(c, tblk, tslot);
 
 	if (flags & ~(HNSW_LINK_PRUNED | HNSW_LINK_TREE))
 		HnswProblem(c, blk, slot, "link %d has flags 0x%04x", pos, flags);
@@ -315,7 +341,7 @@ HnswCheckRecords(Check *c)
 	for (BlockNumber blk = 0; blk < c->x.nblocks; blk++)
 	{
 		HnswPageHeader *header = HnswPageGetHeader(c->x.page);
-		bool used = false;
+		bool		used = false;
 
 		if (!is_node_page(c->kinds[blk]))
 			continue;
@@ -324,7 +350,7 @@ HnswCheckRecords(Check *c)
 		for (int slot = 0; slot < Min(header->nslots, c->x.lay.per_page); slot++)
 		{
 			const HnswRecord *rec = record_at(c, slot);
-			SlotNote note = note_of(c, blk, slot);
+			SlotNote	note = note_of(c, blk, slot);
 
 			/* reported already, or changed since */
 			if (note.state == NO_SLOT || note.state != rec->state ||
