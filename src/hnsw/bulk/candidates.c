@@ -135,6 +135,7 @@ merge_range(Collecting *l, uint32 member, const uint32 *ids, const float *dists,
 {
 	const int	width = l->level->width;
 	const float *norm = l->c->norm;
+	const HnswMetricOps *metric = l->b->g->lay->metric;
 	int			near = vx_simd->below(dists, n, bound, l->near);
 
 	for (int i = 0; i < near; i++)
@@ -146,7 +147,7 @@ merge_range(Collecting *l, uint32 member, const uint32 *ids, const float *dists,
 			continue;
 		if (id < member || l->tight)
 		{
-			float		square = batch_apart(l->b, l->norm2, norm[l->near[i]], dist);
+			float		square = batch_apart(metric, l->norm2, norm[l->near[i]], dist);
 
 			if (id < member)
 				l->nearest = Min(l->nearest, square);
@@ -172,6 +173,7 @@ int
 HnswKeepInReach(const Batch *b, const BatchLevel *level, uint32 member, BatchLink *list, int n)
 {
 	const float norm2 = b->nodes[batch_node(level, member)].norm2;
+	const HnswMetricOps *metric = b->g->lay->metric;
 	int			nkept = 0;
 
 	for (int i = 0; i < n; i++)
@@ -179,7 +181,7 @@ HnswKeepInReach(const Batch *b, const BatchLevel *level, uint32 member, BatchLin
 		uint32		id = BatchLinkMember(list[i]);
 		float		other = b->nodes[batch_node(level, id)].norm2;
 
-		if (batch_apart(b, norm2, other, batch_link_dist(list[i])) <= level->reach[id])
+		if (batch_apart(metric, norm2, other, batch_link_dist(list[i])) <= level->reach[id])
 			list[nkept++] = list[i];
 	}
 	return nkept;
@@ -193,12 +195,13 @@ static void
 load_reach(Collecting *l, const uint32 *ids, const float *dists, int n)
 {
 	const float *norm = l->c->norm;
+	const HnswMetricOps *metric = l->b->g->lay->metric;
 	int			nfar = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		l->reach[i] = l->level->reach[LEAF_MEMBER(ids[i])];
-		nfar += batch_apart(l->b, norm[0], norm[i], dists[i]) > l->reach[i];
+		nfar += batch_apart(metric, norm[0], norm[i], dists[i]) > l->reach[i];
 	}
 	l->tight = nfar > n / 8;
 	if (l->tight)

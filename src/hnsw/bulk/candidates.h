@@ -17,10 +17,8 @@
 
 /* The square of the distance that two members are apart, from their norms and distance. */
 static inline float
-batch_apart(const Batch *b, float norm2, float other_norm2, float dist)
+batch_apart(const HnswMetricOps *metric, float norm2, float other_norm2, float dist)
 {
-	const HnswMetricOps *metric = b->g->lay->metric;
-
 	if (metric->squared)
 		return dist;
 	return metric->products ? norm2 + other_norm2 + 2 * dist : dist * dist;

@@ -42,6 +42,7 @@ typedef struct Linking
 	BatchLink  *list;			/* candidates of one member, and offers to it */
 	int			max;
 	bool		integer;		/* as in its columns */
+	bool		squared;		/* as of the metric */
 	uint32	   *seen;			/* per member: who has it in its list */
 	int		   *chosen;
 	/* offers: who chose whom */
@@ -63,14 +64,14 @@ distance_from(const Linking *l, const BatchOrigin *o, BatchLink link)
 	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) batch_own(b, o->node),
 									(const int8_t *) batch_own(b, node), b->g->lay->dim) * y->scale +
 		o->q * y->offset + o->r * y->scale * y->codesum;
-	return b->g->lay->metric->squared ? o->base + y->norm2 - dot : -dot;
+	return l->squared ? o->base + y->norm2 - dot : -dot;
 }
 
 static inline BatchOrigin
 make_origin(const Linking *l, BatchLink link)
 {
 	return batch_origin(l->b, batch_node(l->level, BatchLinkMember(link)),
-						l->b->g->lay->metric->squared);
+						l->squared);
 }
 
 /*
@@ -196,7 +197,7 @@ count_nearer(const Linking *l, const BatchLevel *level, uint32 member)
 	int			n = 0;
 
 	while (n < level->nlinks[member] &&
-		   batch_apart(l->b, norm2, node_of(l, level, BatchLinkMember(list[n]))->norm2,
+		   batch_apart(l->b->g->lay->metric, norm2, node_of(l, level, BatchLinkMember(list[n]))->norm2,
 					   batch_link_dist(list[n])) < before)
 		n++;
 	return n;
@@ -391,6 +392,7 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 	memset(&l, 0, sizeof(l));
 	l.b = b;
 	l.integer = c->integer;
+	l.squared = b->g->lay->metric->squared;
 	l.level = level;
 	l.max = 2 * level->width;
 	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BatchLink));
