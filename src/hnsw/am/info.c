@@ -210,7 +210,8 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	HnswInspectRead(&x, HNSW_META_BLOCK, x.page, NULL);
 	HnswCheckMeta(x.index, (Page) x.page);
 	x.meta = *HnswPageGetMeta(x.page);
-	(void) HnswLayoutFromMeta(&x.meta, lay);
+	if (!HnswLayoutFromMeta(&x.meta, lay))
+		HnswReportDamagedMeta(x.index);
 
 	memset(&info, 0, sizeof(info));
 	for (BlockNumber blk = 0; blk < x.nblocks; blk++)

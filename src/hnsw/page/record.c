@@ -110,6 +110,7 @@ form_parts(const HnswLayout *lay, BlockNumber blk, uint16 slotflags, float edge,
 	const uint16 halves[3] = {float_to_bf16(edge), float_to_bf16(a), float_to_bf16(b)};
 	ItemPointerData tid;
 
+	memset(parts, 0, sizeof(*parts));
 	ItemPointerSet(&tid, blk, slotflags);
 	memcpy(parts->bytes[0], &tid, sizeof(tid));
 	memcpy(parts->bytes[1], &halves[0], sizeof(uint16));
