@@ -212,6 +212,7 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	x.meta = *HnswPageGetMeta(x.page);
 	if (!HnswLayoutFromMeta(&x.meta, lay))
 		HnswReportDamagedMeta(x.index);
+	Assert(lay->metric != NULL);
 
 	memset(&info, 0, sizeof(info));
 	for (BlockNumber blk = 0; blk < x.nblocks; blk++)
