@@ -159,7 +159,7 @@ count_levels(Batch *b)
 	for (uint32 i = 0; i < sh->n; i++)
 		for (int l = 0; l <= b->nodes[i].level; l++)
 			sh->level_n[l]++;
-	for (int l = 0; l < HNSW_MAX_LEVEL && sh->level_n[l] > BATCH_WIDTH(b->g->lay); l++)
+	for (int l = 0; l < HNSW_MAX_LEVEL && sh->level_n[l] > (uint32) BATCH_WIDTH(b->g->lay); l++)
 		while (sh->level_n[l + 1] < LEVEL_MIN)
 		{
 			BatchNode  *x = &b->nodes[pg_prng_uint64_range(&pg_global_prng_state, 0, sh->n - 1)];

@@ -177,7 +177,7 @@ HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 		g->space.signs = MemoryContextAlloc(cxt, 2 * VX_SIGN_WORDS(g->lay->dim) * sizeof(uint32));
 		VxRotationSigns(g->seed, g->lay->dim, g->space.signs);
 	}
-	for (int i = 0; i < lengthof(g->space.work); i++)
+	for (int i = 0; i < (int) lengthof(g->space.work); i++)
 		g->space.work[i] = MemoryContextAlloc(cxt, g->lay->dim * sizeof(float));
 	if (g->ncentre > 0)
 		g->centre = MemoryContextAllocZero(cxt, g->lay->dim * sizeof(float));
