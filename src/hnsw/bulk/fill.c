@@ -61,8 +61,8 @@ HnswBatchBytes(const HnswLayout *lay, double rows, int participants)
 }
 
 /* How many nodes "limit" bytes hold, at least one. */
-uint32
-HnswBatchCapacity(const HnswLayout *lay, Size limit, int participants)
+static uint32
+capacity(const HnswLayout *lay, Size limit, int participants)
 {
 	int			columns = HnswColumnsMax(lay, limit, participants);
 	double		rest = (double) limit - (double) participants * HnswColumnsBytes(lay, columns);
@@ -136,7 +136,7 @@ HnswBatchFill(Batch *b, Spool **spools, double rows)
 	const HnswLayout *lay = b->g->lay;
 	struct equals_hash *equals;
 	uint32		maxextra = 0;
-	uint32		most = HnswBatchCapacity(lay, b->limit, team->nparticipants);
+	uint32		most = capacity(lay, b->limit, team->nparticipants);
 	const double rest = HnswBatchRowBytes(lay, team->nparticipants) - HnswBatchNodeBytes(lay);
 	double		used;
 	double		taken = 0;

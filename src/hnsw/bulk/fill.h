@@ -22,7 +22,6 @@ HnswBatchSetRow(BatchNode *x, const SpoolRow *row)
 }
 
 extern double HnswBatchBytes(const HnswLayout *lay, double rows, int participants);
-extern uint32 HnswBatchCapacity(const HnswLayout *lay, Size limit, int participants);
 extern double HnswBatchFill(Batch *b, Spool **spools, double rows);
 
 #endif							/* HNSW_FILL_H */

@@ -162,42 +162,45 @@ select_links(Linking *l)
 		}
 }
 
-/* The node that a candidate, or a member, of level l is; and is it on the level above? */
+/* The node that a member is. */
 static inline BatchNode *
-node_of(const Linking *l, const BatchLevel *level, uint32 member)
+node_of(const Linking *l, uint32 member)
 {
-	return &l->b->nodes[batch_node(level, member)];
+	return &l->b->nodes[batch_node(l->level, member)];
 }
 
+/* Is it on the level above? */
 static inline bool
-is_upper(const Linking *l, const BatchLevel *level, uint32 member)
+is_upper(const Linking *l, uint32 member)
 {
-	return node_of(l, level, member)->level > level - l->b->levels;
+	return node_of(l, member)->level > l->level - l->b->levels;
 }
 
 /* Is one of a member's n nearest candidates on the level above? */
 static bool
-has_upper(const Linking *l, const BatchLevel *level, uint32 member, int n)
+has_upper(const Linking *l, uint32 member, int n)
 {
+	const BatchLevel *level = l->level;
 	const BatchLink *list = level->links + (Size) member * level->width;
 
 	for (int i = 0; i < Min(n, level->nlinks[member]); i++)
-		if (is_upper(l, level, BatchLinkMember(list[i])))
+		if (is_upper(l, BatchLinkMember(list[i])))
 			return true;
 	return false;
 }
 
 /* How many of a member's candidates, which are sorted, are nearer than any that comes before it? */
 static int
-count_nearer(const Linking *l, const BatchLevel *level, uint32 member)
+count_nearer(const Linking *l, uint32 member)
 {
+	const BatchLevel *level = l->level;
 	const BatchLink *list = level->links + (Size) member * level->width;
-	const float norm2 = node_of(l, level, member)->norm2;
+	const float norm2 = node_of(l, member)->norm2;
 	const float before = level->reach[member] / (BATCH_REACH * BATCH_REACH);
 	int			n = 0;
 
 	while (n < level->nlinks[member] &&
-		   batch_apart(l->b->g->lay->metric, norm2, node_of(l, level, BatchLinkMember(list[n]))->norm2,
+		   batch_apart(l->b->g->lay->metric, norm2, node_of(l, BatchLinkMember(list[n]))->norm2,
 					   batch_link_dist(list[n])) < before)
 		n++;
 	return n;
@@ -210,8 +213,9 @@ count_nearer(const Linking *l, const BatchLevel *level, uint32 member)
  * near it.
  */
 static void
-spread_levels(Linking *l, BatchLevel *level)
+spread_levels(Linking *l)
 {
+	const BatchLevel *level = l->level;
 	const int	most = level->width / 2;
 	uint32		giver = 0;
 
@@ -220,16 +224,16 @@ spread_levels(Linking *l, BatchLevel *level)
 		int			n;
 
 		CHECK_FOR_INTERRUPTS();
-		if (is_upper(l, level, m) || (n = count_nearer(l, level, m)) < most ||
-			has_upper(l, level, m, n))
+		if (is_upper(l, m) || (n = count_nearer(l, m)) < most ||
+			has_upper(l, m, n))
 			continue;
 		while (giver < level->n &&
-			   !(is_upper(l, level, giver) && has_upper(l, level, giver, most)))
+			   !(is_upper(l, giver) && has_upper(l, giver, most)))
 			giver++;
 		if (giver == level->n)
 			break;
-		node_of(l, level, m)->level = node_of(l, level, giver)->level;
-		node_of(l, level, giver)->level = (uint8) (level - l->b->levels);
+		node_of(l, m)->level = node_of(l, giver)->level;
+		node_of(l, giver)->level = (uint8) (level - l->b->levels);
 	}
 }
 
@@ -405,7 +409,7 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 	select_links(&l);
 	(void) HnswTeamSync(b->team);
 	if (HnswTeamLeader(b->team))
-		spread_levels(&l, level);
+		spread_levels(&l);
 	if (collect_offers(&l))
 	{
 		choose_links(&l);

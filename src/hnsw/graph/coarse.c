@@ -12,8 +12,6 @@
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/index.h"
 
-#include <math.h>
-
 /* The noise of a found node's distance, and what squares add to it on average. */
 static double
 noise(HnswGraph *g, const HnswQuery *q, const HnswFound *f, double *bias)

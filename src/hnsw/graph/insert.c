@@ -10,9 +10,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
-#include "common/pg_prng.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
 #include "hnsw/graph/insert.h"
@@ -28,9 +25,6 @@
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "storage/freespace.h"
-#include "storage/indexfsm.h"
-#include "storage/lmgr.h"
 #include "types/vector.h"
 #include "utils/memutils.h"
 

@@ -104,6 +104,33 @@ HnswCheckMeta(Relation index, Page page)
 }
 
 /*
+ * Read the centre pages into the handle, dim floats.  One page at a time is locked,
+ * in share mode.  Errors: index_corrupted.
+ */
+static void
+load_centre(HnswGraph *g)
+{
+	for (int i = 0; i < g->ncentre; i++)
+	{
+		HnswPin		pin;
+		int			from = i * CENTRE_PER_PAGE;
+		int			n = Min(CENTRE_PER_PAGE, g->lay->dim - from);
+
+		HnswAcquire(g, HNSW_META_BLOCK + 1 + i, BUFFER_LOCK_SHARE, &pin);
+		if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_CENTRE)
+			HnswCorrupted(g, pin.blk, 0, "not a centre page");
+		memcpy(g->centre + from, HnswPageGetData(pin.page), n * sizeof(float));
+		HnswRelease(g, &pin);
+	}
+	for (int i = 0; i < g->lay->dim && g->ncentre > 0; i++)
+		if (!isfinite(g->centre[i]))
+			HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is not finite");
+	if (g->ncentre > 0 && !isfinite(vx_simd->sumsq(g->centre, g->lay->dim)))
+		HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is too far");
+	g->centre_set = true;
+}
+
+/*
  * Copy the metapage, under a share lock; loads the centre when another backend has
  * set it.  Errors: index_corrupted when it does not fit the handle.
  */
@@ -125,34 +152,7 @@ HnswReadMeta(HnswGraph *g, HnswMetaPage *meta)
 	if (!meta->centre_set)
 		g->centre_set = false;
 	else if (!g->centre_set)
-		HnswLoadCentre(g);
-}
-
-/*
- * Read the centre pages into the handle, dim floats.  One page at a time is locked,
- * in share mode.  Errors: index_corrupted.
- */
-void
-HnswLoadCentre(HnswGraph *g)
-{
-	for (int i = 0; i < g->ncentre; i++)
-	{
-		HnswPin		pin;
-		int			from = i * CENTRE_PER_PAGE;
-		int			n = Min(CENTRE_PER_PAGE, g->lay->dim - from);
-
-		HnswAcquire(g, HNSW_META_BLOCK + 1 + i, BUFFER_LOCK_SHARE, &pin);
-		if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_CENTRE)
-			HnswCorrupted(g, pin.blk, 0, "not a centre page");
-		memcpy(g->centre + from, HnswPageGetData(pin.page), n * sizeof(float));
-		HnswRelease(g, &pin);
-	}
-	for (int i = 0; i < g->lay->dim && g->ncentre > 0; i++)
-		if (!isfinite(g->centre[i]))
-			HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is not finite");
-	if (g->ncentre > 0 && !isfinite(vx_simd->sumsq(g->centre, g->lay->dim)))
-		HnswCorrupted(g, HNSW_META_BLOCK + 1, 0, "the centre is too far");
-	g->centre_set = true;
+		load_centre(g);
 }
 
 /*

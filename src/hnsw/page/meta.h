@@ -15,7 +15,6 @@ extern int	HnswColumnDim(Relation index);
 extern void HnswCheckMeta(Relation index, Page page);
 extern HnswMetric HnswIndexMetric(Relation index);
 extern int	HnswCentrePages(const HnswMetaPage *meta);
-extern void HnswLoadCentre(HnswGraph *g);
 extern void HnswStoreCentre(HnswGraph *g, const float *centre);
 extern void HnswFormMetaPage(Page page, const HnswMetaPage *meta, int centre_page);
 extern void HnswCreatePages(HnswGraph *g, const HnswMetaPage *meta);
