@@ -91,7 +91,7 @@ typedef struct BuildState
 	Relation	heap;
 	Relation	index;
 	IndexInfo  *info;
-	HnswGraph  *g;
+	HnswIndex  *g;
 	Team	   *team;
 	BuildShared *shared;
 	ParallelTableScanDesc scan; /* NULL: the leader alone reads the table */
@@ -118,7 +118,7 @@ build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 		  bool alive, void *arg)
 {
 	BuildState *st = (BuildState *) arg;
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 	HnswScratch *s = g->scratch;
 	MemoryContext old;
 	HnswRecord	rec;
@@ -411,7 +411,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	st.heap = heap;
 	st.index = index;
 	st.info = info;
-	st.g = HnswGraphCreate(index, CurrentMemoryContext, &meta);
+	st.g = HnswIndexCreate(index, CurrentMemoryContext, &meta);
 	st.g->nolog = true;
 	HnswCreatePages(st.g, &meta);
 	HnswBuildCentre(st.g, heap, info);
@@ -459,7 +459,7 @@ HnswBuildWorker(dsm_segment *seg, shm_toc *toc)
 	st.info->ii_Concurrent = st.shared->concurrent;
 	SharedFileSetAttach(&st.shared->team.files, seg);
 
-	st.g = HnswGraphRead(st.index, CurrentMemoryContext);
+	st.g = HnswIndexRead(st.index, CurrentMemoryContext);
 	st.g->nolog = true;
 	st.g->shared = true;
 	HnswReadMeta(st.g, &meta);
@@ -487,7 +487,7 @@ hnswbuildempty(Relation index)
 	if (dim < 1 && RelationGetNumberOfBlocks(index) > 0)
 	{
 		/* built again: see HnswBuildDim */
-		HnswGraph  *g = HnswGraphRead(index, CurrentMemoryContext);
+		HnswIndex  *g = HnswIndexRead(index, CurrentMemoryContext);
 
 		dim = g->lay->dim;
 		MemoryContextDelete(g->cxt);

@@ -13,7 +13,7 @@
 static void
 close_graph(void *arg)
 {
-	HnswClose((HnswGraph *) arg);
+	HnswClose((HnswIndex *) arg);
 }
 
 /*
@@ -25,7 +25,7 @@ bool
 hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 		   Relation heap, IndexUniqueCheck check, bool unchanged, IndexInfo *info)
 {
-	HnswGraph  *g = (HnswGraph *) info->ii_AmCache;
+	HnswIndex  *g = (HnswIndex *) info->ii_AmCache;
 	Vector	   *v;
 
 	if (isnull[0])

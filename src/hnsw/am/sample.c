@@ -37,7 +37,7 @@
 /* The mean of some rows. */
 typedef struct CentreSample
 {
-	HnswGraph  *g;
+	HnswIndex  *g;
 	double	   *sum;
 	float	   *vec;
 	int			n;
@@ -98,7 +98,7 @@ sample_rows(CentreSample *sample, Relation heap, Relation index, IndexInfo *info
 
 /* Store the centre, and say in the metapage that it is set. */
 static void
-store_centre(HnswGraph *g, const float *centre)
+store_centre(HnswIndex *g, const float *centre)
 {
 	HnswWrite  *w = &g->scratch->write;
 	HnswPin		pin;
@@ -121,7 +121,7 @@ store_centre(HnswGraph *g, const float *centre)
  * the metapage and in the handle.  Only before the first node is there.
  */
 void
-HnswBuildCentre(HnswGraph *g, Relation heap, IndexInfo *info)
+HnswBuildCentre(HnswIndex *g, Relation heap, IndexInfo *info)
 {
 	const int	dim = g->lay->dim;
 	CentreSample sample = {.g = g};

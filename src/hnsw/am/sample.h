@@ -9,6 +9,6 @@
 #include "nodes/execnodes.h"
 
 extern int	HnswBuildDim(Relation heap, Relation index, IndexInfo *info);
-extern void HnswBuildCentre(HnswGraph *g, Relation heap, IndexInfo *info);
+extern void HnswBuildCentre(HnswIndex *g, Relation heap, IndexInfo *info);
 
 #endif							/* HNSW_SAMPLE_H */

@@ -285,7 +285,7 @@ add_ahead(HnswScan *so)
 static void
 search(IndexScanDesc scan, HnswScan *so)
 {
-	HnswGraph  *g = so->g;
+	HnswIndex  *g = so->g;
 	HnswSearch *s = so->search;
 	HnswMetaPage meta;
 

@@ -31,7 +31,7 @@ typedef struct HnswKilled
 
 typedef struct HnswScan
 {
-	HnswGraph  *g;
+	HnswIndex  *g;
 	HnswSearch *search;			/* NULL until there is one */
 	MemoryContext cxt;			/* reset by each rescan */
 	bool		started;

@@ -56,7 +56,7 @@ typedef struct VacuumState
 	IndexBulkDeleteResult *stats;
 	IndexBulkDeleteCallback callback;
 	void	   *callback_arg;
-	HnswGraph  *g;
+	HnswIndex  *g;
 	MemoryContext cxt;
 
 	HnswRepairContext repair;	/* with the records found DEAD */
@@ -80,7 +80,7 @@ acquire(VacuumState *st, BlockNumber blk, int mode, HnswPin *pin)
 }
 
 static void
-set_state(HnswGraph *g, HnswWrite *w, uint16 slot, HnswState state)
+set_state(HnswIndex *g, HnswWrite *w, uint16 slot, HnswState state)
 {
 	uint8		byte = state;
 
@@ -122,7 +122,7 @@ count_tree(VacuumState *st, const char *node)
 static void
 strip_nodes(VacuumState *st, HnswPin *pin)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	bool		changed = false;
@@ -169,7 +169,7 @@ strip_nodes(VacuumState *st, HnswPin *pin)
 static void
 strip_overflow(VacuumState *st, HnswPin *pin)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 	HnswWrite  *w = &g->scratch->write;
 	HnswOverflow *o = HnswPageGetOverflow(pin->page);
 	ItemPointerData kept[HNSW_OVERFLOW_TIDS];
@@ -209,7 +209,7 @@ strip_overflow(VacuumState *st, HnswPin *pin)
 static void
 unchain(VacuumState *st, HnswPin *before, Size link, HnswPin *cur)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 	HnswWrite  *w = &g->scratch->write;
 	uint16		kind = HNSW_PAGE_FREE;
 	LocationIndex lower = HNSW_PAGE_DATA;
@@ -240,7 +240,7 @@ unchain(VacuumState *st, HnswPin *before, Size link, HnswPin *cur)
 static BlockNumber
 unchain_empty(VacuumState *st, const HnswCandidate *node, HnswPin *before, Size link, bool *more)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 
 	for (int i = 0;; i++)
 	{
@@ -270,7 +270,7 @@ unchain_empty(VacuumState *st, const HnswCandidate *node, HnswPin *before, Size 
 static void
 trim_chain(VacuumState *st, const HnswCandidate *node)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 	BlockNumber at = InvalidBlockNumber;	/* the last page that stays */
 	BlockNumber next;
 	BlockNumber count = 0;
@@ -307,7 +307,7 @@ trim_chain(VacuumState *st, const HnswCandidate *node)
 static void
 strip_chains(VacuumState *st)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 
 	for (int64 i = 0; i < st->chained.n; i++)
 	{
@@ -336,7 +336,7 @@ strip_chains(VacuumState *st)
 static void
 strip_uppers(VacuumState *st)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 
 	for (int64 i = 0; i < st->nuppers; i++)
 	{
@@ -386,7 +386,7 @@ strip_uppers(VacuumState *st)
 static void
 strip(VacuumState *st)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 
 	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < st->repair.dead.nblocks; blk++)
 	{
@@ -441,7 +441,7 @@ strip(VacuumState *st)
 static bool
 free_records(VacuumState *st, BlockNumber blk)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 	HnswPin		pin;
 	HnswWrite  *w = &g->scratch->write;
 	int			nslots;
@@ -482,7 +482,7 @@ free_records(VacuumState *st, BlockNumber blk)
 static void
 free_dead(VacuumState *st)
 {
-	HnswGraph  *g = st->g;
+	HnswIndex  *g = st->g;
 	BlockNumber upper = InvalidBlockNumber;
 	HnswPin		pin;
 
@@ -536,7 +536,7 @@ free_dead(VacuumState *st)
 static void
 close_graph(void *arg)
 {
-	HnswClose((HnswGraph *) arg);
+	HnswClose((HnswIndex *) arg);
 }
 
 /* ambulkdelete */

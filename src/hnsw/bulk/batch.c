@@ -53,7 +53,7 @@ HnswBatchRowBytes(const HnswLayout *lay, int participants)
  * all participants.
  */
 Batch *
-HnswBatchCreate(HnswGraph *g, Team *team, BatchShared *shared, Size limit)
+HnswBatchCreate(HnswIndex *g, Team *team, BatchShared *shared, Size limit)
 {
 	MemoryContext cxt = AllocSetContextCreate(g->cxt, "hnsw bulk construction",
 											  ALLOCSET_DEFAULT_SIZES);

@@ -172,7 +172,7 @@ typedef struct BatchPlace
 
 typedef struct Batch
 {
-	HnswGraph  *g;
+	HnswIndex  *g;
 	Team	   *team;
 	BatchShared *shared;
 	MemoryContext cxt;
@@ -214,7 +214,7 @@ batch_node(const BatchLevel *level, uint32 member)
 /* Links and candidates of a member that there is room for. */
 #define BATCH_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
 
-extern Batch *HnswBatchCreate(HnswGraph *g, Team *team, BatchShared *shared, Size limit);
+extern Batch *HnswBatchCreate(HnswIndex *g, Team *team, BatchShared *shared, Size limit);
 extern Size HnswBatchNodeBytes(const HnswLayout *lay);
 extern double HnswBatchRowBytes(const HnswLayout *lay, int participants);
 extern void HnswBatchMakeNodes(Batch *b, uint32 cap);

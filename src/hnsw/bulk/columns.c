@@ -134,7 +134,7 @@ HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *mem
 					 int n, bool to_divide)
 {
 	Batch	   *b = c->b;
-	HnswGraph  *g = b->g;
+	HnswIndex  *g = b->g;
 	const int	dim = g->lay->dim;
 	const HnswMetricOps *metric = to_divide ? HnswMetricOf(g->lay->metric->divided_as) :
 		g->lay->metric;

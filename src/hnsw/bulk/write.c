@@ -136,7 +136,7 @@ put_tids(Batch *b, int l, uint32 node, HnswRecord *rec, ItemPointer tids)
 static void
 put_links(Batch *b, int l, uint32 member, char *record)
 {
-	HnswGraph  *g = b->g;
+	HnswIndex  *g = b->g;
 	HnswScratch *s = g->scratch;
 	const BatchLevel *level = &b->levels[l];
 	const BatchLink *links = level->links + (Size) member * level->width;
@@ -415,7 +415,7 @@ static void
 write_meta(Batch *b)
 {
 	BatchShared *sh = b->shared;
-	HnswGraph  *g = b->g;
+	HnswIndex  *g = b->g;
 	const HnswLayout *lay = g->lay;
 	HnswWrite  *write = &g->scratch->write;
 	HnswMetaPage meta;

@@ -14,7 +14,7 @@
 
 /* The noise of a found node's distance, and what squares add to it on average. */
 static double
-noise(HnswGraph *g, const HnswQuery *q, const HnswFound *f, double *bias)
+noise(HnswIndex *g, const HnswQuery *q, const HnswFound *f, double *bias)
 {
 	return HnswDistanceNoise(&g->space, q, f->dist, f->norm2, f->scale, bias);
 }
@@ -24,7 +24,7 @@ noise(HnswGraph *g, const HnswQuery *q, const HnswFound *f, double *bias)
  * farther than the nearest?  Then which nodes it found was chance.
  */
 bool
-HnswResultsCoarse(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
+HnswResultsCoarse(HnswIndex *g, const HnswQuery *q, const HnswResult *res)
 {
 	const HnswFound *best;
 	const HnswFound *worst;
@@ -42,7 +42,7 @@ HnswResultsCoarse(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
  * likely to be farther than this.
  */
 double
-HnswResultsReach(HnswGraph *g, const HnswQuery *q, const HnswResult *res)
+HnswResultsReach(HnswIndex *g, const HnswQuery *q, const HnswResult *res)
 {
 	const HnswFound *worst = &res->found[res->order[res->nfound - 1].idx];
 	double		bias;

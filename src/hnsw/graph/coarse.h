@@ -9,7 +9,7 @@
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/index.h"
 
-extern bool HnswResultsCoarse(HnswGraph *g, const HnswQuery *q, const HnswResult *res);
-extern double HnswResultsReach(HnswGraph *g, const HnswQuery *q, const HnswResult *res);
+extern bool HnswResultsCoarse(HnswIndex *g, const HnswQuery *q, const HnswResult *res);
+extern double HnswResultsReach(HnswIndex *g, const HnswQuery *q, const HnswResult *res);
 
 #endif							/* HNSW_GRAPH_COARSE_H */

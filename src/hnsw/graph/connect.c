@@ -114,7 +114,7 @@ link_counts(const HnswLayout *lay, int level, int *links, int *back)
  * their number, *nselected how many of them the heuristic selected.
  */
 static int
-choose_neighbours(HnswGraph *g, HnswResult *res, int fill, int *chosen, int *nselected)
+choose_neighbours(HnswIndex *g, HnswResult *res, int fill, int *chosen, int *nselected)
 {
 	int			fanout = g->lay->fanout;
 	int			pruned[HNSW_MAX_FANOUT];
@@ -142,7 +142,7 @@ choose_neighbours(HnswGraph *g, HnswResult *res, int fill, int *chosen, int *nse
 
 /* Form the new record in scratch->record. */
 static void
-form_record(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
+form_record(HnswIndex *g, HnswResult *res, int level, const HnswRecord *own_rec,
 			const char *own, const ItemPointerData *tids, int ntids,
 			const int *chosen, int nchosen, int nselected)
 {
@@ -187,7 +187,7 @@ form_record(HnswGraph *g, HnswResult *res, int level, const HnswRecord *own_rec,
  * gets a place; other tree links are never taken.  *flags: the new link's.
  */
 int
-HnswChoosePosition(HnswGraph *g, HnswSearch *s, const char *node, float dist,
+HnswChoosePosition(HnswIndex *g, HnswSearch *s, const char *node, float dist,
 				bool tree, uint16 *flags)
 {
 	const HnswLayout *lay = g->lay;
@@ -255,7 +255,7 @@ HnswChoosePosition(HnswGraph *g, HnswSearch *s, const char *node, float dist,
  * number "page" of the change.
  */
 void
-HnswWriteLink(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin, uint16 at_slot,
+HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, HnswPin *pin, uint16 at_slot,
 			  const char *node, const HnswQuery *q, int pos, uint16 flags,
 			  float dist, BlockNumber blk, uint16 slot)
 {
@@ -280,7 +280,7 @@ HnswWriteLink(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin, uint16 at_slot
 
 /* The distance of the new vector to a record in hand. */
 static float
-node_distance(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const char *node)
+node_distance(HnswIndex *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const char *node)
 {
 	const HnswRecord *rec = (const HnswRecord *) node;
 
@@ -294,7 +294,7 @@ node_distance(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const
  * while it has none.
  */
 static void
-add_back_link(HnswGraph *g, HnswWrite *w, int *page, HnswPin *pin, HnswSearch *s,
+add_back_link(HnswIndex *g, HnswWrite *w, int *page, HnswPin *pin, HnswSearch *s,
 			  int level, uint16 at_slot, const HnswCandidate *to)
 {
 	const char *node = HnswNodeAt(g, pin, at_slot);
@@ -333,7 +333,7 @@ by_place(const void *a, const void *b)
  * nodes in the order of their pages, which is that of locks.
  */
 void
-HnswAddBackLinks(HnswGraph *g, HnswSearch *s, int level, HnswCandidate *nodes, int n,
+HnswAddBackLinks(HnswIndex *g, HnswSearch *s, int level, HnswCandidate *nodes, int n,
 				 const HnswCandidate *to)
 {
 	qsort(nodes, n, sizeof(HnswCandidate), by_place);
@@ -376,7 +376,7 @@ queue_parent(ParentQueue *queue, BlockNumber blk, uint16 slot)
 
 /* Add a node's tree children to the queue of parents to try. */
 static void
-queue_children(HnswGraph *g, ParentQueue *queue, const char *node)
+queue_children(HnswIndex *g, ParentQueue *queue, const char *node)
 {
 	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
 	{
@@ -393,7 +393,7 @@ queue_children(HnswGraph *g, ParentQueue *queue, const char *node)
  * cannot take it; its children then join the queue.
  */
 static bool
-write_with_parent(HnswGraph *g, HnswSearch *s, int level, HnswPlace *place,
+write_with_parent(HnswIndex *g, HnswSearch *s, int level, HnswPlace *place,
 				  HnswPin *pparent, const HnswCandidate *parent, const char *own,
 				  ParentQueue *queue)
 {
@@ -438,7 +438,7 @@ write_with_parent(HnswGraph *g, HnswSearch *s, int level, HnswPlace *place,
  * where the record is, *used which parent took it.
  */
 static bool
-place_record(HnswGraph *g, HnswSearch *s, int level, const char *own,
+place_record(HnswIndex *g, HnswSearch *s, int level, const char *own,
 			 ParentQueue *queue, HnswCandidate *at, HnswCandidate *used)
 {
 	HnswPlace		place;
@@ -523,7 +523,7 @@ place_record(HnswGraph *g, HnswSearch *s, int level, const char *own,
 
 /* Place scratch->record where it needs no parent: first of its level. */
 static void
-place_alone(HnswGraph *g, int level, const char *own, HnswCandidate *at)
+place_alone(HnswIndex *g, int level, const char *own, HnswCandidate *at)
 {
 	HnswPlace		place;
 	HnswWrite  *w = &g->scratch->write;
@@ -552,7 +552,7 @@ typedef struct Chosen
 
 /* Choose them, and form the new record in scratch->record. */
 static void
-choose_links(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswRecord *own_rec,
+choose_links(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswRecord *own_rec,
 			 const char *own, const ItemPointerData *tids, int ntids, Chosen *links)
 {
 	int			max_links;
@@ -566,7 +566,7 @@ choose_links(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const Hnsw
 
 /* Offer those a link back that come first, but for the one that has it. */
 static void
-link_back(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const Chosen *links,
+link_back(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const Chosen *links,
 		  const HnswCandidate *has, const HnswCandidate *at)
 {
 	HnswCandidate back[HNSW_MAX_FANOUT];
@@ -594,7 +594,7 @@ link_back(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const Chosen 
  * link (they died meanwhile, or all is given away).
  */
 bool
-HnswConnect(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 			const HnswRecord *own_rec, const char *own,
 			const ItemPointerData *tids, int ntids, HnswCandidate *at)
 {
@@ -635,7 +635,7 @@ HnswConnect(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 
 /* Put a TREE link from scratch->record to the root there is, which need not be live. */
 static void
-link_to_root(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta)
+link_to_root(HnswIndex *g, HnswSearch *s, const HnswMetaPage *meta)
 {
 	const HnswLayout *lay = g->lay;
 	HnswScratch *work = g->scratch;
@@ -685,7 +685,7 @@ link_to_root(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta)
  * is what was subtracted from the vector, and is stored with the first node.
  */
 bool
-HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const float *centre,
+HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
 				HnswSearch *s, HnswResult *res,
 				const HnswRecord *own_rec, const char *own,
 				const ItemPointerData *tid, HnswCandidate *at)

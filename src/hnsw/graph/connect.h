@@ -12,20 +12,20 @@
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 
-extern bool HnswConnect(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+extern bool HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 						const HnswRecord *own_rec, const char *own,
 						const ItemPointerData *tids, int ntids,
 						HnswCandidate *at);
-extern bool HnswConnectRoot(HnswGraph *g, const HnswMetaPage *seen, const float *centre,
+extern bool HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
 							HnswSearch *s, HnswResult *res, const HnswRecord *own_rec, const char *own,
 							const ItemPointerData *tid, HnswCandidate *at);
-extern int	HnswChoosePosition(HnswGraph *g, HnswSearch *s, const char *node,
+extern int	HnswChoosePosition(HnswIndex *g, HnswSearch *s, const char *node,
 							   float dist, bool tree, uint16 *flags);
-extern void HnswWriteLink(HnswGraph *g, HnswWrite *w, int page, HnswPin *pin,
+extern void HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, HnswPin *pin,
 						  uint16 at_slot, const char *node, const HnswQuery *q,
 						  int pos, uint16 flags, float dist,
 						  BlockNumber blk, uint16 slot);
-extern void HnswAddBackLinks(HnswGraph *g, HnswSearch *s, int level,
+extern void HnswAddBackLinks(HnswIndex *g, HnswSearch *s, int level,
 							 HnswCandidate *nodes, int n, const HnswCandidate *to);
 extern int	HnswFindLink(const HnswLayout *lay, const char *node, const HnswCandidate *to);
 extern int	HnswCountTreeLinks(const HnswLayout *lay, const char *node);

@@ -37,7 +37,7 @@
  * that are stored alike.
  */
 static int
-find_equal(HnswGraph *g, const HnswResult *res, const HnswRecord *rec, const char *own)
+find_equal(HnswIndex *g, const HnswResult *res, const HnswRecord *rec, const char *own)
 {
 	for (int i = 0; i < res->nfound; i++)
 	{
@@ -56,7 +56,7 @@ find_equal(HnswGraph *g, const HnswResult *res, const HnswRecord *rec, const cha
  * Locks: the node's page, then an overflow page within it.
  */
 static bool
-add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer tid)
+add_tid(HnswIndex *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer tid)
 {
 	HnswPin		pin;
 	const HnswRecord *rec;
@@ -78,7 +78,7 @@ add_tid(HnswGraph *g, const HnswFound *f, const HnswRecord *own_rec, ItemPointer
 
 /* Make a record the entry point, unless there is a higher one by now. */
 static void
-raise_entry(HnswGraph *g, int level, const HnswCandidate *at)
+raise_entry(HnswIndex *g, int level, const HnswCandidate *at)
 {
 	HnswPin		pin;
 	HnswMetaPage *meta;
@@ -106,7 +106,7 @@ raise_entry(HnswGraph *g, int level, const HnswCandidate *at)
  * called, and goes when the handle is let go of with more than it may keep.
  */
 HnswInserter *
-HnswInserterOf(HnswGraph *g)
+HnswInserterOf(HnswIndex *g)
 {
 	MemoryContext cxt;
 	HnswInserter *ins;
@@ -123,7 +123,7 @@ HnswInserterOf(HnswGraph *g)
 
 /* Let go of it when the handles in use have much memory of the kind. */
 void
-HnswInserterDone(HnswGraph *g)
+HnswInserterDone(HnswIndex *g)
 {
 	HnswInserter *ins = g->inserter;
 
@@ -138,7 +138,7 @@ HnswInserterDone(HnswGraph *g)
  * top..0 into the inserter's upper[] and its search's results.
  */
 static void
-search_levels(HnswGraph *g, HnswInserter *ins, const HnswMetaPage *meta, int top)
+search_levels(HnswIndex *g, HnswInserter *ins, const HnswMetaPage *meta, int top)
 {
 	HnswSearch *s = ins->search;
 	const int	width = HnswDescentWidth(g->lay->ef_construction);
@@ -169,7 +169,7 @@ search_levels(HnswGraph *g, HnswInserter *ins, const HnswMetaPage *meta, int top
  * *at; levels up to top have been searched.
  */
 static void
-add_upper_records(HnswGraph *g, HnswInserter *ins, const HnswRecord *own_rec,
+add_upper_records(HnswIndex *g, HnswInserter *ins, const HnswRecord *own_rec,
 				  const HnswMetaPage *meta, int level, int top, HnswCandidate at)
 {
 	ItemPointerData tids[2];
@@ -198,7 +198,7 @@ add_upper_records(HnswGraph *g, HnswInserter *ins, const HnswRecord *own_rec,
  * it, "centre" subtracted.  False when another backend changed what this relied on.
  */
 static bool
-insert_prepared(HnswGraph *g, const HnswMetaPage *meta, const float *centre,
+insert_prepared(HnswIndex *g, const HnswMetaPage *meta, const float *centre,
 				const HnswRecord *own_rec, ItemPointer heap_tid)
 {
 	HnswInserter *ins = HnswInserterOf(g);
@@ -240,7 +240,7 @@ insert_prepared(HnswGraph *g, const HnswMetaPage *meta, const float *centre,
 
 /* One attempt; false when another backend changed what it relied on. */
 static bool
-try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
+try_insert(HnswIndex *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 {
 	HnswInserter *ins = HnswInserterOf(g);
 	HnswQuery  *q = &ins->search->query;
@@ -269,7 +269,7 @@ try_insert(HnswGraph *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
  * changed something, so this says nothing of the index.
  */
 static void
-check_attempts(HnswGraph *g, int attempt)
+check_attempts(HnswIndex *g, int attempt)
 {
 	CHECK_FOR_INTERRUPTS();
 	if (attempt == MAX_ATTEMPTS)
@@ -287,7 +287,7 @@ check_attempts(HnswGraph *g, int attempt)
  * Errors: dimensions, range, index_corrupted, t_r_serialization_failure.
  */
 bool
-HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid)
+HnswInsertVector(HnswIndex *g, const Vector *v, ItemPointer heap_tid)
 {
 	bool		indexed;
 
@@ -301,7 +301,7 @@ HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid)
  * a build.  Its links are chosen by the vector as it is stored.
  */
 void
-HnswInsertStored(HnswGraph *g, const HnswRecord *rec, const char *own, ItemPointer heap_tid)
+HnswInsertStored(HnswIndex *g, const HnswRecord *rec, const char *own, ItemPointer heap_tid)
 {
 	HnswQuery  *q = &HnswInserterOf(g)->search->query;
 

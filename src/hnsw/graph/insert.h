@@ -19,10 +19,10 @@ typedef struct HnswInserter
 	float	   *first;			/* centre of an index that has none yet */
 } HnswInserter;
 
-extern HnswInserter *HnswInserterOf(HnswGraph *g);
-extern void HnswInserterDone(HnswGraph *g);
-extern bool HnswInsertVector(HnswGraph *g, const Vector *v, ItemPointer heap_tid);
-extern void HnswInsertStored(HnswGraph *g, const HnswRecord *rec, const char *own,
+extern HnswInserter *HnswInserterOf(HnswIndex *g);
+extern void HnswInserterDone(HnswIndex *g);
+extern bool HnswInsertVector(HnswIndex *g, const Vector *v, ItemPointer heap_tid);
+extern void HnswInsertStored(HnswIndex *g, const HnswRecord *rec, const char *own,
 							 ItemPointer heap_tid);
 
 #endif							/* HNSW_GRAPH_INSERT_H */

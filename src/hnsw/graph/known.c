@@ -39,7 +39,7 @@ HnswKnow(HnswSearch *s, BlockNumber blk, uint16 slot, float dist)
  * sketches a search remembers all that it computed.)
  */
 void
-HnswKnowFound(HnswGraph *g, HnswSearch *s, const HnswResult *res)
+HnswKnowFound(HnswIndex *g, HnswSearch *s, const HnswResult *res)
 {
 	if (g->lay->sketch == HNSW_SKETCH_NONE)
 		return;

@@ -10,7 +10,7 @@
 
 extern void HnswKnownReset(HnswSearch *s);
 extern void HnswKnow(HnswSearch *s, BlockNumber blk, uint16 slot, float dist);
-extern void HnswKnowFound(HnswGraph *g, HnswSearch *s, const HnswResult *res);
+extern void HnswKnowFound(HnswIndex *g, HnswSearch *s, const HnswResult *res);
 extern bool HnswKnownDistance(const HnswSearch *s, BlockNumber blk, uint16 slot, float *dist);
 
 #endif							/* HNSW_GRAPH_KNOWN_H */

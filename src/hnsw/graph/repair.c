@@ -106,7 +106,7 @@ push_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, float *vec)
 static void
 add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	float	   *vec;
 
 	if (nodelist_has(&r->taken, blk, slot))
@@ -128,7 +128,7 @@ add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
 static bool
 read_node(Repair *r)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec;
 	HnswPin		pin;
@@ -212,7 +212,7 @@ add_neighbours(Repair *r)
 static void
 adopt(Repair *r, const NodeList *heirs)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	NodeList	siblings = {NULL, 0, 0};
 	float	   *vec = palloc(lay->dim * sizeof(float));
@@ -262,7 +262,7 @@ adopt(Repair *r, const NodeList *heirs)
 static void
 add_found(Repair *r)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	HnswSearch *s = HnswInserterOf(g)->search;
 	HnswQuery  *q = &s->query;
@@ -296,7 +296,7 @@ add_found(Repair *r)
 static void
 select_relaxed(Repair *r, int nkept)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	Choice	   *choices = r->choices;
 	float		relax = g->lay->metric->relax;
 
@@ -322,7 +322,7 @@ select_relaxed(Repair *r, int nkept)
 static void
 select_choices(Repair *r)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	Choice	   *choices = r->choices;
 	int			nkept = 0;
 
@@ -356,7 +356,7 @@ select_choices(Repair *r)
 static char *
 form_list(Repair *r)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	char	   *new = palloc(lay->rec_size);
 	bool		used[HNSW_MAX_FANOUT] = {false};
@@ -403,7 +403,7 @@ form_list(Repair *r)
 static void
 write_record_list(Repair *r, HnswPin *pin, const char *new)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	Size		recoff = HnswSlotOffset(lay, r->slot);
@@ -421,7 +421,7 @@ write_record_list(Repair *r, HnswPin *pin, const char *new)
 static bool
 write_list(Repair *r)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec = (const HnswRecord *) r->old;
 	const char *new = form_list(r);
@@ -445,7 +445,7 @@ write_list(Repair *r)
 static void
 offer_links(Repair *r)
 {
-	HnswGraph  *g = r->rc->g;
+	HnswIndex  *g = r->rc->g;
 	HnswCandidate nodes[HNSW_MAX_FANOUT];
 	HnswCandidate at = {0, r->blk, r->slot};
 	int			n = 0;
@@ -502,7 +502,7 @@ try_repair(const HnswRepairContext *rc, BlockNumber blk, uint16 slot)
 static void
 drop_dead_links(const HnswRepairContext *rc, BlockNumber blk, uint16 slot)
 {
-	HnswGraph  *g = rc->g;
+	HnswIndex  *g = rc->g;
 	const HnswLayout *lay = g->lay;
 	Repair		r = {.rc = rc,.blk = blk,.slot = slot};
 	NodeList	heirs = {NULL, 0, 0};
@@ -588,7 +588,7 @@ find_broken(const HnswRepairContext *rc, HnswPin *pin, uint64 *broken)
 BlockNumber
 HnswRepair(const HnswRepairContext *rc, BlockNumber first)
 {
-	HnswGraph  *g = rc->g;
+	HnswIndex  *g = rc->g;
 
 	/* inserts may have added nodes with such links since the vacuum began */
 	BlockNumber nblocks = RelationGetNumberOfBlocks(g->rel);

@@ -13,7 +13,7 @@
 /* What a repair works with. */
 typedef struct HnswRepairContext
 {
-	HnswGraph  *g;
+	HnswIndex  *g;
 	HnswDeadSet dead;
 	BufferAccessStrategy strategy;	/* of passes over the pages */
 	MemoryContext tmp;			/* reset for each node */

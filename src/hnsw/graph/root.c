@@ -63,7 +63,7 @@ better_entry(const HnswRepairContext *rc, const HnswCandidate *best, int best_le
 static bool
 try_move_root(const HnswRepairContext *rc, const HnswCandidate *best, int best_level)
 {
-	HnswGraph  *g = rc->g;
+	HnswIndex  *g = rc->g;
 	HnswMetaPage meta;
 	HnswMetaPage changed;
 	HnswCandidate root;

@@ -59,20 +59,20 @@
 /* ---- marks: nodes that are not to be queued (again) ---- */
 
 static inline bool
-is_visited(const HnswGraph *g, const HnswSearch *s, BlockNumber blk, uint16 slot)
+is_visited(const HnswIndex *g, const HnswSearch *s, BlockNumber blk, uint16 slot)
 {
 	return HnswMarksTest(&s->marks, HnswNodeNumber(g, blk, slot));
 }
 
 static inline void
-mark_visited(const HnswGraph *g, HnswSearch *s, BlockNumber blk, uint16 slot)
+mark_visited(const HnswIndex *g, HnswSearch *s, BlockNumber blk, uint16 slot)
 {
 	HnswMarksSet(&s->marks, HnswNodeNumber(g, blk, slot));
 }
 
 /* A link or seed must name a block that exists and a slot a page can have. */
 static inline void
-check_target(HnswGraph *g, BlockNumber blk, uint16 slot)
+check_target(HnswIndex *g, BlockNumber blk, uint16 slot)
 {
 	if (unlikely(blk >= g->nblocks))
 		HnswKnowBlocks(g, blk);
@@ -232,7 +232,7 @@ HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk, uint16 sl
 
 /* Note a node; the caller has seen that it belongs among the ef nearest. */
 static void
-add_result(HnswGraph *g, HnswSearch *s, HnswResult *res, float dist, const char *node,
+add_result(HnswIndex *g, HnswSearch *s, HnswResult *res, float dist, const char *node,
 		   const char *own, BlockNumber blk, uint16 slot)
 {
 	HnswHeapItem item;
@@ -306,7 +306,7 @@ wanted(const HnswResult *res, const char *node, int level)
  * error (index_corrupted) if it is no number.
  */
 float
-HnswMeasure(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const char *node,
+HnswMeasure(HnswIndex *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const char *node,
 			const char **own)
 {
 	const HnswRecord *rec = (const HnswRecord *) node;
@@ -324,7 +324,7 @@ HnswMeasure(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const c
  * vector.  NULL, with nothing in hand, when the search has no use for it.
  */
 static char *
-enter_node(HnswGraph *g, HnswSearch *s, int level, BlockNumber blk, uint16 slot,
+enter_node(HnswIndex *g, HnswSearch *s, int level, BlockNumber blk, uint16 slot,
 		   HnswPin *pin, const char **own, float *dist)
 {
 	char	   *node;
@@ -347,7 +347,7 @@ enter_node(HnswGraph *g, HnswSearch *s, int level, BlockNumber blk, uint16 slot,
  * are of no use.
  */
 static void
-evaluate(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+evaluate(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 		 BlockNumber blk, uint16 slot)
 {
 	HnswPin		pin;
@@ -389,7 +389,7 @@ typedef struct Links
  * not pay for what only later ones need.
  */
 static pg_attribute_always_inline void
-sort_links(HnswGraph *g, HnswSearch *s, const HnswResult *res, const char *node,
+sort_links(HnswIndex *g, HnswSearch *s, const HnswResult *res, const char *node,
 		   float dist, bool improving, const bool every, Links *out)
 {
 	const HnswQuery *q = &s->query;
@@ -483,7 +483,7 @@ note_visited(HnswSearch *s, BlockNumber blk, uint16 slot, uint16 todo)
  * nothing: the neighbours' own vectors are read, as HNSW would.
  */
 static void
-visit(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
+visit(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
 {
 	HnswPin		pin;
 	char	   *node;
@@ -530,7 +530,7 @@ visit(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandida
 
 /* Without sketches: read a node's links and evaluate those not yet seen. */
 static void
-expand(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+expand(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 	   BlockNumber blk, uint16 slot)
 {
 	HnswPin		pin;
@@ -559,7 +559,7 @@ expand(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 
 /* Come back to a node, all of whose links have been looked at, for a result. */
 static void
-reconsider(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
+reconsider(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
 {
 	HnswPin		pin;
 	const char *own;
@@ -575,7 +575,7 @@ reconsider(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCa
 
 /* Queue a node to start from. */
 static void
-push_seed(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+push_seed(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 		  const HnswCandidate *seed)
 {
 	check_target(g, seed->blk, seed->slot);
@@ -590,7 +590,7 @@ push_seed(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
 
 /* Do what a candidate was queued for. */
 static void
-work_off(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
+work_off(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
 {
 	bool		sketch = g->lay->sketch != HNSW_SKETCH_NONE;
 
@@ -637,7 +637,7 @@ hopeless(const HnswSearch *s, const HnswResult *res)
  * last_resort: see HnswSearchLevel.
  */
 static void
-walk(HnswGraph *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *last_resort)
+walk(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *last_resort)
 {
 	s->dry = false;
 	s->judged_from = s->nvisits;
@@ -684,7 +684,7 @@ reset(HnswSearch *s, bool resumable)
 }
 
 static void
-search_level(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+search_level(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 			 const HnswCandidate *seeds, int nseeds,
 			 const HnswCandidate *last_resort, bool resumable)
 {
@@ -701,7 +701,7 @@ search_level(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
  * the root of the tree links every live node is within reach.
  */
 void
-HnswSearchLevel(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+HnswSearchLevel(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 				const HnswCandidate *seeds, int nseeds,
 				const HnswCandidate *last_resort)
 {
@@ -713,7 +713,7 @@ HnswSearchLevel(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
  * level below: at most width, for which at has room.  Returns how many.
  */
 int
-HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at)
+HnswStepDown(HnswIndex *g, const HnswResult *res, int width, HnswCandidate *at)
 {
 	int			n = Min(res->nfound, width);
 
@@ -735,7 +735,7 @@ HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at)
  * caller reads the metapage again).
  */
 int
-HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
+HnswDescend(HnswIndex *g, HnswSearch *s, const HnswMetaPage *meta,
 			int stop_level, int width, HnswCandidate *at)
 {
 	HnswResult *res = &s->descent;
@@ -762,7 +762,7 @@ HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
  * as many places as it can.
  */
 bool
-HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef, bool coarse)
+HnswSearchIndex(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int ef, bool coarse)
 {
 	HnswMetaPage meta = *seen;
 	const int	width = coarse ? HNSW_MAX_DESCENT : HnswDescentWidth(ef);
@@ -797,7 +797,7 @@ HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef, b
 
 /* From now on all neighbours are queued, of the records visited so far as well. */
 static void
-unbound(HnswGraph *g, HnswSearch *s)
+unbound(HnswIndex *g, HnswSearch *s)
 {
 	Links		links;
 
@@ -839,7 +839,7 @@ unbound(HnswGraph *g, HnswSearch *s)
  * all nodes that it did not hold before.
  */
 void
-HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef)
+HnswSearchMore(HnswIndex *g, HnswSearch *s, int ef)
 {
 	unbound(g, s);
 	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
@@ -848,7 +848,7 @@ HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef)
 
 /* The same for a search that is dry: from the root, which leads to every live node. */
 void
-HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef)
+HnswSearchFromRoot(HnswIndex *g, HnswSearch *s, int ef)
 {
 	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
 	walk(g, s, &s->results, 0, &s->root);
@@ -859,7 +859,7 @@ HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef)
  * it grows to stays with it.
  */
 HnswSearch *
-HnswSearchCreate(HnswGraph *g, MemoryContext parent)
+HnswSearchCreate(HnswIndex *g, MemoryContext parent)
 {
 	MemoryContext cxt = AllocSetContextCreate(parent, "hnsw search", ALLOCSET_DEFAULT_SIZES);
 	HnswSearch *s = MemoryContextAllocZero(cxt, sizeof(HnswSearch));
@@ -875,7 +875,7 @@ HnswSearchCreate(HnswGraph *g, MemoryContext parent)
 
 /* Distance between two found nodes, by place in found, whose own vectors the result keeps. */
 float
-HnswFoundDistance(HnswGraph *g, HnswResult *res, int ia, int ib)
+HnswFoundDistance(HnswIndex *g, HnswResult *res, int ia, int ib)
 {
 	const HnswFound *a = &res->found[ia];
 	const HnswFound *b = &res->found[ib];

@@ -114,24 +114,24 @@ typedef struct HnswSearch
 #define HNSW_MAX_DESCENT	16
 #define HnswDescentWidth(ef)	Max(1, Min((ef) / 20, HNSW_MAX_DESCENT))
 
-extern HnswSearch *HnswSearchCreate(HnswGraph *g, MemoryContext parent);
+extern HnswSearch *HnswSearchCreate(HnswIndex *g, MemoryContext parent);
 extern void HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt,
 						   int ef, bool keep_own);
-extern void HnswSearchLevel(HnswGraph *g, HnswSearch *s, HnswResult *res, int level,
+extern void HnswSearchLevel(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 							const HnswCandidate *seeds, int nseeds,
 							const HnswCandidate *last_resort);
-extern bool HnswSearchIndex(HnswGraph *g, HnswSearch *s, const HnswMetaPage *seen, int ef,
+extern bool HnswSearchIndex(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int ef,
 							bool coarse);
-extern void HnswSearchMore(HnswGraph *g, HnswSearch *s, int ef);
-extern void HnswSearchFromRoot(HnswGraph *g, HnswSearch *s, int ef);
-extern float HnswMeasure(HnswGraph *g, const HnswQuery *q, HnswPin *pin, uint16 slot,
+extern void HnswSearchMore(HnswIndex *g, HnswSearch *s, int ef);
+extern void HnswSearchFromRoot(HnswIndex *g, HnswSearch *s, int ef);
+extern float HnswMeasure(HnswIndex *g, const HnswQuery *q, HnswPin *pin, uint16 slot,
 						 const char *node, const char **own);
 extern void HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk,
 						 uint16 slot, float dist, HnswFound *f);
-extern int	HnswStepDown(HnswGraph *g, const HnswResult *res, int width, HnswCandidate *at);
-extern int	HnswDescend(HnswGraph *g, HnswSearch *s, const HnswMetaPage *meta,
+extern int	HnswStepDown(HnswIndex *g, const HnswResult *res, int width, HnswCandidate *at);
+extern int	HnswDescend(HnswIndex *g, HnswSearch *s, const HnswMetaPage *meta,
 						int stop_level, int width, HnswCandidate *at);
 
-extern float HnswFoundDistance(HnswGraph *g, HnswResult *res, int a, int b);
+extern float HnswFoundDistance(HnswIndex *g, HnswResult *res, int a, int b);
 
 #endif							/* HNSW_GRAPH_SEARCH_H */

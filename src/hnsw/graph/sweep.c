@@ -60,7 +60,7 @@ found_size(const HnswFound *f)
 
 /* Add the nodes of a page in hand that are live and have not been taken to the batch. */
 static void
-describe_page(HnswGraph *g, HnswSearch *s, HnswPin *pin, HnswSweep *sweep)
+describe_page(HnswIndex *g, HnswSearch *s, HnswPin *pin, HnswSweep *sweep)
 {
 	int			nslots = HnswPageGetHeader(pin->page)->nslots;
 
@@ -124,7 +124,7 @@ create(void)
 
 /* Put a batch of nodes into the sort. */
 static void
-put_batch(HnswGraph *g, const HnswQuery *q, HnswSweep *sweep, HnswSweepFilter filter, void *arg)
+put_batch(HnswIndex *g, const HnswQuery *q, HnswSweep *sweep, HnswSweepFilter filter, void *arg)
 {
 	int			n = sweep->nbatch;
 
@@ -142,7 +142,7 @@ put_batch(HnswGraph *g, const HnswQuery *q, HnswSweep *sweep, HnswSweepFilter fi
 
 /* Read all pages and put their nodes into the sort. */
 static void
-read_pages(HnswGraph *g, HnswSearch *s, HnswSweep *sweep, HnswSweepFilter filter, void *arg)
+read_pages(HnswIndex *g, HnswSearch *s, HnswSweep *sweep, HnswSweepFilter filter, void *arg)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(g->rel);
 	/* as a sequential scan of a table does */
@@ -174,7 +174,7 @@ read_pages(HnswGraph *g, HnswSearch *s, HnswSweep *sweep, HnswSweepFilter filter
  * below the current one; the caller ends it.
  */
 HnswSweep *
-HnswSweepBegin(HnswGraph *g, HnswSearch *s, HnswSweepFilter filter, void *arg)
+HnswSweepBegin(HnswIndex *g, HnswSearch *s, HnswSweepFilter filter, void *arg)
 {
 	HnswSweep  *sweep = create();
 	MemoryContext old = MemoryContextSwitchTo(sweep->cxt);
@@ -220,7 +220,7 @@ HnswSweepEnd(HnswSweep *sweep)
  * of one, a node read and sorted an eighth.
  */
 int64
-HnswSweepCost(HnswGraph *g)
+HnswSweepCost(HnswIndex *g)
 {
 	int64		nblocks = RelationGetNumberOfBlocks(g->rel);
 

@@ -48,7 +48,7 @@
  * that), so each is looked at once only.
  */
 void
-HnswTreeHeirs(HnswGraph *g, const HnswDeadSet *dead, BlockNumber blk, uint16 slot, NodeList *heirs)
+HnswTreeHeirs(HnswIndex *g, const HnswDeadSet *dead, BlockNumber blk, uint16 slot, NodeList *heirs)
 {
 	NodeList	todo = {NULL, 0, 0};
 	nodeset_hash *seen = nodeset_create(CurrentMemoryContext, 64, NULL);
@@ -80,7 +80,7 @@ HnswTreeHeirs(HnswGraph *g, const HnswDeadSet *dead, BlockNumber blk, uint16 slo
 
 /* The vector of a record in hand; an error if it is none that was ever stored. */
 void
-HnswDecodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node, float *vec)
+HnswDecodeOwn(HnswIndex *g, HnswPin *pin, uint16 slot, const char *node, float *vec)
 {
 	const HnswRecord *rec = (const HnswRecord *) node;
 
@@ -94,7 +94,7 @@ HnswDecodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node, float *
  * it is not one.
  */
 bool
-HnswReadVector(HnswGraph *g, BlockNumber blk, uint16 slot, int level, float *vec)
+HnswReadVector(HnswIndex *g, BlockNumber blk, uint16 slot, int level, float *vec)
 {
 	HnswPin		pin;
 	char	   *node;
@@ -113,7 +113,7 @@ HnswReadVector(HnswGraph *g, BlockNumber blk, uint16 slot, int level, float *vec
 
 /* Read the vector of a record that has, or must get, a tree link. */
 void
-HnswReadHeir(HnswGraph *g, BlockNumber blk, uint16 slot, int level, float *vec)
+HnswReadHeir(HnswIndex *g, BlockNumber blk, uint16 slot, int level, float *vec)
 {
 	if (!HnswReadVector(g, blk, slot, level, vec))
 		HnswCorrupted(g, blk, slot, "a tree link to a record that is not live");
@@ -126,7 +126,7 @@ HnswReadHeir(HnswGraph *g, BlockNumber blk, uint16 slot, int level, float *vec)
  * of them has room.
  */
 bool
-HnswAddTreeLink(HnswGraph *g, NodeList *from, const HnswCandidate *to, const float *vec, int level)
+HnswAddTreeLink(HnswIndex *g, NodeList *from, const HnswCandidate *to, const float *vec, int level)
 {
 	const HnswLayout *lay = g->lay;
 	HnswSearch *s = HnswInserterOf(g)->search;
@@ -191,7 +191,7 @@ HnswAddTreeLink(HnswGraph *g, NodeList *from, const HnswCandidate *to, const flo
 
 /* Give an heir of a record a tree link, from that record or from one below it; level: theirs. */
 void
-HnswLinkHeir(HnswGraph *g, const HnswCandidate *parent, const HnswCandidate *heir, int level)
+HnswLinkHeir(HnswIndex *g, const HnswCandidate *parent, const HnswCandidate *heir, int level)
 {
 	NodeList	from = {NULL, 0, 0};
 	float	   *vec = palloc(g->lay->dim * sizeof(float));
@@ -208,7 +208,7 @@ HnswLinkHeir(HnswGraph *g, const HnswCandidate *parent, const HnswCandidate *hei
 
 typedef struct Thinning
 {
-	HnswGraph  *g;
+	HnswIndex  *g;
 	BlockNumber nblocks;		/* records beyond are left as they are */
 	uint64	   *claimed;		/* records that have their tree parent */
 } Thinning;
@@ -228,7 +228,7 @@ claim(Thinning *t, BlockNumber blk, uint16 slot)
 static int
 claim_children(Thinning *t, BlockNumber blk, uint16 slot, HnswCandidate *children)
 {
-	HnswGraph  *g = t->g;
+	HnswIndex  *g = t->g;
 	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
 	HnswPin		pin;
@@ -331,7 +331,7 @@ thin_uppers(Thinning *t, const BlockNumber *uppers, int64 nuppers)
  * a bit a slot, and 12 bytes for each record on the way.
  */
 void
-HnswThinTree(HnswGraph *g, BlockNumber nblocks, const BlockNumber *uppers, int64 nuppers)
+HnswThinTree(HnswIndex *g, BlockNumber nblocks, const BlockNumber *uppers, int64 nuppers)
 {
 	Thinning	t;
 

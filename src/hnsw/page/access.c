@@ -31,7 +31,7 @@
  * names index, block and slot.  Does not return.
  */
 void
-HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot, const char *what)
+HnswCorrupted(HnswIndex *g, BlockNumber blk, int slot, const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INDEX_CORRUPTED),
@@ -46,7 +46,7 @@ HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot, const char *what)
  * since only a damaged link could name it.
  */
 void
-HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
+HnswKnowBlocks(HnswIndex *g, BlockNumber blk)
 {
 	g->nblocks = RelationGetNumberOfBlocks(g->rel);
 	if (blk >= g->nblocks)
@@ -55,7 +55,7 @@ HnswKnowBlocks(HnswGraph *g, BlockNumber blk)
 
 /* Twice as many recent buffers, if there is the memory: they are only hints. */
 static void
-grow_recent(HnswGraph *g)
+grow_recent(HnswIndex *g)
 {
 	uint32		n = g->nrecent * 2;
 	HnswRecent *recent = MemoryContextAllocExtended(g->cxt, n * sizeof(HnswRecent),
@@ -77,7 +77,7 @@ grow_recent(HnswGraph *g)
  * that are used: not before a quarter of the entries has given way to others.
  */
 static void
-remember_buffer(HnswGraph *g, BlockNumber blk, Buffer buf)
+remember_buffer(HnswIndex *g, BlockNumber blk, Buffer buf)
 {
 	HnswRecent *at = &g->recent[blk & (g->nrecent - 1)];
 
@@ -93,7 +93,7 @@ remember_buffer(HnswGraph *g, BlockNumber blk, Buffer buf)
 
 /* Is there such a block?  For block numbers that do not come from links: no error. */
 bool
-HnswBlockExists(HnswGraph *g, BlockNumber blk)
+HnswBlockExists(HnswIndex *g, BlockNumber blk)
 {
 	return blk < g->nblocks || blk < RelationGetNumberOfBlocks(g->rel);
 }
@@ -103,7 +103,7 @@ HnswBlockExists(HnswGraph *g, BlockNumber blk)
  * lock: only a damaged link leads there, and it would wait for itself for ever.
  */
 void
-HnswCheckNotHeld(HnswGraph *g, BlockNumber blk, Buffer buf)
+HnswCheckNotHeld(HnswIndex *g, BlockNumber blk, Buffer buf)
 {
 	if (!BufferIsLocal(buf) &&
 		unlikely(LWLockHeldByMe(BufferDescriptorGetContentLock(GetBufferDescriptor(buf - 1)))))
@@ -115,7 +115,7 @@ HnswCheckNotHeld(HnswGraph *g, BlockNumber blk, Buffer buf)
  * look-up in the shared hash table.
  */
 static inline void
-pin_page(HnswGraph *g, BlockNumber blk, HnswPin *pin)
+pin_page(HnswIndex *g, BlockNumber blk, HnswPin *pin)
 {
 	HnswRecent	recent = g->recent[blk & (g->nrecent - 1)];
 
@@ -138,7 +138,7 @@ pin_page(HnswGraph *g, BlockNumber blk, HnswPin *pin)
  * the page is not one of ours.
  */
 void
-HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
+HnswAcquire(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin)
 {
 	pin_page(g, blk, pin);
 	HnswCheckNotHeld(g, blk, pin->buf);
@@ -152,7 +152,7 @@ HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
  * False, and nothing in hand, for a page that has never been written.
  */
 bool
-HnswAcquireInOrder(HnswGraph *g, BlockNumber blk, int mode, BufferAccessStrategy strategy,
+HnswAcquireInOrder(HnswIndex *g, BlockNumber blk, int mode, BufferAccessStrategy strategy,
 				   HnswPin *pin)
 {
 	pin->blk = blk;
@@ -176,7 +176,7 @@ HnswAcquireInOrder(HnswGraph *g, BlockNumber blk, int mode, BufferAccessStrategy
  * for the node page.
  */
 void
-HnswAcquireSide(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
+HnswAcquireSide(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin)
 {
 	pin_page(g, blk, pin);
 	if (PageIsNew(pin->page) || HnswPageGetHeader(pin->page)->magic != HNSW_MAGIC ||
@@ -187,7 +187,7 @@ HnswAcquireSide(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin)
 
 /* Unlock and unpin a page; it is not in hand any more. */
 void
-HnswRelease(HnswGraph *g, HnswPin *pin)
+HnswRelease(HnswIndex *g, HnswPin *pin)
 {
 	UnlockReleaseBuffer(pin->buf);
 	pin->page = NULL;
@@ -198,7 +198,7 @@ HnswRelease(HnswGraph *g, HnswPin *pin)
  * pin or lock: it may be another page by now, which does no harm.
  */
 void
-HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot)
+HnswPrefetch(HnswIndex *g, BlockNumber blk, uint16 slot)
 {
 	const char *at;
 	Size		from = HnswSlotOffset(g->lay, slot);
@@ -238,7 +238,7 @@ HnswInitPage(HnswPin *pin, HnswPageKind kind)
  * locked, or not there.
  */
 bool
-HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin)
+HnswClaimFreePage(HnswIndex *g, BlockNumber blk, HnswPin *pin)
 {
 	if (!HnswBlockExists(g, blk))
 	{
@@ -270,7 +270,7 @@ HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin)
  * free space map.  Takes the lock for extension, unless nobody else is there.
  */
 void
-HnswExtend(HnswGraph *g, int n, HnswPin *pins)
+HnswExtend(HnswIndex *g, int n, HnswPin *pins)
 {
 	bool		lock = g->shared || !RELATION_IS_LOCAL(g->rel);
 
@@ -297,7 +297,7 @@ HnswExtend(HnswGraph *g, int n, HnswPin *pins)
  * several participants may do this at the same time.
  */
 void
-HnswExtendTo(HnswGraph *g, BlockNumber nblocks)
+HnswExtendTo(HnswIndex *g, BlockNumber nblocks)
 {
 	BlockNumber n = RelationGetNumberOfBlocks(g->rel);
 
@@ -319,7 +319,7 @@ HnswExtendTo(HnswGraph *g, BlockNumber nblocks)
  * not been carried out is forgotten.
  */
 void
-HnswWriteBegin(HnswGraph *g, HnswWrite *w)
+HnswWriteBegin(HnswIndex *g, HnswWrite *w)
 {
 	w->g = g;
 	w->npages = 0;
@@ -434,7 +434,7 @@ apply_delta(Page page, const StringInfoData *delta)
 void
 HnswWriteEnd(HnswWrite *w)
 {
-	HnswGraph  *g = w->g;
+	HnswIndex  *g = w->g;
 	bool		log;
 	XLogRecPtr	lsn;
 
@@ -502,7 +502,7 @@ HnswWaitForInserts(Relation index)
 
 /* Make the scratch buffers of a new handle, in its context. */
 void
-HnswScratchInit(HnswGraph *g)
+HnswScratchInit(HnswIndex *g)
 {
 	const HnswLayout *lay = g->lay;
 	MemoryContext old = MemoryContextSwitchTo(g->cxt);

@@ -30,7 +30,7 @@ typedef struct HnswWritePage
 
 typedef struct HnswWrite
 {
-	HnswGraph  *g;
+	HnswIndex  *g;
 	int			npages;
 	HnswWritePage pages[HNSW_WRITE_PAGES];
 } HnswWrite;
@@ -50,28 +50,28 @@ typedef struct HnswScratch
 	HnswWrite	write;
 } HnswScratch;
 
-extern void HnswScratchInit(HnswGraph *g);
-extern void HnswAcquire(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
-extern bool HnswAcquireInOrder(HnswGraph *g, BlockNumber blk, int mode,
+extern void HnswScratchInit(HnswIndex *g);
+extern void HnswAcquire(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin);
+extern bool HnswAcquireInOrder(HnswIndex *g, BlockNumber blk, int mode,
 							   BufferAccessStrategy strategy, HnswPin *pin);
-extern void HnswAcquireSide(HnswGraph *g, BlockNumber blk, int mode, HnswPin *pin);
-extern void HnswCheckNotHeld(HnswGraph *g, BlockNumber blk, Buffer buf);
-extern void HnswRelease(HnswGraph *g, HnswPin *pin);
-extern void HnswExtend(HnswGraph *g, int n, HnswPin *pins);
-extern void HnswExtendTo(HnswGraph *g, BlockNumber nblocks);
-extern bool HnswClaimFreePage(HnswGraph *g, BlockNumber blk, HnswPin *pin);
+extern void HnswAcquireSide(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin);
+extern void HnswCheckNotHeld(HnswIndex *g, BlockNumber blk, Buffer buf);
+extern void HnswRelease(HnswIndex *g, HnswPin *pin);
+extern void HnswExtend(HnswIndex *g, int n, HnswPin *pins);
+extern void HnswExtendTo(HnswIndex *g, BlockNumber nblocks);
+extern bool HnswClaimFreePage(HnswIndex *g, BlockNumber blk, HnswPin *pin);
 extern void HnswInitPage(HnswPin *pin, HnswPageKind kind);
-extern void HnswKnowBlocks(HnswGraph *g, BlockNumber blk);
-extern bool HnswBlockExists(HnswGraph *g, BlockNumber blk);
-extern void HnswPrefetch(HnswGraph *g, BlockNumber blk, uint16 slot);
-extern void HnswWriteBegin(HnswGraph *g, HnswWrite *w);
+extern void HnswKnowBlocks(HnswIndex *g, BlockNumber blk);
+extern bool HnswBlockExists(HnswIndex *g, BlockNumber blk);
+extern void HnswPrefetch(HnswIndex *g, BlockNumber blk, uint16 slot);
+extern void HnswWriteBegin(HnswIndex *g, HnswWrite *w);
 extern int	HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image);
 extern void HnswWriteBytes(HnswWrite *w, int page, Size offset,
 						   const void *data, Size len);
 extern void HnswWriteChanges(HnswWrite *w, int page, Size offset,
 							 const void *data, Size len);
 extern void HnswWriteEnd(HnswWrite *w);
-pg_noreturn extern void HnswCorrupted(HnswGraph *g, BlockNumber blk, int slot,
+pg_noreturn extern void HnswCorrupted(HnswIndex *g, BlockNumber blk, int slot,
 									  const char *what);
 
 extern void HnswLockInserts(Relation index);

@@ -37,7 +37,7 @@
 typedef struct HandleEntry
 {
 	Oid			relid;
-	HnswGraph  *g;
+	HnswIndex  *g;
 } HandleEntry;
 
 static HTAB *handles = NULL;
@@ -53,7 +53,7 @@ static Size idle_in_use = 0;
 
 /* Free a handle that is not in use. */
 static void
-destroy(HnswGraph *g)
+destroy(HnswIndex *g)
 {
 	kept -= g->bytes;
 	idle_in_use -= g->idle_bytes;
@@ -102,7 +102,7 @@ init_handles(void)
 
 /* Free what grew with use; it grows again. */
 static void
-trim(HnswGraph *g)
+trim(HnswIndex *g)
 {
 	idle_in_use -= g->idle_bytes;
 	g->idle_bytes = 0;
@@ -116,7 +116,7 @@ trim(HnswGraph *g)
  * hundreds of handles in use at once: one for each partition.
  */
 bool
-HnswKeepIdle(HnswGraph *g, Size bytes)
+HnswKeepIdle(HnswIndex *g, Size bytes)
 {
 	idle_in_use -= g->idle_bytes;
 	g->idle_bytes = idle_in_use + bytes > KEPT_BYTES ? 0 : bytes;
@@ -150,12 +150,12 @@ limit_handles(void)
  * Make a handle from a metapage's contents, in a new memory context below
  * "parent".  The caller has checked the metapage, or has just made it.
  */
-HnswGraph *
-HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
+HnswIndex *
+HnswIndexCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 {
 	MemoryContext cxt = AllocSetContextCreate(parent, "hnsw index",
 											  ALLOCSET_DEFAULT_SIZES);
-	HnswGraph  *g = MemoryContextAllocZero(cxt, sizeof(HnswGraph));
+	HnswIndex  *g = MemoryContextAllocZero(cxt, sizeof(HnswIndex));
 
 	g->cxt = cxt;
 	g->relid = RelationGetRelid(index);
@@ -192,8 +192,8 @@ HnswGraphCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
  * The same from an index's metapage.  Errors: index_corrupted when it is not
  * one of a sound index.
  */
-HnswGraph *
-HnswGraphRead(Relation index, MemoryContext parent)
+HnswIndex *
+HnswIndexRead(Relation index, MemoryContext parent)
 {
 	Buffer		buf;
 	PGAlignedBlock page;
@@ -206,7 +206,7 @@ HnswGraphRead(Relation index, MemoryContext parent)
 	memcpy(page.data, BufferGetPage(buf), BLCKSZ);
 	UnlockReleaseBuffer(buf);
 	HnswCheckMeta(index, (Page) page.data);
-	return HnswGraphCreate(index, parent, HnswPageGetMeta(page.data));
+	return HnswIndexCreate(index, parent, HnswPageGetMeta(page.data));
 }
 
 /*
@@ -214,7 +214,7 @@ HnswGraphRead(Relation index, MemoryContext parent)
  * a lock on the index, keeps it until HnswClose, and makes sure that
  * HnswClose is called also after an error.
  */
-HnswGraph *
+HnswIndex *
 HnswOpen(Relation index)
 {
 	HandleEntry *entry;
@@ -226,7 +226,7 @@ HnswOpen(Relation index)
 	entry = hash_search(handles, &relid, HASH_FIND, NULL);
 	if (entry != NULL && !CompatRelFileEquals(entry->g->file, CompatRelFileOf(index)))
 	{
-		HnswGraph  *old = entry->g;
+		HnswIndex  *old = entry->g;
 
 		hash_search(handles, &relid, HASH_REMOVE, NULL);
 		entry = NULL;
@@ -236,9 +236,9 @@ HnswOpen(Relation index)
 	}
 	if (entry == NULL)
 	{
-		HnswGraph  *g;
+		HnswIndex  *g;
 
-		g = HnswGraphRead(index, TopMemoryContext);
+		g = HnswIndexRead(index, TopMemoryContext);
 		g->cached = true;
 		entry = hash_search(handles, &relid, HASH_ENTER, &found);
 		entry->g = g;
@@ -258,7 +258,7 @@ HnswOpen(Relation index)
  * or, unless it is cached, the handle.
  */
 void
-HnswClose(HnswGraph *g)
+HnswClose(HnswIndex *g)
 {
 	Assert(g->users > 0);
 	if (--g->users > 0)

@@ -26,7 +26,7 @@ typedef struct HnswRecent
  * buffers, and scratch memory of search and insert.  Kept between statements
  * (see index.c); a build has a private one.
  */
-typedef struct HnswGraph
+typedef struct HnswIndex
 {
 	Oid			relid;
 	CompatRelFile file;
@@ -60,23 +60,23 @@ typedef struct HnswGraph
 	struct HnswSearch *search;	/* of a scan that has ended */
 	struct HnswInserter *inserter;
 	struct HnswScratch *scratch;
-} HnswGraph;
+} HnswIndex;
 
 /* A number for each record there can be. */
 #define HnswNodeNumber(g, blk, slot)	((uint64) (blk) * (g)->lay->per_page + (slot))
 
-extern HnswGraph *HnswOpen(Relation index);
-extern void HnswClose(HnswGraph *g);
-extern HnswGraph *HnswGraphCreate(Relation index, MemoryContext parent,
+extern HnswIndex *HnswOpen(Relation index);
+extern void HnswClose(HnswIndex *g);
+extern HnswIndex *HnswIndexCreate(Relation index, MemoryContext parent,
 								  const HnswMetaPage *meta);
-extern HnswGraph *HnswGraphRead(Relation index, MemoryContext parent);
+extern HnswIndex *HnswIndexRead(Relation index, MemoryContext parent);
 /* What vectors have subtracted, NULL for nothing (yet). */
 static inline const float *
-HnswCentre(const HnswGraph *g)
+HnswCentre(const HnswIndex *g)
 {
 	return g->centre_set && g->ncentre > 0 ? g->centre : NULL;
 }
 
-extern bool HnswKeepIdle(HnswGraph *g, Size bytes);
+extern bool HnswKeepIdle(HnswIndex *g, Size bytes);
 
 #endif							/* HNSW_PAGE_INDEX_H */

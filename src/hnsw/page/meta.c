@@ -108,7 +108,7 @@ HnswCheckMeta(Relation index, Page page)
  * in share mode.  Errors: index_corrupted.
  */
 static void
-load_centre(HnswGraph *g)
+load_centre(HnswIndex *g)
 {
 	for (int i = 0; i < g->ncentre; i++)
 	{
@@ -135,7 +135,7 @@ load_centre(HnswGraph *g)
  * set it.  Errors: index_corrupted when it does not fit the handle.
  */
 void
-HnswReadMeta(HnswGraph *g, HnswMetaPage *meta)
+HnswReadMeta(HnswIndex *g, HnswMetaPage *meta)
 {
 	HnswPin		pin;
 
@@ -161,7 +161,7 @@ HnswReadMeta(HnswGraph *g, HnswMetaPage *meta)
  * there and, after that, in the handle.
  */
 void
-HnswStoreCentre(HnswGraph *g, const float *centre)
+HnswStoreCentre(HnswIndex *g, const float *centre)
 {
 	HnswWrite  *w = &g->scratch->write;
 
@@ -207,7 +207,7 @@ HnswFormMetaPage(Page page, const HnswMetaPage *meta, int i)
 
 /* Metapage and centre pages of a new index, through the accessor. */
 void
-HnswCreatePages(HnswGraph *g, const HnswMetaPage *meta)
+HnswCreatePages(HnswIndex *g, const HnswMetaPage *meta)
 {
 	for (int i = 0; i <= meta->ncentre; i++)
 	{

@@ -10,14 +10,14 @@
 #include "hnsw/page/index.h"
 
 extern void HnswReportDamagedMeta(Relation index);
-extern void HnswReadMeta(HnswGraph *g, HnswMetaPage *meta);
+extern void HnswReadMeta(HnswIndex *g, HnswMetaPage *meta);
 extern int	HnswColumnDim(Relation index);
 extern void HnswCheckMeta(Relation index, Page page);
 extern HnswMetric HnswIndexMetric(Relation index);
 extern int	HnswCentrePages(const HnswMetaPage *meta);
-extern void HnswStoreCentre(HnswGraph *g, const float *centre);
+extern void HnswStoreCentre(HnswIndex *g, const float *centre);
 extern void HnswFormMetaPage(Page page, const HnswMetaPage *meta, int centre_page);
-extern void HnswCreatePages(HnswGraph *g, const HnswMetaPage *meta);
+extern void HnswCreatePages(HnswIndex *g, const HnswMetaPage *meta);
 extern void HnswMetaWrite(HnswWrite *w, int page, const HnswMetaPage *meta);
 
 #endif							/* HNSW_PAGE_META_H */

@@ -26,7 +26,7 @@
  * waits for ours.  Errors: index_corrupted.
  */
 void
-HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot, int mode,
+HnswAcquireOverflow(HnswIndex *g, BlockNumber over, BlockNumber blk, uint16 slot, int mode,
 					HnswPin *pin)
 {
 	ItemPointerData owner;
@@ -49,7 +49,7 @@ HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot
 
 /* A page for overflow TIDs, held exclusively, contents to be initialised. */
 static void
-get_page(HnswGraph *g, HnswPin *pin)
+get_page(HnswIndex *g, HnswPin *pin)
 {
 	if (!g->nolog)
 	{
@@ -63,7 +63,7 @@ get_page(HnswGraph *g, HnswPin *pin)
 
 /* Behind the TIDs of a record that has room. */
 static void
-add_inline(HnswGraph *g, HnswPin *pin, uint16 slot, const HnswRecord *rec, ItemPointer tid)
+add_inline(HnswIndex *g, HnswPin *pin, uint16 slot, const HnswRecord *rec, ItemPointer tid)
 {
 	HnswWrite  *w = &g->scratch->write;
 	Size		recoff = HnswSlotOffset(g->lay, slot);
@@ -79,7 +79,7 @@ add_inline(HnswGraph *g, HnswPin *pin, uint16 slot, const HnswRecord *rec, ItemP
 
 /* Behind the TIDs of the first overflow page; false when it is full. */
 static bool
-add_to_first(HnswGraph *g, HnswPin *pin, uint16 slot, const HnswRecord *rec, ItemPointer tid)
+add_to_first(HnswIndex *g, HnswPin *pin, uint16 slot, const HnswRecord *rec, ItemPointer tid)
 {
 	HnswWrite  *w = &g->scratch->write;
 	HnswPin		over;
@@ -105,7 +105,7 @@ add_to_first(HnswGraph *g, HnswPin *pin, uint16 slot, const HnswRecord *rec, Ite
 
 /* Into a new overflow page in front of the others. */
 static void
-add_page(HnswGraph *g, HnswPin *pin, uint16 slot, const HnswRecord *rec, ItemPointer tid)
+add_page(HnswIndex *g, HnswPin *pin, uint16 slot, const HnswRecord *rec, ItemPointer tid)
 {
 	HnswWrite  *w = &g->scratch->write;
 	HnswPin		over;
@@ -135,7 +135,7 @@ add_page(HnswGraph *g, HnswPin *pin, uint16 slot, const HnswRecord *rec, ItemPoi
  * record, else to the first overflow page, else to a new one.
  */
 void
-HnswAddTid(HnswGraph *g, HnswPin *pin, uint16 slot, ItemPointer tid)
+HnswAddTid(HnswIndex *g, HnswPin *pin, uint16 slot, ItemPointer tid)
 {
 	const HnswRecord *rec = (const HnswRecord *) HnswNodeAt(g, pin, slot);
 
@@ -151,7 +151,7 @@ HnswAddTid(HnswGraph *g, HnswPin *pin, uint16 slot, ItemPointer tid)
  * locks nothing.  The node's page is held, and let go of; so is what comes after it.
  */
 void
-HnswReadOverflow(HnswGraph *g, HnswPin *pin, uint16 slot, BlockNumber next,
+HnswReadOverflow(HnswIndex *g, HnswPin *pin, uint16 slot, BlockNumber next,
 				 HnswTidsFunction take, void *arg)
 {
 	const BlockNumber blk = pin->blk;

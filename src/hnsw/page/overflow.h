@@ -10,10 +10,10 @@
 
 typedef void (*HnswTidsFunction) (void *arg, const ItemPointerData *tids, int n);
 
-extern void HnswAcquireOverflow(HnswGraph *g, BlockNumber over, BlockNumber blk, uint16 slot,
+extern void HnswAcquireOverflow(HnswIndex *g, BlockNumber over, BlockNumber blk, uint16 slot,
 								int mode, HnswPin *pin);
-extern void HnswAddTid(HnswGraph *g, HnswPin *pin, uint16 slot, ItemPointer tid);
-extern void HnswReadOverflow(HnswGraph *g, HnswPin *pin, uint16 slot, BlockNumber next,
+extern void HnswAddTid(HnswIndex *g, HnswPin *pin, uint16 slot, ItemPointer tid);
+extern void HnswReadOverflow(HnswIndex *g, HnswPin *pin, uint16 slot, BlockNumber next,
 							 HnswTidsFunction take, void *arg);
 
 #endif							/* HNSW_PAGE_OVERFLOW_H */

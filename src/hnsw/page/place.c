@@ -22,7 +22,7 @@
 
 /* First free slot of a page in hand that is meant for this level; -1: none. */
 int
-HnswFreeSlot(HnswGraph *g, HnswPin *pin, int level)
+HnswFreeSlot(HnswIndex *g, HnswPin *pin, int level)
 {
 	HnswPageHeader *header = HnswPageGetHeader(pin->page);
 
@@ -39,7 +39,7 @@ HnswFreeSlot(HnswGraph *g, HnswPin *pin, int level)
  * zeroed until HnswBlankPage: an error before leaves pages in no use.
  */
 void
-HnswFreshPage(HnswGraph *g, HnswPlace *place)
+HnswFreshPage(HnswIndex *g, HnswPlace *place)
 {
 	HnswExtend(g, 1 + g->lay->side_pages, place->pins);
 	place->slot = 0;
@@ -53,7 +53,7 @@ HnswFreshPage(HnswGraph *g, HnswPlace *place)
  * A crash or error in between leaves a page that VACUUM finds.
  */
 void
-HnswBlankPage(HnswGraph *g, HnswPin *pin)
+HnswBlankPage(HnswIndex *g, HnswPin *pin)
 {
 	HnswWrite  *w = &g->scratch->write;
 
@@ -81,7 +81,7 @@ write_page_header(HnswWrite *w, int page, uint16 kind, uint16 nslots, LocationIn
  * Looks at pages one at a time, under share locks: the caller holds none.
  */
 BlockNumber
-HnswTargetPage(HnswGraph *g, int level, HnswPlace *place, bool *have_fresh)
+HnswTargetPage(HnswIndex *g, int level, HnswPlace *place, bool *have_fresh)
 {
 	if (level > 0)
 		return g->upper_target;
@@ -126,7 +126,7 @@ HnswTargetPage(HnswGraph *g, int level, HnswPlace *place, bool *have_fresh)
  * next: for upper pages, what follows it in their chain; locks the metapage exclusively.
  */
 void
-HnswForgetTarget(HnswGraph *g, int level, BlockNumber next)
+HnswForgetTarget(HnswIndex *g, int level, BlockNumber next)
 {
 	HnswMetaPage meta;
 	HnswPin		pin;
@@ -161,7 +161,7 @@ HnswForgetTarget(HnswGraph *g, int level, BlockNumber next)
  * become such.  own: own_bytes.  A WAL record each.
  */
 void
-HnswWriteSide(HnswGraph *g, HnswPlace *place, const char *own)
+HnswWriteSide(HnswIndex *g, HnswPlace *place, const char *own)
 {
 	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
@@ -199,7 +199,7 @@ HnswWriteSide(HnswGraph *g, HnswPlace *place, const char *own)
  * fresh one is blank.
  */
 void
-HnswWriteRecord(HnswGraph *g, HnswWrite *w, int page, HnswPlace *place)
+HnswWriteRecord(HnswIndex *g, HnswWrite *w, int page, HnswPlace *place)
 {
 	const HnswLayout *lay = g->lay;
 	HnswPageHeader *header = HnswPageGetHeader(place->pins[0].page);
@@ -224,7 +224,7 @@ HnswWriteRecord(HnswGraph *g, HnswWrite *w, int page, HnswPlace *place)
 
 /* Let go of all pages of a fresh place; unused ones are noted as free. */
 void
-HnswReleaseFresh(HnswGraph *g, HnswPlace *place, bool used)
+HnswReleaseFresh(HnswIndex *g, HnswPlace *place, bool used)
 {
 	for (int i = 0; i <= g->lay->side_pages; i++)
 	{
@@ -239,7 +239,7 @@ HnswReleaseFresh(HnswGraph *g, HnswPlace *place, bool used)
  * upper page, and the metapage before it, are locked exclusively and go into one change.
  */
 void
-HnswAnnouncePage(HnswGraph *g, int level, BlockNumber blk)
+HnswAnnouncePage(HnswIndex *g, int level, BlockNumber blk)
 {
 	if (g->lay->per_page == 1)
 		return;

@@ -17,15 +17,15 @@ typedef struct HnswPlace
 	bool		fresh;
 } HnswPlace;
 
-extern int HnswFreeSlot(HnswGraph *g, HnswPin *pin, int level);
-extern void HnswFreshPage(HnswGraph *g, HnswPlace *place);
-extern void HnswBlankPage(HnswGraph *g, HnswPin *pin);
-extern BlockNumber HnswTargetPage(HnswGraph *g, int level, HnswPlace *place, bool *have_fresh);
-extern void HnswForgetTarget(HnswGraph *g, int level, BlockNumber next);
-extern void HnswWriteSide(HnswGraph *g, HnswPlace *place, const char *own);
-extern void HnswWriteRecord(HnswGraph *g, HnswWrite *w, int page, HnswPlace *place);
-extern void HnswReleaseFresh(HnswGraph *g, HnswPlace *place, bool used);
-extern void HnswAnnouncePage(HnswGraph *g, int level, BlockNumber blk);
+extern int HnswFreeSlot(HnswIndex *g, HnswPin *pin, int level);
+extern void HnswFreshPage(HnswIndex *g, HnswPlace *place);
+extern void HnswBlankPage(HnswIndex *g, HnswPin *pin);
+extern BlockNumber HnswTargetPage(HnswIndex *g, int level, HnswPlace *place, bool *have_fresh);
+extern void HnswForgetTarget(HnswIndex *g, int level, BlockNumber next);
+extern void HnswWriteSide(HnswIndex *g, HnswPlace *place, const char *own);
+extern void HnswWriteRecord(HnswIndex *g, HnswWrite *w, int page, HnswPlace *place);
+extern void HnswReleaseFresh(HnswIndex *g, HnswPlace *place, bool used);
+extern void HnswAnnouncePage(HnswIndex *g, int level, BlockNumber blk);
 
 #define HNSW_FSM_SLOT	(BLCKSZ / 2)	/* free space noted for a page with a free slot */
 #define HNSW_FSM_PAGE(lay)	((lay)->own_side ? BLCKSZ / 4 : BLCKSZ - 64)	/* for a free page */

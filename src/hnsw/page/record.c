@@ -40,7 +40,7 @@ float_to_bf16(float f)
  * record's counts are in bounds.
  */
 char *
-HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot)
+HnswNodeAt(HnswIndex *g, HnswPin *pin, uint16 slot)
 {
 	HnswPageHeader *header = HnswPageGetHeader(pin->page);
 	HnswRecord *rec;
@@ -64,7 +64,7 @@ HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot)
  * time, ascending, while the node's page stays locked; errors: index_corrupted).
  */
 const char *
-HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot, const char *node)
+HnswNodeOwn(HnswIndex *g, HnswPin *pin, uint16 slot, const char *node)
 {
 	const HnswLayout *lay = g->lay;
 	Size		from;
@@ -120,7 +120,7 @@ form_parts(const HnswLayout *lay, BlockNumber blk, uint16 slotflags, float edge,
 
 /* Put a link at a position of a record that is being formed in memory. */
 void
-HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk, uint16 slotflags,
+HnswLinkPut(HnswIndex *g, char *node, int pos, BlockNumber blk, uint16 slotflags,
 			float edge, float a, float b, const char *code)
 {
 	const HnswLayout *lay = g->lay;
@@ -140,7 +140,7 @@ HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk, uint16 slotflags
 
 /* Copy a link within a record that is being formed in memory. */
 void
-HnswLinkMove(HnswGraph *g, char *node, int from, int to)
+HnswLinkMove(HnswIndex *g, char *node, int from, int to)
 {
 	const HnswLayout *lay = g->lay;
 	const char *src = node + code_at(lay, from);
@@ -162,7 +162,7 @@ HnswLinkMove(HnswGraph *g, char *node, int from, int to)
 
 /* HnswLinkPut as a change of a record at offset "recoff" of a page in a write. */
 void
-HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, int pos,
+HnswLinkWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, int pos,
 			  BlockNumber blk, uint16 slotflags, float edge, float a, float b,
 			  const char *code)
 {
@@ -187,7 +187,7 @@ HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, int pos,
  * what is there, which nobody reads.
  */
 void
-HnswRecordWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff, const char *node)
+HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, const char *node)
 {
 	const HnswLayout *lay = g->lay;
 	const HnswRecord *rec = (const HnswRecord *) node;

@@ -8,19 +8,19 @@
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 
-extern char *HnswNodeAt(HnswGraph *g, HnswPin *pin, uint16 slot);
-extern const char *HnswNodeOwn(HnswGraph *g, HnswPin *pin, uint16 slot,
+extern char *HnswNodeAt(HnswIndex *g, HnswPin *pin, uint16 slot);
+extern const char *HnswNodeOwn(HnswIndex *g, HnswPin *pin, uint16 slot,
 							   const char *node);
 
-extern void HnswLinkWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
+extern void HnswLinkWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
 						  int pos, BlockNumber blk, uint16 slotflags,
 						  float edge, float a, float b, const char *code);
-extern void HnswRecordWrite(HnswGraph *g, HnswWrite *w, int page, Size recoff,
+extern void HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
 							const char *node);
 
-extern void HnswLinkPut(HnswGraph *g, char *node, int pos, BlockNumber blk,
+extern void HnswLinkPut(HnswIndex *g, char *node, int pos, BlockNumber blk,
 						uint16 slotflags, float edge, float a, float b,
 						const char *code);
-extern void HnswLinkMove(HnswGraph *g, char *node, int from, int to);
+extern void HnswLinkMove(HnswIndex *g, char *node, int from, int to);
 
 #endif							/* HNSW_PAGE_RECORD_H */
