@@ -96,11 +96,13 @@ def migration(tests: Tests, here: server.Server) -> None:
                     "the setting stays, the index is sound", rows)
         tests.check(startup_cost(conn, 10) < startup_cost(conn, 400), "vectorx uses the other library's setting")
         notices.clear()
-        conn.execute("SET hnsw.iterative_scan = strict_order")
-        for _ in range(2):
-            conn.execute(NEAREST)
-        tests.check(sum("hnsw.iterative_scan" in n for n in notices) == 1,
-                    "the other library's setting that does nothing is named once", notices)
+        conn.execute("SET enable_seqscan = off; SET enable_sort = off; SET hnsw.ef_search = 40")
+        counts = []
+        for mode in ("relaxed_order", "off"):
+            conn.execute(f"SET hnsw.iterative_scan = {mode}")
+            counts.append(conn.execute("SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> '[3,4,5]') s").fetchone())
+        tests.check(counts == [(600,), (40,)], "vectorx uses the other library's settings of scans", counts)
+        tests.check(not notices, "without a word", notices)
         conn.execute("DROP TABLE items; DROP EXTENSION vectorx")
     with here.connect("migration") as conn:
         tests.statements("vectorx to pgvector, no index of vectorx used", conn, "CREATE EXTENSION vectorx",

@@ -52,9 +52,9 @@ DELETE FROM hin;
 VACUUM hin;
 INSERT INTO hin (v) SELECT random_vector(3) FROM generate_series(1, 60);
 SELECT found('hin', 'v', '<->', $$'[3,2,1]'$$);
-SET hnsw.ef_search = 60;
+SET hnsw.iterative_scan = off;
 SELECT found('hin', 'v', '<->', $$'[3,2,1]'$$);
-RESET hnsw.ef_search;
+RESET hnsw.iterative_scan;
 
 -- a query that is null: known to the planner, or only to the executor
 SELECT found('hin', 'v', '<->', 'NULL');

@@ -54,7 +54,7 @@ EXPLAIN (COSTS OFF) SELECT id FROM hpriv.docs ORDER BY v <-> '[3,0,7.25]' LIMIT 
 SELECT id FROM hpriv.docs ORDER BY v <-> '[3.1,0,7.25]' LIMIT 4;
 SELECT count(*), count(*) FILTER (WHERE id % 2 = 1) AS foreign
 	FROM (SELECT id FROM hpriv.docs ORDER BY v <-> '[3,0,7]') s;
--- where all of the nearest are hidden, none of them comes, and nothing of theirs
+-- where all of the nearest are hidden, none of them comes, nothing of theirs, and others do
 SET hnsw.ef_search = 1;
 SELECT id, v FROM hpriv.docs ORDER BY v <-> '[3,0,7.25]' LIMIT 4;
 RESET hnsw.ef_search;

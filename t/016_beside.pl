@@ -56,6 +56,8 @@ GRANT SELECT ON items TO app;
 -- A search, and what its plan costs before the first row, which grows with ef.
 CREATE FUNCTION nearest() RETURNS bigint LANGUAGE sql SET enable_seqscan = off AS
 	$$SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> '[3,4,5]' LIMIT 1) s$$;
+CREATE FUNCTION all_of_them() RETURNS bigint LANGUAGE sql SET enable_seqscan = off SET enable_sort = off AS
+	$$SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> '[3,4,5]') s$$;
 CREATE FUNCTION startup_cost() RETURNS float8 LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
 	plan json;
@@ -116,9 +118,9 @@ is_session("LOAD '$standin'; SET hnsw.ef_search = 90; SELECT nearest(), startup_
 	  . 'SET hnsw.ef_search = 1001; SHOW hnsw.ef_search',
 	"1|t\nt\n90", qr/^ERROR:  1001 is outside the valid range for parameter "hnsw.ef_search" \(1 .. 1000\)$/,
 	'the other one first: its setting is used');
-is_session("LOAD '$standin'; SET hnsw.iterative_scan = strict_order; SELECT nearest(); SELECT nearest()",
-	"1\n1", qr/^WARNING:  "hnsw.iterative_scan" has no effect on hnsw indexes of vectorx$/,
-	'a setting of the other one that does nothing');
+is_session("LOAD '$standin'; SELECT all_of_them(); SET hnsw.iterative_scan = off; SELECT all_of_them(); SET hnsw.iterative_scan = relaxed_order; "
+	  . 'SELECT all_of_them(); SET hnsw.max_scan_tuples = 50; SELECT all_of_them() < 600',
+	"600\n40\n600\nt", qr/^$/, 'its settings of scans are used, its defaults are not');
 is_session("SELECT '[1]'::vector; LOAD '$standin'; SELECT calls_itself()", "[1]\nt", qr/^$/,
 	'the other one after vectorx, no index used');
 is_session("SELECT nearest(); LOAD '$standin'", 1, qr/^ERROR:  attempt to redefine parameter "hnsw.ef_search"$/,
@@ -151,16 +153,21 @@ foreach my $preload ('', 'vectorx')
 		"$when, SET");
 	is_session('BEGIN; SET LOCAL hnsw.ef_search = 20000; SELECT nearest(); SHOW hnsw.ef_search; COMMIT; SHOW hnsw.ef_search',
 		"1\n10000\n40", $out_of_range, "$when, SET LOCAL");
-	is_session('SET hnsw.iterative_scan = strict_order; SELECT nearest(); SELECT nearest(); SET hnsw.iterative_scan = off',
-		"1\n1", qr/^WARNING: .*"hnsw.iterative_scan".*\nERROR: .*"hnsw.iterative_scan"[^\n]*$/,
+	is_session('SET hnsw.no_such = 1; SELECT nearest(); SELECT nearest(); SET hnsw.no_such = 2',
+		"1\n1", qr/^WARNING: .*"hnsw.no_such".*\nERROR: .*"hnsw.no_such"[^\n]*$/,
 		"$when, an unknown setting");
+	is_session('SET hnsw.iterative_scan = off; SET hnsw.max_scan_tuples = 70; SET hnsw.scan_mem_multiplier = 2.5; SELECT all_of_them(); '
+		  . 'SHOW hnsw.iterative_scan; SHOW hnsw.max_scan_tuples; SHOW hnsw.scan_mem_multiplier; RESET hnsw.iterative_scan; '
+		  . 'SELECT all_of_them() < 600; RESET hnsw.max_scan_tuples; SELECT all_of_them()',
+		"40\noff\n70\n2.5\nt\n600", qr/^$/, "$when, settings of scans");
 	is_session('SELECT nearest_of_90(); SHOW hnsw.ef_search; BEGIN; SET LOCAL hnsw.ef_search = 7; '
 		  . 'SELECT nearest_of_90(); SHOW hnsw.ef_search; ROLLBACK; SHOW hnsw.ef_search',
 		"$cost_of_90\n40\n$cost_of_90\n7\n40", qr/^$/, "$when, a function's own");
 	# the whole search in a worker, which cannot define it
 	is_session('SET debug_parallel_query = on; SET force_parallel_mode = on; SET hnsw.ef_search = 90; SET enable_seqscan = off; '
-		  . "SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> '[3,4,5]' LIMIT 1) s; SHOW hnsw.ef_search",
-		"1\n90", qr/^ERROR:  unrecognized configuration parameter "(debug_parallel_query|force_parallel_mode)"$/,
+		  . "SET hnsw.iterative_scan = off; "
+		  . "SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> '[3,4,5]' LIMIT 200) s; SHOW hnsw.ef_search",
+		"90\n90", qr/^ERROR:  unrecognized configuration parameter "(debug_parallel_query|force_parallel_mode)"$/,
 		"$when, in a worker");
 }
 done_testing();

@@ -20,7 +20,8 @@ static int	max_scan_tuples;
 static int	iterative_scan;
 
 static const struct config_enum_entry iterative_scans[] = {
-	{"off", 0, false}, {"strict_order", 1, false}, {NULL, 0, false}
+	{"off", 0, false}, {"relaxed_order", 2, false},
+	{"strict_order", 1, false}, {NULL, 0, false}
 };
 
 #define CALLED_BY_MISTAKE(name) \

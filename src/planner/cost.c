@@ -20,11 +20,10 @@
 #include "utils/spccache.h"
 
 /*
- * A search visits so many nodes for each of ef_search, and so many for each
+ * A search visits HNSW_VISITS_PER_EF nodes for each of its width, and so many for each
  * e-fold growth of the index, whatever the dimensions: what is noisier about
  * longer vectors' codes is made up for by more bits or links.
  */
-#define VISITS_PER_EF			1.5
 #define VISITS_PER_LOG			5
 
 /*
@@ -60,55 +59,77 @@ search_cost(IndexOptInfo *index, double nodes, double visits)
 }
 
 /*
- * The LIMIT of a query: how many rows in order of distance it wants, or 0 where
- * it wants all of them or there is no telling.  After a join, which may let any
- * share of the rows through, there is none.
+ * What a search for so many rows visits, or what a sweep costs in its stead (as
+ * HnswSweepCost has it) where that is less.
  */
 static double
-query_limit(PlannerInfo *root, int ef)
+search_visits(const IndexOptInfo *index, const HnswSettings *settings, double nodes, double rows)
+{
+	double		width = HnswFirstSearch(settings, rows);
+	double		visits = HNSW_VISITS_PER_EF * width + VISITS_PER_LOG * log(nodes + 1);
+
+	if (width > settings->ef_search)
+		visits = Min(visits, index->pages / 4.0 + nodes / 8);
+	return Min(visits, nodes);
+}
+
+/*
+ * How many rows in order of distance a query wants of a scan: -1 where it wants all,
+ * 0 where there is no telling, as after a join, which may let any share of the rows
+ * through.
+ */
+static double
+query_limit(PlannerInfo *root)
 {
 	Query	   *parse = root->parse;
 
+	if (parse->limitCount == NULL)
+		return root->tuple_fraction == 0 ? -1 : 0;
 	if (bms_membership(root->all_baserels) == BMS_MULTIPLE)
 		return 0;
 	if (root->limit_tuples > 0)
 		return root->limit_tuples;
 	/* LIMIT $1, in a plan for any value; grouping and the like may read all rows */
-	if (parse->limitCount == NULL || IsA(parse->limitCount, Const) ||
-		parse->groupClause || parse->groupingSets || parse->distinctClause ||
-		parse->hasAggs || parse->hasWindowFuncs || parse->setOperations)
-		return 0;
-	return ef;
+	if (IsA(parse->limitCount, Const) || parse->groupClause || parse->groupingSets ||
+		parse->distinctClause || parse->hasAggs || parse->hasWindowFuncs || parse->setOperations)
+		return -1;
+	return 0;
+}
+
+/* The share of the index's rows that all conditions let through. */
+static double
+matching(const IndexPath *path)
+{
+	const IndexOptInfo *index = path->indexinfo;
+	double		rows = path->path.param_info ? path->path.param_info->ppi_rows : index->rel->rows;
+
+	return Min(Max(rows, 1) / Max(index->tuples, 1), 1);
 }
 
 /*
- * What each row of the index costs.  A scan returns only ef_search rows.  Those
- * beyond do not come at all, and where a condition, or the lack of a LIMIT, asks
+ * What each row costs beyond the first search with hnsw.iterative_scan off.  Rows beyond
+ * hnsw.ef_search do not come at all, and where a condition, or the lack of a LIMIT, asks
  * for more, the price is that of a page each, which leaves such queries to the
- * scans that return them.  (A LIMIT beyond ef_search is the user's word.)  Once
- * scans go on until enough rows have come, no row has that price; a search then
- * visits nodes for Max(ef_search, wanted) rows.
+ * scans that return them.  (A LIMIT beyond ef_search is the user's word.)
  */
 static Cost
-row_cost(IndexOptInfo *index, double limit, int ef)
+missing_cost(IndexOptInfo *index, double limit, double share, int ef)
 {
-	double		beyond = 1;		/* share of the rows wanted */
 	double		random_page;
+	double		wanted = limit / share;
 
 	get_tablespace_page_costs(index->reltablespace, &random_page, NULL);
-	if (limit > 0)
-	{
-		double		wanted = limit * Max(index->tuples / Max(index->rel->rows, 1), 1);
-
-		beyond = Max(wanted - Max(limit, ef), 0) / wanted;
-	}
-	return ROW_OPERATORS * cpu_operator_cost + beyond * random_page;
+	if (limit <= 0)
+		return random_page;
+	return random_page * Max(wanted - Max(limit, ef), 0) / wanted;
 }
 
 /*
- * amcostestimate.  The scan is of no use without ORDER BY.  Its search is paid
- * before the first row.  Rows' vectors that are read to rank them are not
- * counted: the planner counts the distance of each row that is returned, which
+ * amcostestimate.  The scan is of no use without ORDER BY.  Its search is paid before the
+ * first row, and is as wide as the rows that are wanted and what share matches ask for
+ * (HnswFirstSearch); where that is more than a sweep costs, it is a sweep.  Where nobody knows
+ * how many are wanted, each row pays for going on.  Rows' vectors that are read to rank
+ * them are not counted: the planner counts the distance of each row that is returned, which
  * unread.c takes out of the plan, for as much.
  */
 void
@@ -118,8 +139,11 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 {
 	IndexOptInfo *index = path->indexinfo;
 	double		tuples = Max(index->tuples, 1);
+	double		share = matching(path);
+	double		limit;
 	double		visits;
-	int			ef;
+	Cost		row = ROW_OPERATORS * cpu_operator_cost;
+	HnswSettings settings;
 
 	if (path->indexorderbys == NIL)
 	{
@@ -132,10 +156,15 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	}
 
 	hnsw_paths_costed++;
-	ef = HnswEfSearch();
-	visits = Min(VISITS_PER_EF * ef + VISITS_PER_LOG * log(tuples + 1), tuples);
+	HnswReadSettings(&settings);
+	limit = query_limit(root);
+	visits = search_visits(index, &settings, tuples, limit < 0 ? tuples : limit / share);
 	*startup = search_cost(index, tuples, visits);
-	*total = *startup + tuples * row_cost(index, query_limit(root, ef), ef);
+	if (settings.iterative_scan == HNSW_ITERATIVE_OFF)
+		row += missing_cost(index, limit == 0 ? settings.ef_search : limit, share, settings.ef_search);
+	else if (limit == 0)
+		row += search_cost(index, tuples, visits) / settings.ef_search;
+	*total = *startup + tuples * row;
 	*selectivity = 1;
 	*correlation = 0;
 	*pages = visits;

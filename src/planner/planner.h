@@ -9,11 +9,17 @@
 #include "postgres.h"
 
 #include "nodes/pathnodes.h"
+#include "nodes/plannodes.h"
+#include "utils/rel.h"
 
 /* ---- cost.c ---- */
 extern uint64 hnsw_paths_costed;	/* how often a scan was considered */
 
+/* ---- expected.c ---- */
+extern void HnswExpectRows(Plan *plan, double wanted);
+
 /* ---- unread.c ---- */
+extern bool HnswIsOurs(Relation index);
 extern void HnswPlanInit(void);
 
 #endif							/* VECTORX_PLANNER_H */

@@ -46,6 +46,13 @@ wanted_columns(const List *tlist)
 	return columns;
 }
 
+/* Is an index one of this access method's? */
+bool
+HnswIsOurs(Relation index)
+{
+	return index->rd_indam != NULL && index->rd_indam->amgettuple == hnswgettuple;
+}
+
 static bool
 is_ours(const IndexScan *scan)
 {
@@ -54,7 +61,7 @@ is_ours(const IndexScan *scan)
 
 	if (index == NULL)
 		return false;
-	ours = index->rd_indam != NULL && index->rd_indam->amgettuple == hnswgettuple;
+	ours = HnswIsOurs(index);
 	RelationClose(index);
 	return ours;
 }
@@ -213,6 +220,7 @@ plan_statement(Query *parse, const char *query_string, int options,
 	if (stmt->commandType == CMD_SELECT)
 		clear_unread(stmt->planTree, wanted_columns(stmt->planTree->targetlist));
 	visit_plan(stmt->planTree);
+	HnswExpectRows(stmt->planTree, 0);
 	foreach(cell, stmt->subplans)
 	{
 		Plan	   *plan = (Plan *) lfirst(cell);
@@ -221,11 +229,12 @@ plan_statement(Query *parse, const char *query_string, int options,
 			continue;
 		clear_unread(plan, wanted_columns(plan->targetlist));
 		visit_plan(plan);
+		HnswExpectRows(plan, 0);
 	}
 	return stmt;
 }
 
-/* Called once, when the library loads. */
+/* Called once, when the library loads: what is done to plans that are complete. */
 void
 HnswPlanInit(void)
 {

@@ -25,7 +25,38 @@ extern void HnswMetaFor(Relation index, int dim, HnswMetaPage *meta);
 extern void HnswAlterInit(void);
 extern char *HnswPendingOptions(const HnswOptions *opts, const HnswMetaPage *built);
 
+/* hnsw.iterative_scan */
+#define HNSW_ITERATIVE_OFF		0
+#define HNSW_ITERATIVE_RELAXED	1
+#define HNSW_ITERATIVE_STRICT	2
+
+/* Settings of a session that concern scans. */
+typedef struct HnswSettings
+{
+	int			ef_search;
+	int			iterative_scan;
+	int			max_scan_tuples;	/* INT_MAX: no limit */
+	double		scan_mem_multiplier;
+} HnswSettings;
+
+/* Nodes that a search visits for each of its width. */
+#define HNSW_VISITS_PER_EF	1.5
+
+/*
+ * So many nodes a scan searches for at first, of which rows of "expected" nodes are
+ * likely to be asked for (0: not known).  The farthest of those that a search
+ * finds are the least reliable.
+ */
+static inline double
+HnswFirstSearch(const HnswSettings *s, double expected)
+{
+	if (s->iterative_scan == HNSW_ITERATIVE_OFF || expected <= s->ef_search)
+		return s->ef_search;
+	return 1.25 * expected + s->ef_search / 2;
+}
+
 extern void HnswSettingsDefine(void);
-extern int	HnswEfSearch(void);
+extern void HnswReadSettings(HnswSettings *s);
+extern Size HnswScanMemory(const HnswSettings *s);
 
 #endif							/* HNSW_AM_OPTIONS_H */

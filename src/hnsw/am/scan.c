@@ -27,7 +27,7 @@
  */
 #include "postgres.h"
 
-#include <float.h>
+#include <limits.h>
 #include <math.h>
 
 #include "access/relscan.h"
@@ -56,6 +56,10 @@
 
 /* Memory of a scan that has ended is kept for the next one, if it is not much. */
 #define KEPT_SEARCH_BYTES	((Size) 256 * 1024)
+
+/* So many nodes are searched for at once, at most, in little and in much memory. */
+#define MIN_MORE	256
+#define MAX_MORE	65536
 
 /* Return the search's memory to the handle; after an error it is let go. */
 static void
@@ -137,6 +141,8 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->nemitted = so->maxemitted = 0;
 	so->nvisible = 0;
 	so->npassed = 0;
+	so->hold = 0;
+	so->empty = false;
 	so->have_cur = false;
 	so->tids = NULL;
 	so->ntids = so->maxtids = 0;
@@ -151,39 +157,12 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 
 /* ---- items: a binary heap ---- */
 
-static void
-sift_item(HnswScan *so, int i, HnswScanItem item)
-{
-	for (;;)
-	{
-		int			child = 2 * i + 1;
+#define HEAP_PREFIX		items
+#define HEAP_ELEMENT	HnswScanItem
+#define HEAP_BEFORE(a, b)	((a).late != (b).late ? (b).late : (a).key < (b).key)
+#include "hnsw/base/heap.h"
 
-		if (child >= so->nitems)
-			break;
-		if (child + 1 < so->nitems && so->items[child + 1].key < so->items[child].key)
-			child++;
-		if (item.key <= so->items[child].key)
-			break;
-		so->items[i] = so->items[child];
-		i = child;
-	}
-	so->items[i] = item;
-}
-
-static void
-push_item(HnswScan *so, HnswScanItem item)
-{
-	int			i = so->nitems++;
-
-	while (i > 0 && so->items[(i - 1) / 2].key > item.key)
-	{
-		so->items[i] = so->items[(i - 1) / 2];
-		i = (i - 1) / 2;
-	}
-	so->items[i] = item;
-}
-
-/* Take out the item with the least key; its node stays in the pool until one is added. */
+/* Take out the first item; its node stays in the pool until one is added. */
 static HnswScanItem
 pop_item(HnswScan *so)
 {
@@ -191,7 +170,7 @@ pop_item(HnswScan *so)
 	HnswScanItem	last = so->items[--so->nitems];
 
 	if (so->nitems > 0)
-		sift_item(so, 0, last);
+		items_sift_down(so->items, so->nitems, last);
 	so->items[so->nitems].idx = top.idx;
 	return top;
 }
@@ -209,7 +188,7 @@ slack_of(const HnswScan *so, const HnswFound *f)
 
 /* A found node becomes an item. */
 static void
-add_item(HnswScan *so, const HnswFound *f)
+add_item(HnswScan *so, const HnswFound *f, bool late)
 {
 	double		dist = f->dist * so->search->query.unit;
 	double		slack = slack_of(so, f);
@@ -230,11 +209,27 @@ add_item(HnswScan *so, const HnswFound *f)
 	item.key = dist - slack;
 	item.high = dist + slack;
 	item.idx = so->items[so->nitems].idx;
+	item.late = late;
 	so->found[item.idx] = *f;
-	push_item(so, item);
+	items_sift_up(so->items, so->nitems++, item);
 }
 
 /* ---- searching ---- */
+
+/*
+ * Of the nodes found, so many are returned before the search goes on: among the farthest
+ * too many may be missing, and those nearer than a row that has been returned come late.
+ */
+static int64
+hand_out(const HnswScan *so)
+{
+	if (so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
+		return PG_INT64_MAX;
+	/* one search was meant to do */
+	if (so->expected > 0 && so->nfound <= so->ef)
+		return Max(so->nfound * 3 / 4, Min(so->expected, so->nfound));
+	return so->nfound / 2;
+}
 
 /* The search's results become items. */
 static void
@@ -243,30 +238,35 @@ add_results(HnswScan *so)
 	const HnswResult *res = &so->search->results;
 
 	for (int i = 0; i < res->nfound; i++)
-	{
-		const HnswFound *f = &res->found[res->order[i].idx];
-
-		HnswMarksSet(&so->search->taken, HnswNodeNumber(so->g, f->blk, f->slot));
-		add_item(so, f);
-	}
+		add_item(so, &res->found[res->order[i].idx], false);
 	so->nfound += res->nfound;
+	so->hold = hand_out(so);
 	if (so->coarse && res->nfound > 0)
 		so->reach = HnswResultsReach(so->g, &so->search->query, res) * so->search->query.unit;
 }
 
-/* Leave the search: all nodes that have not become items come from a sweep. */
+/*
+ * Leave the search: all nodes that are not done with come from a sweep, which finds
+ * those again that are items.
+ */
 static void
 start_sweep(IndexScanDesc scan, HnswScan *so)
 {
 	MemoryContext old = MemoryContextSwitchTo(so->cxt);
-	bool		mostly_dead = scan->ignore_killed_tuples && so->nkilled_all > so->nvisible;
+	HnswSweepArgs args = {0};
 
-	so->sweep = HnswSweepBegin(so->g, so->search, mostly_dead ? HnswDropKilled : NULL, scan);
+	if (scan->ignore_killed_tuples && so->nkilled_all > so->npassed / 2)
+		args.filter = HnswDropKilled;
+	args.arg = scan;
+	args.farthest = so->farthest / so->search->query.unit;
+	args.memory = HnswScanMemory(&so->settings) / 1024;
+	so->nitems = 0;
+	so->sweep = HnswSweepBegin(so->g, so->search, &args);
 	MemoryContextSwitchTo(old);
-	so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
+	so->have_ahead = HnswSweepNext(so->sweep, &so->ahead, &so->ahead_late);
 }
 
-/* Nodes of the sweep that may be nearer than the next item become items. */
+/* Nodes of the sweep that may come before the first item become items. */
 static void
 add_ahead(HnswScan *so)
 {
@@ -274,14 +274,52 @@ add_ahead(HnswScan *so)
 	{
 		double		dist = so->ahead.dist * so->search->query.unit;
 
-		if (so->nitems > 0 && dist - slack_of(so, &so->ahead) > so->items[0].high)
+		if (so->nitems > 0 && (so->ahead_late != so->items[0].late ? so->ahead_late :
+							   dist - slack_of(so, &so->ahead) > so->items[0].high))
 			return;
-		add_item(so, &so->ahead);
-		so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
+		add_item(so, &so->ahead, so->ahead_late);
+		so->have_ahead = HnswSweepNext(so->sweep, &so->ahead, &so->ahead_late);
 	}
 }
 
-/* Search for so->ef nodes. */
+/* What a scan's memory is for: candidates, nodes found and ranked. */
+static void
+share_memory(HnswScan *so)
+{
+	Size		memory = HnswScanMemory(&so->settings);
+	Size		per_node = 2 * sizeof(HnswFound) + sizeof(HnswHeapItem) + sizeof(HnswScanItem);
+
+	so->search->heap_limit = Max(memory / 2 / sizeof(HnswCandidate), HNSW_MIN_QUEUE);
+	so->max_more = Max(Min(memory / 4 / per_node, MAX_MORE), MIN_MORE);
+}
+
+/*
+ * How wide the first search is.  False: so wide that a sweep is cheaper.
+ */
+static bool
+choose_width(HnswScan *so)
+{
+	const HnswSettings *settings = &so->settings;
+	double		width = Min(HnswFirstSearch(settings, so->expected), settings->max_scan_tuples);
+
+	so->ef = (int) Max(Min(width, so->max_more), settings->ef_search);
+	return width <= settings->ef_search || settings->max_scan_tuples < INT_MAX ||
+		width * HNSW_VISITS_PER_EF < HnswSweepCost(so->g);
+}
+
+/* Is it chance which nodes the search found?  Then again, by distances only and from more places. */
+static void
+search_coarse(HnswScan *so, const HnswMetaPage *meta)
+{
+	HnswSearch *s = so->search;
+
+	if (!so->exact || s->query.far || s->dry || !HnswResultsCoarse(so->g, &s->query, &s->results))
+		return;
+	so->coarse = HnswSearchIndex(so->g, s, meta, so->ef, true);
+	so->empty = !so->coarse;
+}
+
+/* The first search. */
 static void
 search(IndexScanDesc scan, HnswScan *so)
 {
@@ -292,30 +330,37 @@ search(IndexScanDesc scan, HnswScan *so)
 	HnswReadMeta(g, &meta);		/* also loads the centre */
 	if (!HnswPrepareQuery(&g->space, HnswCentre(g), so->query, &s->query))
 		so->exact = false;
-	if (!HnswSearchIndex(g, s, &meta, so->ef, false))
-		return;
-	if (so->exact && !s->query.far && !s->dry &&
-		HnswResultsCoarse(g, &s->query, &s->results))
+	HnswMarksReset(&s->taken);
+	share_memory(so);
+	if (!choose_width(so))
 	{
-		/* again, by distances only and from more places */
-		so->coarse = HnswSearchIndex(g, s, &meta, so->ef, true);
-		if (!so->coarse)
-			return;
+		start_sweep(scan, so);
+		return;
 	}
+	so->empty = !HnswSearchIndex(g, s, &meta, so->ef, false);
+	if (!so->empty)
+		search_coarse(so, &meta);
+	if (so->empty)
+		return;
 	if (s->dry)
 		start_sweep(scan, so);
 	else
 		add_results(so);
 }
 
-/* Which of the nodes returned since the last time had a visible row? */
+/*
+ * Before the search goes on: how far is the last row that was returned?  What is found
+ * from now on and nearer is late.  With hnsw.iterative_scan off, also: which of the nodes
+ * returned since the last time had a visible row?
+ */
 static void
-count_visible(IndexScanDesc scan, HnswScan *so)
+look_back(IndexScanDesc scan, HnswScan *so)
 {
-	bool		any = false;
+	const bool	count = so->settings.iterative_scan == HNSW_ITERATIVE_OFF;
+	bool		any = so->settings.iterative_scan == HNSW_ITERATIVE_RELAXED;
 
 	/* the last row was the farthest */
-	for (int i = so->nemitted - 1; i >= 0; i--)
+	for (int i = so->nemitted - 1; i >= 0 && (count || !any); i--)
 	{
 		double		dist = so->emitted[i].dist;
 
@@ -331,20 +376,21 @@ count_visible(IndexScanDesc scan, HnswScan *so)
 }
 
 /*
- * Are nodes with a visible row so rare that going on until there are enough takes
- * more visits than a sweep costs?
+ * Is what the executor asks for so rare that going on until there is enough takes
+ * more visits than a sweep costs?  It asks for rows that match; all that is known of them
+ * is that their nodes are not dead.
  */
 static bool
 is_rare(const HnswScan *so)
 {
-	double		needed = HnswEfSearch() - so->nvisible;
+	const HnswSearch *s = so->search;
+	double		some = so->settings.iterative_scan == HNSW_ITERATIVE_OFF ?
+		so->nvisible : so->npassed - so->nkilled_all;
+	double		needed = so->settings.ef_search - some;
 
-	return so->search->nvisits + so->ef >= so->search->max_visits ||
-		needed * so->npassed / Max(so->nvisible, 0.5) >= so->search->max_visits;
+	return s->nvisits + so->ef >= s->max_visits ||
+		needed * so->npassed / Max(some, 0.5) >= s->max_visits;
 }
-
-/* So many nodes are searched for at once, at most. */
-#define MAX_MORE	65536
 
 /* Where stored vectors do not tell, a scan looks at so many times ef_search nodes. */
 #define MAX_COARSE	64
@@ -357,7 +403,7 @@ static bool
 beyond_reach(HnswScan *so, double dist)
 {
 	if (so->coarse &&
-		(so->sweep != NULL || so->nfound >= (int64) MAX_COARSE * HnswEfSearch()))
+		(so->sweep != NULL || so->nfound >= (int64) MAX_COARSE * so->settings.ef_search))
 		so->coarse = false;
 	return so->coarse && dist > so->reach;
 }
@@ -369,7 +415,7 @@ look_further(IndexScanDesc scan, HnswScan *so)
 	HnswSearch *s = so->search;
 	int			more = (int) Min(so->nfound, MAX_MORE);
 
-	count_visible(scan, so);
+	look_back(scan, so);
 	if (s->dry)
 		HnswSearchFromRoot(so->g, s, more);
 	else
@@ -380,22 +426,27 @@ look_further(IndexScanDesc scan, HnswScan *so)
 }
 
 /*
- * All items are returned and more is asked for.  If some of the nodes had no
- * visible row, go on.  False: that is all.
+ * More is asked for than has been found, or than can be relied on: go on.  False: there is
+ * no more, or no more is to be looked for.
  */
 static bool
 search_more(IndexScanDesc scan, HnswScan *so)
 {
 	HnswSearch *s = so->search;
+	const HnswSettings *settings = &so->settings;
 
 	/* an empty index, or a sweep, has no more */
-	if (so->sweep != NULL || so->nfound == 0)
+	if (so->sweep != NULL || so->empty)
 		return false;
-	count_visible(scan, so);
-	if (so->nvisible >= HnswEfSearch())
+	so->hold = PG_INT64_MAX;
+	if (s->nvisits >= settings->max_scan_tuples)
 		return false;
-	so->ef = Max(so->ef, Min(so->ef * 2, MAX_MORE));
-	if (!is_rare(so))
+	look_back(scan, so);
+	if (settings->iterative_scan == HNSW_ITERATIVE_OFF && so->nvisible >= settings->ef_search)
+		return false;
+	so->ef = (int) Max(so->ef, Min(so->nfound, so->max_more));	/* twice as many in all */
+	/* a sweep looks at all nodes */
+	if (!is_rare(so) || settings->max_scan_tuples < HnswNodeNumber(so->g, so->g->nblocks, 0))
 	{
 		HnswSearchMore(so->g, s, so->ef);
 		if (!s->dry)
@@ -428,6 +479,42 @@ emit(HnswScan *so, const HnswFound *f)
 	HnswLoadTids(so, f);
 }
 
+/* The node is done with: it is not to be found again. */
+static void
+done_with(HnswScan *so, const HnswFound *f)
+{
+	HnswMarksSet(&so->search->taken, HnswNodeNumber(so->g, f->blk, f->slot));
+	so->npassed++;
+}
+
+/*
+ * Does an item, which is first in the order, come too late: is there a row that has been
+ * returned and is farther?  Its distance is told then.
+ */
+static bool
+is_late(IndexScanDesc scan, HnswScan *so, HnswScanItem *item)
+{
+	double		dist = item->high;
+
+	if (!so->exact || item->late || item->key >= so->farthest)
+		return false;
+	if (item->key < item->high && !HnswFetchAny(scan, so, &so->found[item->idx], &dist))
+		return true;
+	item->key = item->high = dist;
+	return dist < so->farthest;
+}
+
+/* An item that came too late: last of all, if the scan goes on to the end. */
+static void
+postpone(HnswScan *so, HnswScanItem item)
+{
+	/* before a sweep it is found again by that, with all others that are late */
+	if (so->sweep == NULL || so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
+		return;
+	item.late = true;
+	items_sift_up(so->items, so->nitems++, item);
+}
+
 /* The next nearest node becomes the current one; false when there is none. */
 static bool
 next_node(IndexScanDesc scan, HnswScan *so)
@@ -440,43 +527,43 @@ next_node(IndexScanDesc scan, HnswScan *so)
 
 		CHECK_FOR_INTERRUPTS();
 		add_ahead(so);
+		if ((so->nitems == 0 || so->npassed >= so->hold) && search_more(scan, so))
+			continue;
 		if (so->nitems == 0)
-		{
-			if (search_more(scan, so))
-				continue;
 			return false;
-		}
 		item = pop_item(so);
 		f = &so->found[item.idx];
 		if (f->killed && scan->ignore_killed_tuples)
 		{
-			so->npassed++;
+			done_with(so, f);
 			so->nkilled_all++;
 			continue;
 		}
-		if (item.key < item.high && so->nitems > 0 && so->items[0].key < item.high)
+		if (item.key < item.high && so->nitems > 0 && so->items[0].late == item.late &&
+			so->items[0].key < item.high)
 		{
 			/* may be farther than the next one: its true distance decides */
 			if (HnswFetchAny(scan, so, f, &dist))
 			{
 				item.key = item.high = dist;
-				push_item(so, item);
+				items_sift_up(so->items, so->nitems++, item);
 			}
 			else
-				so->npassed++;
+				done_with(so, f);
 			continue;
 		}
 		if (beyond_reach(so, item.high))
 		{
-			push_item(so, item);
+			items_sift_up(so->items, so->nitems++, item);
 			look_further(scan, so);
 			continue;
 		}
-		so->npassed++;
-		dist = item.high;
-		if (so->exact && item.key < so->farthest &&
-			(!HnswFetchAny(scan, so, f, &dist) || dist < so->farthest))
-			continue;			/* too late */
+		if (is_late(scan, so, &item))
+		{
+			postpone(so, item);
+			continue;
+		}
+		done_with(so, f);
 		emit(so, f);
 		return true;
 	}
@@ -538,7 +625,8 @@ start(IndexScanDesc scan, HnswScan *so)
 	MemoryContextSwitchTo(old);
 	so->search = so->g->search ? so->g->search : HnswSearchCreate(so->g, so->g->idle);
 	so->g->search = NULL;
-	so->ef = HnswEfSearch();
+	HnswReadSettings(&so->settings);
+	so->expected = key->sk_collation;	/* planner/expected.c */
 	search(scan, so);
 	so->started = true;
 }

@@ -6,6 +6,7 @@
 #define HNSW_SCAN_H
 
 #include "access/genam.h"
+#include "hnsw/am/options.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/sweep.h"
 #include "hnsw/page/index.h"
@@ -17,6 +18,7 @@ typedef struct HnswScanItem
 	double		key;			/* lower bound of the distance, or the distance */
 	double		high;			/* upper bound; the distance itself when exact */
 	int32		idx;			/* in found[] */
+	bool		late;			/* comes after all that are not */
 } HnswScanItem;
 
 /* A node without a row that anyone sees, as it was. */
@@ -35,16 +37,22 @@ typedef struct HnswScan
 	HnswSearch *search;			/* NULL until there is one */
 	MemoryContext cxt;			/* reset by each rescan */
 	bool		started;
+	bool		empty;			/* the index has no nodes */
 	Vector	   *query;			/* as given */
 	bool		exact;			/* rank by true distances (not for a NULL query) */
+	HnswSettings settings;		/* of the session when the scan began */
 
-	int			ef;
+	int64		expected;		/* nodes that are likely to be asked for; 0: not known */
+	int			ef;				/* nodes that the last search was for */
+	int			max_more;		/* so many are searched for at once, at most */
+	int64		hold;			/* so many nodes are returned before the search goes on */
 	HnswFound  *found;			/* pool of the items */
 	HnswScanItem *items;			/* binary heap, least key first; behind it, not in use */
 	int			nitems;
 	int			maxitems;
 	HnswSweep  *sweep;			/* NULL until the search is left */
 	HnswFound	ahead;			/* the sweep's next node, no item yet */
+	bool		ahead_late;
 	bool		have_ahead;
 
 	bool		coarse;			/* stored vectors do not tell which nodes are the nearest */
@@ -52,11 +60,11 @@ typedef struct HnswScan
 	int64		nfound;			/* nodes that searches have found */
 
 	double		farthest;		/* true distance of the last row before the last search */
-	HnswFound  *emitted;		/* nodes returned that may have a visible row */
+	HnswFound  *emitted;		/* nodes returned since, that may have a visible row */
 	int			nemitted;
 	int			maxemitted;
-	int			nvisible;		/* nodes that had one, of those before them */
-	int64		npassed;		/* all nodes that have been items */
+	int64		nvisible;		/* nodes that had one, of those before them (hnsw.iterative_scan off) */
+	int64		npassed;		/* all nodes that have been items, and are done with */
 
 	/* the node whose TIDs are being returned */
 	HnswFound	cur;

@@ -9,35 +9,51 @@
  *
  * - nothing is defined when the library is loaded, for the other may be loaded
  *   next;
- * - a backend defines hnsw.ef_search when it first plans a scan of an index or
- *   creates one, and only if nobody has.  CREATE EXTENSION is no such use.  What
- *   has been SET before is a placeholder, whose value becomes the setting's;
- * - whoever has defined it, the value is read by name.
+ * - a backend defines them when it first plans a scan of an index or creates one,
+ *   and only if nobody has.  CREATE EXTENSION is no such use.  What has been SET
+ *   before is a placeholder, whose value becomes the setting's;
+ * - another library's are read by name, as is a placeholder in a parallel worker.
+ *   Its defaults, which nobody chose, do not count: ours do.
  *
  * Not to be cured: pgvector's library fails in a session that has done either.
  * A setting that the server takes for a placeholder, which pgvector would take
  * over as we do, was considered: only superusers could store it by ALTER ROLE or
- * CREATE FUNCTION, and the server would not check its range.  Nor is
- * hnsw.ef_search known before that first use, as it is not before a library is
- * loaded.
+ * CREATE FUNCTION, and the server would not check its range.  Nor are the settings
+ * known before that first use, as they are not before a library is loaded.
  */
 #include "postgres.h"
+
+#include <limits.h>
 
 #include "access/xact.h"
 #include "compat.h"
 #include "hnsw/am/options.h"
 #include "hnsw/hnsw.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
+#include "utils/memutils.h"
 
 #define EF_SEARCH		"hnsw.ef_search"
 #define ITERATIVE_SCAN	"hnsw.iterative_scan"
+#define MAX_SCAN_TUPLES	"hnsw.max_scan_tuples"
+#define SCAN_MEM		"hnsw.scan_mem_multiplier"
 
-/* Where the server keeps the setting; its users ask HnswEfSearch. */
+static const struct config_enum_entry modes[] = {
+	{"off", HNSW_ITERATIVE_OFF, false},
+	{"relaxed_order", HNSW_ITERATIVE_RELAXED, false},
+	{"strict_order", HNSW_ITERATIVE_STRICT, false},
+	{NULL, 0, false}
+};
+
+/* Where the server keeps the settings; their users ask HnswReadSettings. */
 static int	ef_search = HNSW_DEFAULT_EF_SEARCH;
+static int	iterative_scan = HNSW_ITERATIVE_STRICT;
+static int	max_scan_tuples = INT_MAX;
+static double scan_mem_multiplier = 1;
 
-/* Another library has defined the settings. */
-static bool foreign = false;
+/* We have defined the settings.  Else another library has, or nobody. */
+static bool ours = false;
 
 /* What is out of range becomes the nearest that is not; a session says so once. */
 static int
@@ -73,6 +89,38 @@ is_defined(const char *name)
 		(GetConfigOptionFlags(name, true) & GUC_CUSTOM_PLACEHOLDER) == 0;
 }
 
+static void
+define(void)
+{
+	struct config_int *setting;
+
+	/* what has been set before may be anything: see clamp */
+	DefineCustomIntVariable(EF_SEARCH,
+							"Size of the list of nearest nodes kept during a search.",
+							"More finds more of the true neighbours and takes longer.",
+							&ef_search, HNSW_DEFAULT_EF_SEARCH, INT_MIN, INT_MAX,
+							PGC_USERSET, 0, check_ef_search, NULL, NULL);
+	/* from now on the server refuses what is out of range */
+	setting = (struct config_int *) CompatFindSetting(EF_SEARCH);
+	setting->min = HNSW_MIN_EF_SEARCH;
+	setting->max = HNSW_MAX_EF_SEARCH;
+	DefineCustomEnumVariable(ITERATIVE_SCAN,
+							 "Whether and in what order a scan goes on beyond its first search.",
+							 NULL, &iterative_scan, HNSW_ITERATIVE_STRICT, modes,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(MAX_SCAN_TUPLES,
+							"Nodes after which a scan does not search further.",
+							"The greatest value sets no limit.",
+							&max_scan_tuples, INT_MAX, 1, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable(SCAN_MEM,
+							 "Memory that a scan may use to search further, as a multiple of work_mem.",
+							 NULL, &scan_mem_multiplier, 1, 1, 1000,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	/* no one else can define any now; a warning names those set in vain */
+	MarkGUCPrefixReserved("hnsw");
+}
+
 /*
  * Define the settings unless someone has; called at each use.  In parallel mode
  * nothing could be set: what is there, the leader's value as a placeholder, is
@@ -82,57 +130,72 @@ void
 HnswSettingsDefine(void)
 {
 	static bool done = false;
-	struct config_int *setting;
 
 	if (done || IsInParallelMode())
 		return;
-	foreign = is_defined(EF_SEARCH);
-	if (!foreign)
-	{
-		/* what has been set before may be anything: see clamp */
-		DefineCustomIntVariable(EF_SEARCH,
-								"Size of the list of nearest nodes kept during a search.",
-								"More finds more of the true neighbours and takes longer.",
-								&ef_search, HNSW_DEFAULT_EF_SEARCH, INT_MIN, INT_MAX,
-								PGC_USERSET, 0, check_ef_search, NULL, NULL);
-		/* from now on the server refuses what is out of range */
-		setting = (struct config_int *) CompatFindSetting(EF_SEARCH);
-		setting->min = HNSW_MIN_EF_SEARCH;
-		setting->max = HNSW_MAX_EF_SEARCH;
-		/* no one else can define any now; a warning names those set in vain */
-		MarkGUCPrefixReserved("hnsw");
-	}
+	ours = !is_defined(EF_SEARCH);
+	if (ours)
+		define();
 	done = true;
 }
 
-/* A setting of the other library that does nothing here: tell once, if it is on. */
-static void
-tell_ignored(void)
+/* The value that a setting has been given by someone, or NULL. */
+static const char *
+chosen(const char *name)
 {
-	static bool told = false;
-	const char *value = told ? NULL : GetConfigOption(ITERATIVE_SCAN, true, false);
+	struct config_generic *setting = CompatFindSetting(name);
 
-	if (value == NULL || strcmp(value, "off") == 0)
-		return;
-	told = true;
-	ereport(WARNING,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("\"%s\" has no effect on hnsw indexes of vectorx", ITERATIVE_SCAN),
-			 errdetail("In this session it is a setting of another library.")));
+	if (setting == NULL || setting->source == PGC_S_DEFAULT)
+		return NULL;
+	return GetConfigOption(name, true, false);
 }
 
-/* hnsw.ef_search of this session, within its range. */
-int
-HnswEfSearch(void)
+/* The settings as another library has them, or as placeholders. */
+static void
+read_by_name(HnswSettings *s)
 {
-	const char *value;
-	int			ef;
+	const char *value = GetConfigOption(EF_SEARCH, true, false);
 
+	if (value == NULL || !parse_int(value, &s->ef_search, 0, NULL))
+		s->ef_search = HNSW_DEFAULT_EF_SEARCH;
+	s->ef_search = clamp(s->ef_search);
+	s->iterative_scan = HNSW_ITERATIVE_STRICT;
+	value = chosen(ITERATIVE_SCAN);
+	for (int i = 0; value && modes[i].name; i++)
+	{
+		if (pg_strcasecmp(value, modes[i].name) == 0)
+			s->iterative_scan = modes[i].val;
+	}
+	value = chosen(MAX_SCAN_TUPLES);
+	if (value == NULL || !parse_int(value, &s->max_scan_tuples, 0, NULL) || s->max_scan_tuples < 1)
+		s->max_scan_tuples = INT_MAX;
+	value = chosen(SCAN_MEM);
+	if (value == NULL || !parse_real(value, &s->scan_mem_multiplier, 0, NULL) ||
+		!(s->scan_mem_multiplier >= 1 && s->scan_mem_multiplier <= 1000))
+		s->scan_mem_multiplier = 1;
+}
+
+/* The settings hnsw.* of this session, each within its range. */
+void
+HnswReadSettings(HnswSettings *s)
+{
 	HnswSettingsDefine();
-	if (foreign)
-		tell_ignored();
-	value = GetConfigOption(EF_SEARCH, true, false);
-	if (value == NULL || !parse_int(value, &ef, 0, NULL))
-		return HNSW_DEFAULT_EF_SEARCH;
-	return clamp(ef);
+	if (ours)
+	{
+		s->ef_search = ef_search;
+		s->iterative_scan = iterative_scan;
+		s->max_scan_tuples = max_scan_tuples;
+		s->scan_mem_multiplier = scan_mem_multiplier;
+		return;
+	}
+	read_by_name(s);
+}
+
+/* Bytes that a scan may use: work_mem times hnsw.scan_mem_multiplier. */
+Size
+HnswScanMemory(const HnswSettings *s)
+{
+	double		bytes = (double) work_mem * 1024 * s->scan_mem_multiplier;
+
+	return (Size) Min(bytes, (double) MaxAllocHugeSize / 2);
 }

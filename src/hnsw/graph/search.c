@@ -82,27 +82,47 @@ check_target(HnswIndex *g, BlockNumber blk, uint16 slot)
 
 /* ---- candidates: a binary heap, least key first ---- */
 
-static void
-push_candidate(HnswSearch *s, HnswCandidate c)
-{
-	int64		i;
+#define HEAP_PREFIX		candidates
+#define HEAP_ELEMENT	HnswCandidate
+#define HEAP_BEFORE(a, b)	((a).key < (b).key)
+#include "hnsw/base/heap.h"
 
-	if (unlikely(s->nheap == s->maxheap))
+static int
+cmp_candidate(const void *a, const void *b)
+{
+	float		x = ((const HnswCandidate *) a)->key;
+	float		y = ((const HnswCandidate *) b)->key;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * The queue is full: more memory, or, at its limit, the farther half goes.  The search
+ * must not go beyond the least key that went then (walk).
+ */
+static void
+make_room(HnswSearch *s)
+{
+	if (s->maxheap * 2 <= s->heap_limit)
 	{
 		s->heap = repalloc_huge(s->heap, s->maxheap * 2 * sizeof(HnswCandidate));
 		s->maxheap *= 2;
+		return;
 	}
-	i = s->nheap++;
-	while (i > 0)
-	{
-		int64		parent = (i - 1) / 2;
+	/* what is in order is a heap, too */
+	qsort(s->heap, s->nheap, sizeof(HnswCandidate), cmp_candidate);
+	s->nheap /= 2;
+	s->cutoff = Min(s->cutoff, s->heap[s->nheap].key);
+}
 
-		if (s->heap[parent].key <= c.key)
-			break;
-		s->heap[i] = s->heap[parent];
-		i = parent;
-	}
-	s->heap[i] = c;
+static void
+push_candidate(HnswSearch *s, HnswCandidate c)
+{
+	if (unlikely(c.key > s->cutoff))
+		return;
+	if (unlikely(s->nheap == s->maxheap))
+		make_room(s);
+	candidates_sift_up(s->heap, s->nheap++, c);
 }
 
 static HnswCandidate
@@ -110,27 +130,17 @@ pop_candidate(HnswSearch *s)
 {
 	HnswCandidate top = s->heap[0];
 	HnswCandidate last = s->heap[--s->nheap];
-	int64		n = s->nheap;
-	int64		i = 0;
 
-	for (;;)
-	{
-		int64		child = 2 * i + 1;
-
-		if (child >= n)
-			break;
-		if (child + 1 < n && s->heap[child + 1].key < s->heap[child].key)
-			child++;
-		if (last.key <= s->heap[child].key)
-			break;
-		s->heap[i] = s->heap[child];
-		i = child;
-	}
-	s->heap[i] = last;
+	candidates_sift_down(s->heap, s->nheap, last);
 	return top;
 }
 
 /* ---- results: a binary heap over a pool, greatest key first ---- */
+
+#define HEAP_PREFIX		results
+#define HEAP_ELEMENT	HnswHeapItem
+#define HEAP_BEFORE(a, b)	((a).key > (b).key)
+#include "hnsw/base/heap.h"
 
 /*
  * An array of n elements instead of one that a result had; keep: of its elements
@@ -187,25 +197,6 @@ result_bound(const HnswResult *res)
 	return res->nfound < res->ef ? INFINITY : res->order[0].key;
 }
 
-static void
-sift_down(HnswHeapItem *heap, int n, int i, HnswHeapItem item)
-{
-	for (;;)
-	{
-		int			child = 2 * i + 1;
-
-		if (child >= n)
-			break;
-		if (child + 1 < n && heap[child + 1].key > heap[child].key)
-			child++;
-		if (item.key >= heap[child].key)
-			break;
-		heap[i] = heap[child];
-		i = child;
-	}
-	heap[i] = item;
-}
-
 /* What a search tells of a node in its page, which is locked, at distance dist. */
 void
 HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk, uint16 slot,
@@ -241,15 +232,8 @@ add_result(HnswIndex *g, HnswSearch *s, HnswResult *res, float dist, const char 
 	res->best = Min(res->best, dist);
 	if (res->nfound < res->ef)
 	{
-		int			i = res->nfound++;
-
-		item.idx = i;
-		while (i > 0 && res->order[(i - 1) / 2].key < dist)
-		{
-			res->order[i] = res->order[(i - 1) / 2];
-			i = (i - 1) / 2;
-		}
-		res->order[i] = item;
+		item.idx = res->nfound;
+		results_sift_up(res->order, res->nfound++, item);
 	}
 	else
 	{
@@ -258,7 +242,7 @@ add_result(HnswIndex *g, HnswSearch *s, HnswResult *res, float dist, const char 
 		if (s->resumable)
 			push_candidate(s, (HnswCandidate) {last->dist, last->blk, last->slot, HNSW_TODO_RESULT});
 		item.idx = res->order[0].idx;
-		sift_down(res->order, res->nfound, 0, item);
+		results_sift_down(res->order, res->nfound, item);
 	}
 	HnswDescribe(g->lay, node, blk, slot, dist, &res->found[item.idx]);
 	/* another line of memory, worth its time where many have been in vain */
@@ -277,7 +261,7 @@ sort_results(HnswResult *res)
 		HnswHeapItem last = res->order[n];
 
 		res->order[n] = res->order[0];
-		sift_down(res->order, n, 0, last);
+		results_sift_down(res->order, n, last);
 	}
 }
 
@@ -650,7 +634,7 @@ walk(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidat
 			if (last_resort == NULL || res->nfound >= res->ef)
 			{
 				/* with enough results there may be more, which were too far to be queued */
-				s->dry = res->nfound < res->ef;
+				s->dry = res->nfound < res->ef || s->cutoff < result_bound(res);
 				break;
 			}
 			push_seed(g, s, res, level, last_resort);
@@ -677,6 +661,7 @@ reset(HnswSearch *s, bool resumable)
 {
 	HnswMarksReset(&s->marks);
 	s->nheap = 0;
+	s->cutoff = INFINITY;
 	s->nvisits = 0;
 	s->nvisited = 0;
 	s->resumable = resumable;
@@ -770,7 +755,6 @@ HnswSearchIndex(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int ef, b
 	int			n;
 
 	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
-	HnswMarksReset(&s->taken);
 	s->coarse = coarse;
 	s->max_visits = HnswSweepCost(g);
 	HNSW_WAIT_POINT("scan-search");
@@ -868,7 +852,8 @@ HnswSearchCreate(HnswIndex *g, MemoryContext parent)
 	HnswQueryInit(&g->space, &s->query, cxt);
 	HnswMarksInit(&s->marks, cxt);
 	HnswMarksInit(&s->taken, cxt);
-	s->maxheap = 1024;
+	s->maxheap = HNSW_MIN_QUEUE;
+	s->heap_limit = PG_INT64_MAX;
 	s->heap = MemoryContextAlloc(cxt, s->maxheap * sizeof(HnswCandidate));
 	return s;
 }

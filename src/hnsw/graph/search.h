@@ -92,12 +92,14 @@ typedef struct HnswSearch
 	HnswCandidate *heap;		/* candidates */
 	int64		nheap;
 	int64		maxheap;
+	int64		heap_limit;		/* no more candidates than these: the farthest go */
+	float		cutoff;			/* those that went were no nearer than this */
 
 	bool		resumable;		/* note what is needed to go on */
 	bool		coarse;			/* estimates say nothing: neighbours of results are all read */
 	HnswCandidate root;			/* of the tree links */
 	bool		unbounded;		/* candidates beyond the bound are queued, too */
-	bool		dry;			/* less than ef results: no candidates left, or too many to come */
+	bool		dry;			/* no candidates left that results could be told from, or too many to come */
 	int64		nvisits;		/* nodes visited */
 	int64		judged_from;	/* those before the results of now were looked for */
 	int64		max_visits;		/* beyond, a sweep is cheaper */
@@ -105,6 +107,9 @@ typedef struct HnswSearch
 	int64		nvisited;
 	int64		maxvisited;
 } HnswSearch;
+
+/* Candidates that there is room for from the beginning. */
+#define HNSW_MIN_QUEUE		1024
 
 /*
  * Records from which a search goes on from one level to the next, by the ef of

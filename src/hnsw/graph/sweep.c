@@ -39,7 +39,7 @@
 struct HnswSweep
 {
 	MemoryContext cxt;			/* holds this and everything below */
-	Tuplesortstate *sort;		/* of (least distance, HnswFound without unused TIDs) */
+	Tuplesortstate *sort;		/* of (late, least distance, HnswFound without unused TIDs) */
 	TupleTableSlot *slot;		/* to put tuples in */
 	TupleTableSlot *sorted;		/* to get them out */
 	bytea	   *buffer;			/* room for an HnswFound */
@@ -79,9 +79,9 @@ describe_page(HnswIndex *g, HnswSearch *s, HnswPin *pin, HnswSweep *sweep)
 	}
 }
 
-/* Put a node into the sort, by the least distance that it may have. */
+/* Put a node into the sort, by whether it is late and the least distance that it may have. */
 static void
-put(HnswSweep *sweep, const HnswFound *f, double least)
+put(HnswSweep *sweep, const HnswFound *f, bool late, double least)
 {
 	TupleTableSlot *slot = sweep->slot;
 	bytea	   *buffer = sweep->buffer;
@@ -90,32 +90,34 @@ put(HnswSweep *sweep, const HnswFound *f, double least)
 	memcpy(VARDATA(buffer), f, size);
 	SET_VARSIZE(buffer, VARHDRSZ + size);
 	ExecClearTuple(slot);
-	slot->tts_values[0] = Float8GetDatum(least);
-	slot->tts_values[1] = PointerGetDatum(buffer);
-	slot->tts_isnull[0] = slot->tts_isnull[1] = false;
+	slot->tts_values[0] = Int32GetDatum(late);
+	slot->tts_values[1] = Float8GetDatum(least);
+	slot->tts_values[2] = PointerGetDatum(buffer);
+	memset(slot->tts_isnull, 0, 3 * sizeof(bool));
 	ExecStoreVirtualTuple(slot);
 	tuplesort_puttupleslot(sweep->sort, slot);
 }
 
-/* A sort of found nodes in a context of its own, with a slot for its tuples. */
+/* A sort of found nodes in a context of its own, with a slot for its tuples; memory in kB. */
 static HnswSweep *
-create(void)
+create(Size memory)
 {
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw sweep",
 											  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	HnswSweep  *sweep = palloc0(sizeof(HnswSweep));
-	TupleDesc	desc = CreateTemplateTupleDesc(2);
-	AttrNumber	column = 1;
-	Oid			less = Float8LessOperator;
-	Oid			collation = InvalidOid;
-	bool		nulls_first = false;
+	TupleDesc	desc = CreateTemplateTupleDesc(3);
+	AttrNumber	columns[] = {1, 2};
+	Oid			less[] = {Int4LessOperator, Float8LessOperator};
+	Oid			collations[] = {InvalidOid, InvalidOid};
+	bool		nulls_first[] = {false, false};
 
 	sweep->cxt = cxt;
-	TupleDescInitEntry(desc, 1, "distance", FLOAT8OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "node", BYTEAOID, -1, 0);
-	sweep->sort = tuplesort_begin_heap(desc, 1, &column, &less, &collation, &nulls_first,
-									   work_mem, NULL, TUPLESORT_NONE);
+	TupleDescInitEntry(desc, 1, "late", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "distance", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "node", BYTEAOID, -1, 0);
+	sweep->sort = tuplesort_begin_heap(desc, 2, columns, less, collations, nulls_first,
+									   (int) memory, NULL, TUPLESORT_NONE);
 	sweep->buffer = palloc(VARHDRSZ + sizeof(HnswFound));
 	sweep->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	MemoryContextSwitchTo(old);
@@ -124,25 +126,33 @@ create(void)
 
 /* Put a batch of nodes into the sort. */
 static void
-put_batch(HnswIndex *g, const HnswQuery *q, HnswSweep *sweep, HnswSweepFilter filter, void *arg)
+put_batch(HnswIndex *g, const HnswQuery *q, HnswSweep *sweep, const HnswSweepArgs *args)
 {
 	int			n = sweep->nbatch;
 
-	if (filter)
-		n = filter(arg, sweep->batch, n);
+	if (args->filter)
+		n = args->filter(args->arg, sweep->batch, n);
 	/* the sort may write a file: not with a page locked */
 	for (int i = 0; i < n; i++)
 	{
 		const HnswFound *f = &sweep->batch[i];
 
-		put(sweep, f, q->far ? 0 : f->dist - HnswDistanceSlack(&g->space, q, f->dist, f->norm2, f->scale));
+		double		slack;
+
+		if (q->far)
+		{
+			put(sweep, f, false, 0);
+			continue;
+		}
+		slack = HnswDistanceSlack(&g->space, q, f->dist, f->norm2, f->scale);
+		put(sweep, f, f->dist + slack < args->farthest, f->dist - slack);
 	}
 	sweep->nbatch = 0;
 }
 
 /* Read all pages and put their nodes into the sort. */
 static void
-read_pages(HnswIndex *g, HnswSearch *s, HnswSweep *sweep, HnswSweepFilter filter, void *arg)
+read_pages(HnswIndex *g, HnswSearch *s, HnswSweep *sweep, const HnswSweepArgs *args)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(g->rel);
 	/* as a sequential scan of a table does */
@@ -160,29 +170,30 @@ read_pages(HnswIndex *g, HnswSearch *s, HnswSweep *sweep, HnswSweepFilter filter
 			describe_page(g, s, &pin, sweep);
 		HnswRelease(g, &pin);
 		if (sweep->nbatch + g->lay->per_page > sweep->maxbatch)
-			put_batch(g, &s->query, sweep, filter, arg);
+			put_batch(g, &s->query, sweep, args);
 	}
-	put_batch(g, &s->query, sweep, filter, arg);
+	put_batch(g, &s->query, sweep, args);
 	if (strategy)
 		FreeAccessStrategy(strategy);
 }
 
 /*
  * Read all nodes that are live and not in s->taken, and sort them by the least
- * distance from s->query that they may have (HnswDistanceSlack).  filter, unless
- * NULL, is called with arg for some thousands of them at a time.  In a context
- * below the current one; the caller ends it.
+ * distance from s->query that they may have (HnswDistanceSlack); those that are nearer
+ * than args->farthest for sure, in index units, come after all others.  The filter is
+ * called for some thousands of them at a time.  In a context below the current one; the
+ * caller ends it.
  */
 HnswSweep *
-HnswSweepBegin(HnswIndex *g, HnswSearch *s, HnswSweepFilter filter, void *arg)
+HnswSweepBegin(HnswIndex *g, HnswSearch *s, const HnswSweepArgs *args)
 {
-	HnswSweep  *sweep = create();
+	HnswSweep  *sweep = create(args->memory);
 	MemoryContext old = MemoryContextSwitchTo(sweep->cxt);
 
 	/* larger ones serve the filter only */
-	sweep->maxbatch = (filter ? FILTER_BATCH : 0) + g->lay->per_page;
+	sweep->maxbatch = (args->filter ? FILTER_BATCH : 0) + g->lay->per_page;
 	sweep->batch = palloc(sweep->maxbatch * sizeof(HnswFound));
-	read_pages(g, s, sweep, filter, arg);
+	read_pages(g, s, sweep, args);
 	pfree(sweep->batch);
 	sweep->batch = NULL;
 	tuplesort_performsort(sweep->sort);
@@ -191,16 +202,17 @@ HnswSweepBegin(HnswIndex *g, HnswSearch *s, HnswSweepFilter filter, void *arg)
 	return sweep;
 }
 
-/* The next node in this order, copied to *f; false when there is none. */
+/* The next node in this order, copied to *f, and whether it is late; false when there is none. */
 bool
-HnswSweepNext(HnswSweep *sweep, HnswFound *f)
+HnswSweepNext(HnswSweep *sweep, HnswFound *f, bool *late)
 {
 	bytea	   *stored;
 	bool		isnull;
 
 	if (!tuplesort_gettupleslot(sweep->sort, true, false, sweep->sorted, NULL))
 		return false;
-	stored = DatumGetByteaPP(slot_getattr(sweep->sorted, 2, &isnull));
+	*late = DatumGetInt32(slot_getattr(sweep->sorted, 1, &isnull));
+	stored = DatumGetByteaPP(slot_getattr(sweep->sorted, 3, &isnull));
 	memcpy(f, VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored));
 	return true;
 }

@@ -11,8 +11,17 @@
 typedef struct HnswSweep HnswSweep;
 /* Leaves out some of n nodes; returns how many stay, at the front. */
 typedef int (*HnswSweepFilter) (void *arg, HnswFound *found, int n);
-extern HnswSweep *HnswSweepBegin(HnswIndex *g, HnswSearch *s, HnswSweepFilter filter, void *arg);
-extern bool HnswSweepNext(HnswSweep *sweep, HnswFound *f);
+
+typedef struct HnswSweepArgs
+{
+	HnswSweepFilter filter;		/* NULL: none */
+	void	   *arg;			/* for it */
+	double		farthest;		/* nodes that are nearer for sure come after all others */
+	Size		memory;			/* of the sort, in kB */
+} HnswSweepArgs;
+
+extern HnswSweep *HnswSweepBegin(HnswIndex *g, HnswSearch *s, const HnswSweepArgs *args);
+extern bool HnswSweepNext(HnswSweep *sweep, HnswFound *f, bool *late);
 extern void HnswSweepEnd(HnswSweep *sweep);
 extern int64 HnswSweepCost(HnswIndex *g);
 

@@ -1,0 +1,98 @@
+-- scans that go on until enough rows have come
+SELECT setseed(0.5);
+SET enable_seqscan = off;
+SET enable_sort = off;
+SET enable_bitmapscan = off;
+CREATE TABLE hiter (id int, r int, v vector(4));
+INSERT INTO hiter SELECT i, i % 1000, random_vector(4) FROM generate_series(1, 5000) AS i;
+CREATE INDEX hiter_v ON hiter USING hnsw (v vector_l2_ops);
+ANALYZE hiter;
+
+-- settings and their messages
+SELECT count(*) FROM (SELECT id FROM hiter ORDER BY v <-> '[0,0,0,0]' LIMIT 1) s;
+SHOW hnsw.iterative_scan;
+SHOW hnsw.max_scan_tuples;
+SHOW hnsw.scan_mem_multiplier;
+SELECT name, vartype, context, min_val, max_val, enumvals, boot_val FROM pg_settings WHERE name LIKE 'hnsw.%' ORDER BY 1;
+SET hnsw.iterative_scan = on;
+SET hnsw.max_scan_tuples = 0;
+SET hnsw.scan_mem_multiplier = 0.5;
+SET hnsw.scan_mem_multiplier = 1001;
+
+-- How many rows come, whether all are different, and whether they are in order.
+CREATE FUNCTION come(filter text, k text, OUT n bigint, OUT different bigint, OUT ordered bool) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('SELECT count(*), count(DISTINCT id), bool_and(d >= coalesce(before, d)) FROM '
+		'(SELECT id, d, lag(d) OVER (ORDER BY nr) AS before FROM (SELECT id, d, row_number() OVER () AS nr FROM '
+		'(SELECT id, v <-> ''[0.1,0.2,0.3,0.1]'' AS d FROM hiter WHERE %s ORDER BY v <-> ''[0.1,0.2,0.3,0.1]'' LIMIT %s) s) s) s',
+		filter, k) INTO n, different, ordered;
+END
+$$;
+SELECT * FROM come('r < 10', '10');
+SELECT * FROM come('r < 10', 'ALL');
+SELECT * FROM come('r = 7', '10');
+SELECT * FROM come('r < 0', '10');
+SELECT * FROM come('true', '300');
+SELECT n, different FROM come('true', 'ALL');
+SELECT * FROM come('v <-> ''[0.1,0.2,0.3,0.1]'' > 0.9', '10');
+SET hnsw.iterative_scan = relaxed_order;
+SELECT n, different FROM come('r < 10', '10');
+SELECT n, different FROM come('true', 'ALL');
+-- as many as one search finds
+SET hnsw.iterative_scan = off;
+SELECT * FROM come('true', '300');
+SELECT n < 10 FROM come('r < 10', '10');
+RESET hnsw.iterative_scan;
+-- no further after so many nodes
+SET hnsw.max_scan_tuples = 400;
+SELECT n BETWEEN 100 AND 1000, different = n, ordered FROM come('true', 'ALL');
+SELECT n < 10 FROM come('r = 7', '10');
+SET hnsw.max_scan_tuples = 1;
+SELECT * FROM come('true', '30');
+SET hnsw.max_scan_tuples = 1000000;
+SELECT n, different FROM come('true', 'ALL');
+RESET hnsw.max_scan_tuples;
+-- little memory
+SET work_mem = '64kB';
+SET hnsw.ef_search = 1;
+SELECT n, different FROM come('true', 'ALL');
+SELECT * FROM come('r < 10', '10');
+SELECT * FROM come('true', '3000');
+SET hnsw.scan_mem_multiplier = 1000;
+SELECT n, different FROM come('true', 'ALL');
+RESET hnsw.scan_mem_multiplier;
+RESET work_mem;
+RESET hnsw.ef_search;
+
+-- OFFSET, joins, LATERAL, a semi-join, a union, a prepared statement
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM hiter ORDER BY v <-> '[0,0,0,0]' LIMIT 20 OFFSET 4975) s;
+SELECT count(*) FROM (SELECT h.id FROM hiter h JOIN generate_series(1, 5) g ON h.r = g ORDER BY v <-> '[0,0,0,0]' LIMIT 20) s;
+SELECT count(*) FROM generate_series(1, 3) g, LATERAL (SELECT id FROM hiter WHERE r = g ORDER BY v <-> '[0,0,0,0]' LIMIT 5) s;
+SELECT count(*) FROM (SELECT id FROM hiter WHERE EXISTS (SELECT 1 FROM generate_series(1, 3) g WHERE g = r) ORDER BY v <-> '[0,0,0,0]' LIMIT 10) s;
+PREPARE matching (int, int) AS SELECT count(*) FROM (SELECT id FROM hiter WHERE r < $1 ORDER BY v <-> '[0,0,0,0]' LIMIT $2) s;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE matching(2, 10);
+EXECUTE matching(500, 1000);
+RESET plan_cache_mode;
+
+-- a cursor with rows of its own transaction, which it does not see, and others deleted meanwhile
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM hiter WHERE r < 20 ORDER BY v <-> '[0,0,0,0]';
+MOVE 15 IN c;
+DELETE FROM hiter WHERE id % 2 = 0;
+INSERT INTO hiter SELECT 10000 + i, 3, random_vector(4) FROM generate_series(1, 100) AS i;
+MOVE ALL IN c;
+DECLARE d CURSOR FOR SELECT id FROM hiter WHERE r < 20 ORDER BY v <-> '[0,0,0,0]';
+MOVE ALL IN d;
+ROLLBACK;
+
+-- none of the index's rows is visible any more, or yet
+BEGIN;
+DELETE FROM hiter WHERE id <= 4990;
+SELECT * FROM come('true', '20');
+ROLLBACK;
+
+-- the query is null: all rows, in any order
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM hiter ORDER BY v <-> NULL::vector) s;
+DROP TABLE hiter;
+DROP FUNCTION come;

@@ -1,0 +1,28 @@
+# Searches by index return what a sequential scan of the same snapshot returns:
+# with LIMIT k as many rows, all of which match, without LIMIT the same rows, nearest
+# first, whatever the conditions, row security, settings, and what is done beside them.
+# VX_SEARCH_CASES: how many searches of each table (default below); VX_SEARCH_SEED
+# repeats the long form, which is another each time.
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use VectorxTest;
+
+my $cases = $ENV{VX_SEARCH_CASES} || 90;
+my $seed = $ENV{VX_SEARCH_SEED} || ($ENV{VX_SEARCH_CASES} ? 1 + int(rand(1_000_000)) : 33000);
+
+note("VX_SEARCH_SEED=$seed VX_SEARCH_CASES=$cases");
+
+my $node = new_node('searches', q(
+shared_buffers = '64MB'
+log_min_error_statement = panic
+restart_after_crash = off
+));
+
+run_python($node, 'searches.py', $cases, $seed);
+
+$node->stop;
+done_testing();
