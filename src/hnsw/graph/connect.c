@@ -16,8 +16,8 @@
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
 #include "hnsw/graph/known.h"
-#include "hnsw/graph/nodeset.h"
 #include "hnsw/graph/search.h"
+#include "hnsw/graph/tree.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/link.h"
@@ -39,24 +39,6 @@
 
 /* Pages without a free slot that an insert looks at before it adds one. */
 #define MAX_FULL_PAGES	32
-
-/* Nodes to try as parents, each once; grows while it is worked off. */
-typedef struct ParentQueue
-{
-	NodeList	list;
-	nodeset_hash *queued;
-} ParentQueue;
-
-/* How many tree links a node gives, of which HnswMaxTreeLinks are allowed to. */
-int
-HnswCountTreeLinks(const HnswLayout *lay, const char *node)
-{
-	int			n = 0;
-
-	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
-		n += (HnswLinkFlags(&HnswNodeLinks(lay, node)[i]) & HNSW_LINK_TREE) != 0;
-	return n;
-}
 
 /* Position of a node's link to "to", or -1. */
 int
@@ -367,26 +349,6 @@ HnswAddBackLinks(HnswIndex *g, HnswSearch *s, int level, HnswCandidate *nodes, i
 	}
 }
 
-static void
-queue_parent(ParentQueue *queue, BlockNumber blk, uint16 slot)
-{
-	if (nodeset_add(queue->queued, blk, slot))
-		nodelist_add(&queue->list, blk, slot);
-}
-
-/* Add a node's tree children to the queue of parents to try. */
-static void
-queue_children(HnswIndex *g, ParentQueue *queue, const char *node)
-{
-	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
-	{
-		const ItemPointerData *link = &HnswNodeLinks(g->lay, node)[i];
-
-		if (HnswLinkFlags(link) & HNSW_LINK_TREE)
-			queue_parent(queue, HnswLinkBlock(link), HnswLinkSlot(link));
-	}
-}
-
 /*
  * With the place's page in hand (and the parent's: pparent, which may be the
  * same pin), write record and tree link as one change.  False when the parent
@@ -395,7 +357,7 @@ queue_children(HnswIndex *g, ParentQueue *queue, const char *node)
 static bool
 write_with_parent(HnswIndex *g, HnswSearch *s, int level, HnswPlace *place,
 				  HnswPin *pparent, const HnswCandidate *parent, const char *own,
-				  ParentQueue *queue)
+				  HnswTreeQueue *queue)
 {
 	HnswWrite  *w = &g->scratch->write;
 	char	   *node = HnswNodeAt(g, pparent, parent->slot);
@@ -416,7 +378,7 @@ write_with_parent(HnswIndex *g, HnswSearch *s, int level, HnswPlace *place,
 	}
 	if (pos < 0)
 	{
-		queue_children(g, queue, node);
+		HnswTreePushChildren(queue, g->lay, node);
 		return false;
 	}
 
@@ -439,7 +401,7 @@ write_with_parent(HnswIndex *g, HnswSearch *s, int level, HnswPlace *place,
  */
 static bool
 place_record(HnswIndex *g, HnswSearch *s, int level, const char *own,
-			 ParentQueue *queue, HnswCandidate *at, HnswCandidate *used)
+			 HnswTreeQueue *queue, HnswCandidate *at, HnswCandidate *used)
 {
 	HnswPlace		place;
 	bool		have_fresh = false;
@@ -599,7 +561,7 @@ HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 			const ItemPointerData *tids, int ntids, HnswCandidate *at)
 {
 	Chosen		links;
-	ParentQueue queue;
+	HnswTreeQueue queue;
 	HnswCandidate used;
 	bool		placed;
 
@@ -611,20 +573,18 @@ HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 		return true;
 	}
 
-	memset(&queue, 0, sizeof(queue));
-	queue.queued = nodeset_create(CurrentMemoryContext, 2 * res->nfound, NULL);
+	HnswTreeQueueInit(&queue);
 	/* the nearest selected ones first, then whatever else was found */
 	for (int i = 0; i < links.nselected; i++)
-		queue_parent(&queue, res->found[links.chosen[i]].blk, res->found[links.chosen[i]].slot);
+		HnswTreePush(&queue, res->found[links.chosen[i]].blk, res->found[links.chosen[i]].slot);
 	for (int i = 0; i < res->nfound; i++)
 	{
 		const HnswFound *f = &res->found[res->order[i].idx];
 
-		queue_parent(&queue, f->blk, f->slot);
+		HnswTreePush(&queue, f->blk, f->slot);
 	}
 	placed = place_record(g, s, level, own, &queue, at, &used);
-	nodeset_destroy(queue.queued);
-	pfree(queue.list.items);
+	HnswTreeQueueFree(&queue);
 	if (!placed)
 		return false;
 	if (level == 0)

@@ -28,6 +28,5 @@ extern void HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, HnswPin *pin,
 extern void HnswAddBackLinks(HnswIndex *g, HnswSearch *s, int level,
 							 HnswCandidate *nodes, int n, const HnswCandidate *to);
 extern int	HnswFindLink(const HnswLayout *lay, const char *node, const HnswCandidate *to);
-extern int	HnswCountTreeLinks(const HnswLayout *lay, const char *node);
 
 #endif							/* HNSW_GRAPH_CONNECT_H */

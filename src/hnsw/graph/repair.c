@@ -214,13 +214,14 @@ adopt(Repair *r, const NodeList *heirs)
 {
 	HnswIndex  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
-	NodeList	siblings = {NULL, 0, 0};
+	HnswCandidate siblings[HNSW_MAX_FANOUT];
 	float	   *vec = palloc(lay->dim * sizeof(float));
 
 	for (int64 i = 0; i < heirs->n; i++)
 	{
 		const HnswCandidate *h = &heirs->items[i];
 		Choice	   *known = NULL;
+		int			n = 0;
 
 		CHECK_FOR_INTERRUPTS();
 		if (h->blk == r->blk && h->slot == r->slot)
@@ -236,11 +237,11 @@ adopt(Repair *r, const NodeList *heirs)
 			for (int k = 0; k < r->nchoices; k++)
 				if (r->choices[k].tree)
 				{
-					nodelist_add(&siblings, r->choices[k].at.blk, r->choices[k].at.slot);
-					siblings.items[siblings.n - 1].key = HnswPairDistance(&g->space, vec, r->choices[k].vec);
+					siblings[n] = r->choices[k].at;
+					siblings[n++].key = HnswPairDistance(&g->space, vec, r->choices[k].vec);
 				}
-			qsort(siblings.items, siblings.n, sizeof(HnswCandidate), cmp_candidate);
-			if (HnswAddTreeLink(g, &siblings, h, vec, r->level))
+			qsort(siblings, n, sizeof(HnswCandidate), cmp_candidate);
+			if (HnswAddTreeLink(g, siblings, n, h, vec, r->level))
 				continue;
 			if (r->ntree >= lay->fanout)
 				HnswCorrupted(g, r->blk, r->slot, "no node below it can take a tree link");

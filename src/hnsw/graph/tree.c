@@ -1,7 +1,7 @@
 /*
  * tree.c
- *		Tree links: contracted over DEAD records, and thinned, which leaves each record
- *		with one tree parent.  README, "Tree links".
+ *		Tree links: the way down them, contracted over DEAD records, and thinned, which
+ *		leaves each record with one tree parent.  README, "Tree links".
  *
  * Adoption (repair.c) gives the child of a dead record to each of that one's
  * tree parents.  Where a record has two, so have its children after its death,
@@ -40,42 +40,90 @@
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
+/* ---- down the tree ---- */
+
+void
+HnswTreeQueueInit(HnswTreeQueue *queue)
+{
+	memset(queue, 0, sizeof(*queue));
+	queue->queued = nodeset_create(CurrentMemoryContext, 64, NULL);
+}
+
+/* Add a record that has not been there yet; a node may have more than one tree parent. */
+void
+HnswTreePush(HnswTreeQueue *queue, BlockNumber blk, uint16 slot)
+{
+	if (nodeset_add(queue->queued, blk, slot))
+		nodelist_add(&queue->list, blk, slot);
+}
+
+/* Add the tree children of a record in hand. */
+void
+HnswTreePushChildren(HnswTreeQueue *queue, const HnswLayout *lay, const char *node)
+{
+	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, node)[i];
+
+		if (HnswLinkFlags(link) & HNSW_LINK_TREE)
+			HnswTreePush(queue, HnswLinkBlock(link), HnswLinkSlot(link));
+	}
+}
+
+/* Take the next record; false when there is none. */
+bool
+HnswTreePop(HnswTreeQueue *queue, HnswCandidate *at)
+{
+	if (queue->next == queue->list.n)
+		return false;
+	*at = queue->list.items[queue->next++];
+	return true;
+}
+
+void
+HnswTreeQueueFree(HnswTreeQueue *queue)
+{
+	nodeset_destroy(queue->queued);
+	pfree(queue->list.items);
+}
+
+/* How many tree links a node gives, of which HnswMaxTreeLinks are allowed to. */
+int
+HnswCountTreeLinks(const HnswLayout *lay, const char *node)
+{
+	int			n = 0;
+
+	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
+		n += (HnswLinkFlags(&HnswNodeLinks(lay, node)[i]) & HNSW_LINK_TREE) != 0;
+	return n;
+}
+
 /* ---- tree links over DEAD records ---- */
 
-/*
- * The live tree children of a DEAD node, through DEAD ones between them, added
- * to the list.  A node may have more than one tree parent (adoption can do
- * that), so each is looked at once only.
- */
+/* The live tree children of a DEAD node, through DEAD ones between them, added to the list. */
 void
 HnswTreeHeirs(HnswIndex *g, const HnswDeadSet *dead, BlockNumber blk, uint16 slot, NodeList *heirs)
 {
-	NodeList	todo = {NULL, 0, 0};
-	nodeset_hash *seen = nodeset_create(CurrentMemoryContext, 64, NULL);
+	HnswTreeQueue queue;
+	HnswCandidate at;
 
-	(void) nodeset_add(seen, blk, slot);
-	nodelist_add(&todo, blk, slot);
-	for (int64 i = 0; i < todo.n; i++)
+	HnswTreeQueueInit(&queue);
+	HnswTreePush(&queue, blk, slot);
+	while (HnswTreePop(&queue, &at))
 	{
 		HnswPin		pin;
-		char	   *node;
 
-		CHECK_FOR_INTERRUPTS();
-		HnswAcquire(g, todo.items[i].blk, BUFFER_LOCK_SHARE, &pin);
-		node = HnswNodeAt(g, &pin, todo.items[i].slot);
-		for (int k = 0; k < ((HnswRecord *) node)->nlinks; k++)
+		if (!HnswIsDead(dead, at.blk, at.slot))
 		{
-			const ItemPointerData *link = &HnswNodeLinks(g->lay, node)[k];
-			BlockNumber nblk = HnswLinkBlock(link);
-			uint16		nslot = HnswLinkSlot(link);
-
-			if ((HnswLinkFlags(link) & HNSW_LINK_TREE) && nodeset_add(seen, nblk, nslot))
-				nodelist_add(HnswIsDead(dead, nblk, nslot) ? &todo : heirs, nblk, nslot);
+			nodelist_add(heirs, at.blk, at.slot);
+			continue;
 		}
+		CHECK_FOR_INTERRUPTS();
+		HnswAcquire(g, at.blk, BUFFER_LOCK_SHARE, &pin);
+		HnswTreePushChildren(&queue, g->lay, HnswNodeAt(g, &pin, at.slot));
 		HnswRelease(g, &pin);
 	}
-	nodeset_destroy(seen);
-	pfree(todo.items);
+	HnswTreeQueueFree(&queue);
 }
 
 /* The vector of a record in hand; an error if it is none that was ever stored. */
@@ -121,71 +169,64 @@ HnswReadHeir(HnswIndex *g, BlockNumber blk, uint16 slot, int level, float *vec)
 
 /*
  * Give the node "to", whose vector is vec, a tree link from one of the nodes
- * "from" (a list that this empties), or from a live one below them: used where
- * the tree parent of a DEAD node has no room for all its heirs.  False when none
- * of them has room.
+ * "from", or from a live one below them: used where the tree parent of a DEAD node
+ * has no room for all its heirs.  False when none of them has room.
  */
 bool
-HnswAddTreeLink(HnswIndex *g, NodeList *from, const HnswCandidate *to, const float *vec, int level)
+HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom, const HnswCandidate *to,
+				const float *vec, int level)
 {
 	const HnswLayout *lay = g->lay;
 	HnswSearch *s = HnswInserterOf(g)->search;
 	HnswQuery  *q = &s->query;
 	HnswWrite  *w = &g->scratch->write;
-	nodeset_hash *seen;
+	HnswTreeQueue queue;
+	HnswCandidate at;
 	bool		done = false;
 
 	memcpy(q->vec, vec, lay->dim * sizeof(float));
 	HnswKnownReset(s);
 	HnswQueryBuild(&g->space, q);
-	seen = nodeset_create(CurrentMemoryContext, 64, NULL);
-	(void) nodeset_add(seen, to->blk, to->slot);	/* not below itself */
-	for (int64 i = 0; i < from->n; i++)
-		(void) nodeset_add(seen, from->items[i].blk, from->items[i].slot);
-	for (int64 i = 0; i < from->n && !done; i++)
+	HnswTreeQueueInit(&queue);
+	HnswTreePush(&queue, to->blk, to->slot);	/* not below itself */
+	(void) HnswTreePop(&queue, &at);
+	for (int i = 0; i < nfrom; i++)
+		HnswTreePush(&queue, from[i].blk, from[i].slot);
+	while (!done && HnswTreePop(&queue, &at))
 	{
 		HnswPin		pin;
-		uint16		slot = from->items[i].slot;
 		char	   *node;
 		HnswRecord *rec;
 
 		CHECK_FOR_INTERRUPTS();
-		HnswAcquire(g, from->items[i].blk, BUFFER_LOCK_EXCLUSIVE, &pin);
-		node = HnswNodeAt(g, &pin, slot);
+		HnswAcquire(g, at.blk, BUFFER_LOCK_EXCLUSIVE, &pin);
+		node = HnswNodeAt(g, &pin, at.slot);
 		rec = (HnswRecord *) node;
 		if (rec->state == HNSW_LIVE && rec->level == level &&
 			HnswCountTreeLinks(lay, node) < lay->fanout)
 		{
 			uint16		flags;
-			float		dist = HnswOwnDistance(&g->space, q, HnswNodeOwn(g, &pin, slot, node),
+			float		dist = HnswOwnDistance(&g->space, q, HnswNodeOwn(g, &pin, at.slot, node),
 											   rec->scale, rec->offset, rec->norm2);
 			int			pos = HnswFindLink(lay, node, to);
 
 			if (pos < 0)
 				pos = HnswChoosePosition(g, s, node, dist, true, &flags);
 			if (pos < 0)
-				HnswCorrupted(g, pin.blk, slot, "no place for a tree link");
+				HnswCorrupted(g, pin.blk, at.slot, "no place for a tree link");
 			HnswWriteBegin(g, w);
 			HnswWriteAdd(w, &pin, false);
-			HnswWriteLink(g, w, 0, &pin, slot, node, q, pos, HNSW_LINK_TREE, dist,
+			HnswWriteLink(g, w, 0, &pin, at.slot, node, q, pos, HNSW_LINK_TREE, dist,
 						  to->blk, to->slot);
 			HnswWriteEnd(w);
 			done = true;
 		}
 		else if (rec->state != HNSW_FREE && rec->level == level)
 			/* through DEAD ones, too: all of a full node's children may be */
-			for (int k = 0; k < rec->nlinks; k++)
-			{
-				const ItemPointerData *link = &HnswNodeLinks(lay, node)[k];
-
-				if ((HnswLinkFlags(link) & HNSW_LINK_TREE) &&
-					nodeset_add(seen, HnswLinkBlock(link), HnswLinkSlot(link)))
-					nodelist_add(from, HnswLinkBlock(link), HnswLinkSlot(link));
-			}
+			HnswTreePushChildren(&queue, lay, node);
 		HnswRelease(g, &pin);
 	}
-	nodeset_destroy(seen);
-	from->n = 0;
+	HnswTreeQueueFree(&queue);
 	return done;
 }
 
@@ -193,14 +234,11 @@ HnswAddTreeLink(HnswIndex *g, NodeList *from, const HnswCandidate *to, const flo
 void
 HnswLinkHeir(HnswIndex *g, const HnswCandidate *parent, const HnswCandidate *heir, int level)
 {
-	NodeList	from = {NULL, 0, 0};
 	float	   *vec = palloc(g->lay->dim * sizeof(float));
 
 	HnswReadHeir(g, heir->blk, heir->slot, level, vec);
-	nodelist_add(&from, parent->blk, parent->slot);
-	if (!HnswAddTreeLink(g, &from, heir, vec, level))
+	if (!HnswAddTreeLink(g, parent, 1, heir, vec, level))
 		HnswCorrupted(g, parent->blk, parent->slot, "no node below it can take a tree link");
-	pfree(from.items);
 	pfree(vec);
 }
 

@@ -11,13 +11,27 @@
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 
+/* Records on the way down tree links: each once, those come first that were found first. */
+typedef struct HnswTreeQueue
+{
+	NodeList	list;
+	int64		next;			/* of the list, the first that has not been taken */
+	nodeset_hash *queued;
+} HnswTreeQueue;
+
+extern void HnswTreeQueueInit(HnswTreeQueue *queue);
+extern void HnswTreePush(HnswTreeQueue *queue, BlockNumber blk, uint16 slot);
+extern void HnswTreePushChildren(HnswTreeQueue *queue, const HnswLayout *lay, const char *node);
+extern bool HnswTreePop(HnswTreeQueue *queue, HnswCandidate *at);
+extern void HnswTreeQueueFree(HnswTreeQueue *queue);
+extern int	HnswCountTreeLinks(const HnswLayout *lay, const char *node);
 extern void HnswDecodeOwn(HnswIndex *g, HnswPin *pin, uint16 slot, const char *node, float *vec);
 extern bool HnswReadVector(HnswIndex *g, BlockNumber blk, uint16 slot, int level, float *vec);
 extern void HnswReadHeir(HnswIndex *g, BlockNumber blk, uint16 slot, int level, float *vec);
 extern void HnswTreeHeirs(HnswIndex *g, const HnswDeadSet *dead, BlockNumber blk, uint16 slot,
 						  NodeList *heirs);
-extern bool HnswAddTreeLink(HnswIndex *g, NodeList *from, const HnswCandidate *to,
-							const float *vec, int level);
+extern bool HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom,
+							const HnswCandidate *to, const float *vec, int level);
 extern void HnswLinkHeir(HnswIndex *g, const HnswCandidate *parent, const HnswCandidate *heir,
 						 int level);
 extern void HnswThinTree(HnswIndex *g, BlockNumber nblocks,
