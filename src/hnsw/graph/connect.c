@@ -41,8 +41,8 @@
 #define MAX_FULL_PAGES	32
 
 /* Position of a node's link to "to", or -1. */
-int
-HnswFindLink(const HnswLayout *lay, const char *node, const HnswCandidate *to)
+static int
+find_link(const HnswLayout *lay, const char *node, const HnswCandidate *to)
 {
 	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
 	{
@@ -168,8 +168,8 @@ form_record(HnswIndex *g, HnswResult *res, int level, const HnswRecord *own_rec,
  * (HnswKnowFound), and else estimated from their sketches.  A tree link always
  * gets a place; other tree links are never taken.  *flags: the new link's.
  */
-int
-HnswChoosePosition(HnswIndex *g, HnswSearch *s, const char *node, float dist,
+static int
+choose_position(HnswIndex *g, HnswSearch *s, const char *node, float dist,
 				bool tree, uint16 *flags)
 {
 	const HnswLayout *lay = g->lay;
@@ -232,42 +232,48 @@ HnswChoosePosition(HnswIndex *g, HnswSearch *s, const char *node, float dist,
 }
 
 /*
- * Add to the change w the link from a node (in hand, exclusively) to the record
- * at blk/slot, whose vector is q->vec, at distance dist.  The page is already
- * number "page" of the change.
+ * How the list of a node in hand takes a link to the new vector, whose record is, or
+ * will be, "to"; false when it does not: it has no place, or the link, for which a tree
+ * link is one more mark.
  */
-void
-HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, HnswPin *pin, uint16 at_slot,
-			  const char *node, const HnswQuery *q, int pos, uint16 flags,
-			  float dist, BlockNumber blk, uint16 slot)
+bool
+HnswFindPlace(HnswIndex *g, HnswSearch *s, HnswPin *pin, uint16 slot, const HnswCandidate *to,
+			  bool tree, HnswNewLink *link)
 {
-	const HnswLayout *lay = g->lay;
-	const HnswRecord *rec = (const HnswRecord *) node;
+	link->node = HnswNodeAt(g, pin, slot);
+	link->slot = slot;
+	link->to = *to;
+	link->flags = HNSW_LINK_TREE;
+	link->pos = find_link(g->lay, link->node, to);
+	if (link->pos >= 0 && !tree)
+		return false;
+	link->dist = HnswMeasure(g, &s->query, pin, slot, link->node, &link->own);
+	if (link->pos < 0)
+		link->pos = choose_position(g, s, link->node, link->dist, tree, &link->flags);
+	return link->pos >= 0;
+}
+
+/* Add it to a change, in which the node's page, held exclusively, is number "page". */
+void
+HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, const HnswQuery *q, const HnswNewLink *link)
+{
+	const HnswRecord *rec = (const HnswRecord *) link->node;
 	HnswScratch *work = g->scratch;
-	Size		recoff = HnswSlotOffset(lay, at_slot);
+	Size		recoff = HnswSlotOffset(g->lay, link->slot);
 	float		a;
 	float		b;
 
-	if (lay->sketch == HNSW_SKETCH_BITS)
-		HnswOwnDecode(&g->space, HnswNodeOwn(g, pin, at_slot, node), rec->scale, rec->offset, work->fa);
-	HnswLinkForm(&g->space, work->fa, q->vec, dist, &a, &b, work->code);
-	HnswLinkWrite(g, w, page, recoff, pos, blk, slot | flags, dist, a, b, work->code);
-	if (pos == rec->nlinks)
+	if (g->lay->sketch == HNSW_SKETCH_BITS)
+		HnswOwnDecode(&g->space, link->own, rec->scale, rec->offset, work->fa);
+	HnswLinkForm(&g->space, work->fa, q->vec, link->dist, &a, &b, work->code);
+	HnswLinkWrite(g, w, page, recoff, link->pos, link->to.blk, link->to.slot | link->flags,
+				  link->dist, a, b, work->code);
+	if (link->pos == rec->nlinks)
 	{
-		uint8		nlinks = pos + 1;
+		uint8		nlinks = link->pos + 1;
 
 		HnswWriteBytes(w, page, recoff + offsetof(HnswRecord, nlinks), &nlinks, 1);
 	}
-}
-
-/* The distance of the new vector to a record in hand. */
-static float
-node_distance(HnswIndex *g, const HnswQuery *q, HnswPin *pin, uint16 slot, const char *node)
-{
-	const HnswRecord *rec = (const HnswRecord *) node;
-
-	return HnswOwnDistance(&g->space, q, HnswNodeOwn(g, pin, slot, node),
-						   rec->scale, rec->offset, rec->norm2);
 }
 
 /*
@@ -279,23 +285,15 @@ static void
 add_back_link(HnswIndex *g, HnswWrite *w, int *page, HnswPin *pin, HnswSearch *s,
 			  int level, uint16 at_slot, const HnswCandidate *to)
 {
-	const char *node = HnswNodeAt(g, pin, at_slot);
-	const HnswRecord *rec = (const HnswRecord *) node;
-	float		dist;
-	uint16		flags;
-	int			pos;
+	const HnswRecord *rec = (const HnswRecord *) HnswNodeAt(g, pin, at_slot);
+	HnswNewLink link;
 
-	if (rec->state != HNSW_LIVE || rec->level != level)
-		return;
-	if (HnswFindLink(g->lay, node, to) >= 0)
-		return;
-	dist = node_distance(g, &s->query, pin, at_slot, node);
-	pos = HnswChoosePosition(g, s, node, dist, false, &flags);
-	if (pos < 0)
+	if (rec->state != HNSW_LIVE || rec->level != level ||
+		!HnswFindPlace(g, s, pin, at_slot, to, false, &link))
 		return;
 	if (*page < 0)
 		*page = HnswWriteAdd(w, pin, false);
-	HnswWriteLink(g, w, *page, pin, at_slot, node, &s->query, pos, flags, dist, to->blk, to->slot);
+	HnswWriteLink(g, w, *page, &s->query, &link);
 }
 
 static int
@@ -360,36 +358,27 @@ write_with_parent(HnswIndex *g, HnswSearch *s, int level, HnswPlace *place,
 				  HnswTreeQueue *queue)
 {
 	HnswWrite  *w = &g->scratch->write;
-	char	   *node = HnswNodeAt(g, pparent, parent->slot);
+	const char *node = HnswNodeAt(g, pparent, parent->slot);
 	const HnswRecord *rec = (const HnswRecord *) node;
-	float		dist;
-	uint16		flags;
-	int			pos;
-	int			ppage;
+	const HnswCandidate at = {0, place->pins[0].blk, place->slot};
+	HnswNewLink link;
 	int			rpage;
 
 	if (rec->state != HNSW_LIVE || rec->level != level)
 		return false;
-	pos = -1;
-	if (HnswCountTreeLinks(g->lay, node) < HnswMaxTreeLinks(g->lay))
-	{
-		dist = node_distance(g, &s->query, pparent, parent->slot, node);
-		pos = HnswChoosePosition(g, s, node, dist, true, &flags);
-	}
-	if (pos < 0)
+	if (HnswCountTreeLinks(g->lay, node) >= HnswMaxTreeLinks(g->lay) ||
+		!HnswFindPlace(g, s, pparent, parent->slot, &at, true, &link))
 	{
 		HnswTreePushChildren(queue, g->lay, node);
 		return false;
 	}
 
-	HnswWriteSide(g, place, own);
-	if (place->fresh)
-		HnswBlankPage(g, &place->pins[0]);
+	HnswPreparePlace(g, place, own);
 	HnswWriteBegin(g, w);
-	ppage = HnswWriteAdd(w, pparent, false);
-	rpage = pparent == &place->pins[0] ? ppage : HnswWriteAdd(w, &place->pins[0], false);
-	HnswWriteLink(g, w, ppage, pparent, parent->slot, node, &s->query, pos, flags, dist,
-				  place->pins[0].blk, place->slot);
+	rpage = HnswWriteAdd(w, pparent, false);
+	HnswWriteLink(g, w, rpage, &s->query, &link);
+	if (pparent != &place->pins[0])
+		rpage = HnswWriteAdd(w, &place->pins[0], false);
 	HnswWriteRecord(g, w, rpage, place);
 	HnswWriteEnd(w);
 	return true;
@@ -403,83 +392,70 @@ static bool
 place_record(HnswIndex *g, HnswSearch *s, int level, const char *own,
 			 HnswTreeQueue *queue, HnswCandidate *at, HnswCandidate *used)
 {
-	HnswPlace		place;
-	bool		have_fresh = false;
+	HnswPlace	place;
+	BlockNumber target = InvalidBlockNumber;
+	bool		tried = true;
 	bool		done = false;
 	int			nfull = 0;
 
-	for (int64 i = 0; i < queue->list.n && !done;)
+	place.fresh = false;
+	while (!done && (!tried || HnswTreePop(queue, used)))
 	{
-		HnswCandidate parent = queue->list.items[i];
 		HnswPin		pparent;
 		HnswPin    *pp = &pparent;
-		BlockNumber target;
+		BlockNumber next;
+		int			slot;
 
-		if (!have_fresh)
+		if (!place.fresh)
 		{
-			int			slot;
-			BlockNumber next;
-
 			CHECK_FOR_INTERRUPTS();
-			target = HnswTargetPage(g, level, &place, &have_fresh);
-			if (have_fresh)
-				continue;
-			if (target == InvalidBlockNumber || nfull > MAX_FULL_PAGES)
-			{
+			target = HnswTargetPage(g, level, &place);
+			if (!place.fresh && (target == InvalidBlockNumber || nfull > MAX_FULL_PAGES))
 				HnswFreshPage(g, &place);
-				have_fresh = true;
-				continue;
-			}
-			place.fresh = false;
-			/* both pages, lower block first */
-			if (parent.blk < target)
-				HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
-			HnswAcquire(g, target, BUFFER_LOCK_EXCLUSIVE, &place.pins[0]);
-			if (parent.blk == target)
-				pp = &place.pins[0];
-			else if (parent.blk > target)
-				HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
-			slot = HnswFreeSlot(g, &place.pins[0], level);
-			next = HnswPageGetHeader(place.pins[0].page)->next;
-			if (slot >= 0)
-			{
-				place.slot = slot;
-				done = write_with_parent(g, s, level, &place, pp, &parent, own, queue);
-			}
-			if (pp == &pparent)
-				HnswRelease(g, &pparent);
-			HnswRelease(g, &place.pins[0]);
-			if (slot < 0)
-			{
-				HnswForgetTarget(g, level, next);
-				nfull++;
-				continue;
-			}
 		}
-		else
+		if (place.fresh)
 		{
 			/* nobody waits for the fresh page holding a lock: it comes first */
-			HnswAcquire(g, parent.blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
-			done = write_with_parent(g, s, level, &place, &pparent, &parent, own, queue);
+			tried = true;
+			HnswAcquire(g, used->blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
+			done = write_with_parent(g, s, level, &place, &pparent, used, own, queue);
 			HnswRelease(g, &pparent);
+			continue;
 		}
-		if (done)
-			*used = parent;
-		i++;
+		/* both pages, lower block first */
+		if (used->blk < target)
+			HnswAcquire(g, used->blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
+		HnswAcquire(g, target, BUFFER_LOCK_EXCLUSIVE, &place.pins[0]);
+		if (used->blk == target)
+			pp = &place.pins[0];
+		else if (used->blk > target)
+			HnswAcquire(g, used->blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
+		slot = HnswFreeSlot(g, &place.pins[0], level);
+		next = HnswPageGetHeader(place.pins[0].page)->next;
+		tried = slot >= 0;
+		if (tried)
+		{
+			place.slot = slot;
+			done = write_with_parent(g, s, level, &place, pp, used, own, queue);
+		}
+		if (pp == &pparent)
+			HnswRelease(g, &pparent);
+		HnswRelease(g, &place.pins[0]);
+		if (!tried)
+		{
+			HnswForgetTarget(g, level, next);
+			nfull++;
+		}
 	}
 	if (done)
 	{
 		at->blk = place.pins[0].blk;
 		at->slot = place.slot;
 	}
-	if (have_fresh)
-	{
-		BlockNumber blk = place.pins[0].blk;
-
+	if (place.fresh)
 		HnswReleaseFresh(g, &place, done);
-		if (done)
-			HnswAnnouncePage(g, level, blk);
-	}
+	if (place.fresh && done)
+		HnswAnnouncePage(g, level, at->blk);
 	return done;
 }
 
@@ -487,12 +463,11 @@ place_record(HnswIndex *g, HnswSearch *s, int level, const char *own,
 static void
 place_alone(HnswIndex *g, int level, const char *own, HnswCandidate *at)
 {
-	HnswPlace		place;
+	HnswPlace	place;
 	HnswWrite  *w = &g->scratch->write;
 
 	HnswFreshPage(g, &place);
-	HnswWriteSide(g, &place, own);
-	HnswBlankPage(g, &place.pins[0]);
+	HnswPreparePlace(g, &place, own);
 	HnswWriteBegin(g, w);
 	HnswWriteAdd(w, &place.pins[0], false);
 	HnswWriteRecord(g, w, 0, &place);
@@ -612,18 +587,19 @@ link_to_root(HnswIndex *g, HnswSearch *s, const HnswMetaPage *meta)
 	/* VACUUM frees it only after another has become the root */
 	if (((HnswRecord *) node)->state == HNSW_FREE || ((HnswRecord *) node)->level != 0)
 		HnswCorrupted(g, root.blk, root.slot, "the root is no node of level 0");
-	pos = HnswFindLink(lay, work->record, &root);
+	pos = find_link(lay, work->record, &root);
 	if (pos < 0)
 	{
 		const HnswRecord *other = (const HnswRecord *) node;
+		const char *own;
 		float		a;
 		float		b;
 
 		/* the last link is the one that is needed least */
 		pos = Min(rec->nlinks, lay->fanout - 1);
-		dist = node_distance(g, &s->query, &pin, root.slot, node);
+		dist = HnswMeasure(g, &s->query, &pin, root.slot, node, &own);
 		if (lay->sketch != HNSW_SKETCH_NONE)
-			HnswOwnDecode(&g->space, HnswNodeOwn(g, &pin, root.slot, node), other->scale, other->offset, work->fb);
+			HnswOwnDecode(&g->space, own, other->scale, other->offset, work->fb);
 		HnswLinkForm(&g->space, work->fa, work->fb, dist, &a, &b, work->code);
 		HnswLinkPut(g, work->record, pos, root.blk, root.slot, dist, a, b, work->code);
 		rec->nlinks = pos + 1;
@@ -654,7 +630,7 @@ HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
 	HnswMetaPage *meta;
 	HnswMetaPage changed;
 	HnswWrite  *w = &g->scratch->write;
-	HnswPlace		place;
+	HnswPlace	place;
 	Chosen		links;
 	HnswCandidate none = {0, InvalidBlockNumber, 0, 0};
 
@@ -673,8 +649,7 @@ HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
 	if (HnswTidIsSet(&meta->root))
 		link_to_root(g, s, meta);
 	HnswFreshPage(g, &place);
-	HnswWriteSide(g, &place, own);
-	HnswBlankPage(g, &place.pins[0]);
+	HnswPreparePlace(g, &place, own);
 	at->blk = place.pins[0].blk;
 	at->slot = place.slot;
 	ItemPointerSet(&changed.root, at->blk, at->slot);

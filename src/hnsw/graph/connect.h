@@ -12,6 +12,18 @@
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 
+/* A link from a record in hand to a new vector: what HnswFindPlace says of it. */
+typedef struct HnswNewLink
+{
+	const char *node;			/* the record, in its slot */
+	uint16		slot;
+	const char *own;			/* its vector (HnswNodeOwn) */
+	HnswCandidate to;
+	int			pos;
+	uint16		flags;
+	float		dist;
+} HnswNewLink;
+
 extern bool HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 						const HnswRecord *own_rec, const char *own,
 						const ItemPointerData *tids, int ntids,
@@ -19,14 +31,11 @@ extern bool HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 extern bool HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
 							HnswSearch *s, HnswResult *res, const HnswRecord *own_rec, const char *own,
 							const ItemPointerData *tid, HnswCandidate *at);
-extern int	HnswChoosePosition(HnswIndex *g, HnswSearch *s, const char *node,
-							   float dist, bool tree, uint16 *flags);
-extern void HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, HnswPin *pin,
-						  uint16 at_slot, const char *node, const HnswQuery *q,
-						  int pos, uint16 flags, float dist,
-						  BlockNumber blk, uint16 slot);
+extern bool HnswFindPlace(HnswIndex *g, HnswSearch *s, HnswPin *pin, uint16 slot,
+						  const HnswCandidate *to, bool tree, HnswNewLink *link);
+extern void HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, const HnswQuery *q,
+						  const HnswNewLink *link);
 extern void HnswAddBackLinks(HnswIndex *g, HnswSearch *s, int level,
 							 HnswCandidate *nodes, int n, const HnswCandidate *to);
-extern int	HnswFindLink(const HnswLayout *lay, const char *node, const HnswCandidate *to);
 
 #endif							/* HNSW_GRAPH_CONNECT_H */

@@ -197,6 +197,7 @@ HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom, const HnswCa
 		HnswPin		pin;
 		char	   *node;
 		HnswRecord *rec;
+		HnswNewLink link;
 
 		CHECK_FOR_INTERRUPTS();
 		HnswAcquire(g, at.blk, BUFFER_LOCK_EXCLUSIVE, &pin);
@@ -205,19 +206,11 @@ HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom, const HnswCa
 		if (rec->state == HNSW_LIVE && rec->level == level &&
 			HnswCountTreeLinks(lay, node) < lay->fanout)
 		{
-			uint16		flags;
-			float		dist = HnswOwnDistance(&g->space, q, HnswNodeOwn(g, &pin, at.slot, node),
-											   rec->scale, rec->offset, rec->norm2);
-			int			pos = HnswFindLink(lay, node, to);
-
-			if (pos < 0)
-				pos = HnswChoosePosition(g, s, node, dist, true, &flags);
-			if (pos < 0)
+			if (!HnswFindPlace(g, s, &pin, at.slot, to, true, &link))
 				HnswCorrupted(g, pin.blk, at.slot, "no place for a tree link");
 			HnswWriteBegin(g, w);
 			HnswWriteAdd(w, &pin, false);
-			HnswWriteLink(g, w, 0, &pin, at.slot, node, q, pos, HNSW_LINK_TREE, dist,
-						  to->blk, to->slot);
+			HnswWriteLink(g, w, 0, q, &link);
 			HnswWriteEnd(w);
 			done = true;
 		}

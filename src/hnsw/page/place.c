@@ -36,7 +36,7 @@ HnswFreeSlot(HnswIndex *g, HnswPin *pin, int level)
 
 /*
  * Add a node page and its side pages at the end, held exclusively.  They stay
- * zeroed until HnswBlankPage: an error before leaves pages in no use.
+ * zeroed until HnswPreparePlace: an error before leaves pages in no use.
  */
 void
 HnswFreshPage(HnswIndex *g, HnswPlace *place)
@@ -52,8 +52,8 @@ HnswFreshPage(HnswIndex *g, HnswPlace *place)
  * one of what comes onto it, of which only the parts in use are logged then.
  * A crash or error in between leaves a page that VACUUM finds.
  */
-void
-HnswBlankPage(HnswIndex *g, HnswPin *pin)
+static void
+blank_page(HnswIndex *g, HnswPin *pin)
 {
 	HnswWrite  *w = &g->scratch->write;
 
@@ -76,12 +76,12 @@ write_page_header(HnswWrite *w, int page, uint16 kind, uint16 nslots, LocationIn
 
 /*
  * A page that may have a free slot for this level.  InvalidBlockNumber when
- * there is none: then *place is a fresh page if the free space map had a page
- * that is in no use (*have_fresh; held exclusively then), and else the index has to grow.
+ * there is none: then *place is fresh (held exclusively) if the free space map had a page
+ * that is in no use, and else the index has to grow.
  * Looks at pages one at a time, under share locks: the caller holds none.
  */
 BlockNumber
-HnswTargetPage(HnswIndex *g, int level, HnswPlace *place, bool *have_fresh)
+HnswTargetPage(HnswIndex *g, int level, HnswPlace *place)
 {
 	if (level > 0)
 		return g->upper_target;
@@ -100,7 +100,6 @@ HnswTargetPage(HnswIndex *g, int level, HnswPlace *place, bool *have_fresh)
 				place->pins[0] = pin;
 				place->slot = 0;
 				place->fresh = true;
-				*have_fresh = true;
 				break;
 			}
 			HnswRelease(g, &pin);	/* no room for side pages behind it */
@@ -156,12 +155,13 @@ HnswForgetTarget(HnswIndex *g, int level, BlockNumber next)
 }
 
 /*
- * Write the own vector to the side pages of a place whose page is held; the
- * slot is free, so no reader looks there.  All side pages of a fresh place
- * become such.  own: own_bytes.  A WAL record each.
+ * Before a record is written to a place, whose page is held: write the own vector to its
+ * side pages, if any; the slot is free, so no reader looks there.  Of a fresh place,
+ * all side pages become such, and the node page a blank one.  own: own_bytes.  A WAL
+ * record each.
  */
 void
-HnswWriteSide(HnswIndex *g, HnswPlace *place, const char *own)
+HnswPreparePlace(HnswIndex *g, HnswPlace *place, const char *own)
 {
 	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
@@ -180,7 +180,7 @@ HnswWriteSide(HnswIndex *g, HnswPlace *place, const char *own)
 		if (!place->fresh)
 			HnswAcquireSide(g, place->pins[0].blk + i, BUFFER_LOCK_EXCLUSIVE, &pin);
 		else
-			HnswBlankPage(g, &pin);
+			blank_page(g, &pin);
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
 		if (place->fresh)
@@ -192,6 +192,8 @@ HnswWriteSide(HnswIndex *g, HnswPlace *place, const char *own)
 		if (!place->fresh)
 			HnswRelease(g, &pin);
 	}
+	if (place->fresh)
+		blank_page(g, &place->pins[0]);
 }
 
 /*

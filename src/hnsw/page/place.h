@@ -19,10 +19,9 @@ typedef struct HnswPlace
 
 extern int HnswFreeSlot(HnswIndex *g, HnswPin *pin, int level);
 extern void HnswFreshPage(HnswIndex *g, HnswPlace *place);
-extern void HnswBlankPage(HnswIndex *g, HnswPin *pin);
-extern BlockNumber HnswTargetPage(HnswIndex *g, int level, HnswPlace *place, bool *have_fresh);
+extern BlockNumber HnswTargetPage(HnswIndex *g, int level, HnswPlace *place);
 extern void HnswForgetTarget(HnswIndex *g, int level, BlockNumber next);
-extern void HnswWriteSide(HnswIndex *g, HnswPlace *place, const char *own);
+extern void HnswPreparePlace(HnswIndex *g, HnswPlace *place, const char *own);
 extern void HnswWriteRecord(HnswIndex *g, HnswWrite *w, int page, HnswPlace *place);
 extern void HnswReleaseFresh(HnswIndex *g, HnswPlace *place, bool used);
 extern void HnswAnnouncePage(HnswIndex *g, int level, BlockNumber blk);
