@@ -6,6 +6,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -20,9 +21,15 @@ my $node = new_node('searches', q(
 shared_buffers = '64MB'
 log_min_error_statement = panic
 restart_after_crash = off
-));
+), allows_streaming => 1);
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->append_conf('postgresql.conf', 'hot_standby_feedback = on');
+$standby->start;
 
-run_python($node, 'searches.py', $cases, $seed);
+run_python($node, 'searches.py', $cases, $seed, $standby->port);
 
+$standby->stop;
 $node->stop;
 done_testing();

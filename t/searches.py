@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The work of t/020_searches.pl: searches by index against sequential scans.
 
-    searches.py CASES SEED
+    searches.py CASES SEED PORT
 
+PORT is that of a standby, on which some of the searches run.
 Each table has rows from a build and from inserts, clusters, equal vectors, NULLs, deleted and
 updated rows.  Both scans run in one REPEATABLE READ transaction.  Prints tests as
 t/recall.py does.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+import time
 
 import numpy as np
 import psycopg
@@ -179,7 +181,17 @@ def writer(table: Table, stop: threading.Event, failures: list[str]) -> None:
         failures.append(repr(problem))
 
 
-def beside_writes(tap: Tap, conn: psycopg.Connection, table: Table, rng: random.Random, cases: int) -> None:
+def catch_up(conn: psycopg.Connection, standby: psycopg.Connection) -> None:
+    row = conn.execute("SELECT pg_current_wal_lsn()").fetchone()
+    assert row is not None
+    for _ in range(6000):
+        if standby.execute("SELECT pg_last_wal_replay_lsn() >= %s", row).fetchone() == (True,):
+            return
+        time.sleep(0.1)
+    raise SystemExit("the standby does not catch up")
+
+
+def beside_writes(tap: Tap, conn: psycopg.Connection, table: Table, rng: random.Random, cases: int, where: str) -> None:
     stop, failures = threading.Event(), []
     thread = threading.Thread(target=writer, args=(table, stop, failures))
     thread.start()
@@ -188,8 +200,8 @@ def beside_writes(tap: Tap, conn: psycopg.Connection, table: Table, rng: random.
     finally:
         stop.set()
         thread.join()
-    tap.ok(not wrong, f"{table.name}: {cases} searches beside inserts, deletes and VACUUM", "; ".join(wrong[:3]))
-    tap.ok(not failures, f"{table.name}: the writer beside them", "; ".join(failures))
+    tap.ok(not wrong, f"{table.name}: {cases} searches beside inserts, deletes and VACUUM{where}", "; ".join(wrong[:3]))
+    tap.ok(not failures, f"{table.name}: the writer beside them{where}", "; ".join(failures))
 
 
 def main() -> None:
@@ -206,7 +218,10 @@ def main() -> None:
             if number < 3:
                 # the model of the writer draws from a generator of its own
                 table.rng = np.random.default_rng(seed + 100 + number)
-                beside_writes(tap, conn, table, rng, cases // 3)
+                beside_writes(tap, conn, table, rng, cases // 3, "")
+                with connect(port=sys.argv[3]) as standby:
+                    catch_up(conn, standby)
+                    beside_writes(tap, standby, table, rng, cases // 3, ", on a standby")
                 check_index(tap, conn, table.name)
     print(f"done\t{tap.tests}")
 

@@ -91,7 +91,7 @@ visits_beyond(const IndexOptInfo *index, const HnswSettings *settings, double no
  * through.
  */
 static double
-query_limit(PlannerInfo *root)
+query_limit(PlannerInfo *root, const HnswSettings *settings)
 {
 	Query	   *parse = root->parse;
 
@@ -105,7 +105,7 @@ query_limit(PlannerInfo *root)
 	if (IsA(parse->limitCount, Const) || parse->groupClause || parse->groupingSets ||
 		parse->distinctClause || parse->hasAggs || parse->hasWindowFuncs || parse->setOperations)
 		return -1;
-	return 0;
+	return settings->ef_search;
 }
 
 /* The share of the index's rows that all conditions let through. */
@@ -171,12 +171,12 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 
 	hnsw_paths_costed++;
 	HnswReadSettings(&settings);
-	limit = query_limit(root);
+	limit = query_limit(root, &settings);
 	visits = visits_of(settings.ef_search, tuples);
 	beyond = visits_beyond(index, &settings, tuples, limit < 0 ? tuples : limit / share);
 	*startup = search_cost(index, tuples, visits) + beyond * wide;
 	if (settings.iterative_scan == HNSW_ITERATIVE_OFF)
-		row += missing_cost(index, limit == 0 ? settings.ef_search : limit, share, settings.ef_search);
+		row += missing_cost(index, limit, share, settings.ef_search);
 	else if (limit == 0)
 		row += 2 * HNSW_VISITS_PER_EF * wide;	/* half of what is found is handed out */
 	*total = *startup + tuples * row;
