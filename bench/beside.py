@@ -103,6 +103,9 @@ def migration(tests: Tests, here: server.Server) -> None:
             counts.append(conn.execute("SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> '[3,4,5]') s").fetchone())
         tests.check(counts == [(600,), (40,)], "vectorx uses the other library's settings of scans", counts)
         tests.check(not notices, "without a word", notices)
+        plan = "\n".join(r[0] for r in conn.execute(f"EXPLAIN (ANALYZE) {NEAREST}"))
+        tests.check(conn.info.server_version < 180000 or "HNSW: width=40 searches=1" in plan,
+                    "EXPLAIN (ANALYZE) tells what a scan has done", plan)
         conn.execute("DROP TABLE items; DROP EXTENSION vectorx")
     with here.connect("migration") as conn:
         tests.statements("vectorx to pgvector, no index of vectorx used", conn, "CREATE EXTENSION vectorx",

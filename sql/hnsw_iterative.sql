@@ -94,5 +94,17 @@ ROLLBACK;
 
 -- the query is null: all rows, in any order
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM hiter ORDER BY v <-> NULL::vector) s;
+
+-- what a scan has done
+SET hnsw.ef_search = 40;
+SELECT count(*) FROM (SELECT id FROM hiter ORDER BY v <-> '[0,0,0,0]' LIMIT 10) s;
+SELECT index::regclass, searches, resumes, sweeps, width, visited BETWEEN 41 AND 1000 AS visited, scored > visited AS scored,
+	returned FROM hnsw_last_scan();
+SELECT count(*) FROM (SELECT id FROM hiter ORDER BY v <-> '[0,0,0,0]' LIMIT 100) s;
+SELECT searches, resumes, sweeps, width, returned FROM hnsw_last_scan();
+SELECT count(*) FROM (SELECT id FROM hiter WHERE id < 0 ORDER BY v <-> '[0,0,0,0]' LIMIT 10) s;
+SELECT searches, sweeps, returned FROM hnsw_last_scan();
+SELECT count(*) FROM generate_series(1, 5) g, LATERAL (SELECT id FROM hiter WHERE r <> g ORDER BY v <-> '[0,0,0,0]' LIMIT 1) s;
+SELECT searches, returned FROM hnsw_last_scan();
 DROP TABLE hiter;
 DROP FUNCTION come;

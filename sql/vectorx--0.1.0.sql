@@ -368,6 +368,21 @@ CREATE FUNCTION hnsw_check(
 COMMENT ON FUNCTION hnsw_check(regclass) IS
 	'violated invariants of an hnsw index; no rows if it is sound';
 
+CREATE FUNCTION hnsw_last_scan(
+	OUT index oid,
+	OUT searches bigint,
+	OUT resumes bigint,
+	OUT sweeps bigint,
+	OUT width int,
+	OUT visited bigint,
+	OUT scored bigint,
+	OUT reranked bigint,
+	OUT returned bigint)
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_last_scan' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION hnsw_last_scan() IS
+	'what the last scan of an hnsw index that ended in this session has done';
+
 CREATE FUNCTION hnsw_build_memory(
 	rows bigint,
 	dim int,

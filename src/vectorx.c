@@ -9,6 +9,7 @@
 
 #include "compat.h"
 #include "fmgr.h"
+#include "hnsw/am/am.h"
 #include "hnsw/am/options.h"
 #include "hnsw/base/waitpoint.h"
 #include "planner/planner.h"
@@ -60,4 +61,5 @@ _PG_init(void)
 	MarkGUCPrefixReserved("vectorx");
 	HnswPlanInit();
 	HnswAlterInit();
+	HnswStatsInit();
 }

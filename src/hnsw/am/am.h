@@ -38,4 +38,6 @@ extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_cou
 
 extern bool hnswvalidate(Oid opclass);
 
+extern void HnswStatsInit(void);
+
 #endif							/* HNSW_AM_AM_H */

@@ -188,6 +188,7 @@ fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist, 
 		MemoryContext old = MemoryContextSwitchTo(so->cxt);
 		Vector	   *v;
 
+		so->stats.reranked++;
 		if (so->info)
 		{
 			FormIndexDatum(so->info, so->slot, so->estate, values, isnull);

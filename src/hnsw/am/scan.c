@@ -70,6 +70,7 @@ release_search(HnswScan *so, bool error)
 	so->search = NULL;
 	if (s == NULL)
 		return;
+	HnswStatsAddSearch(&so->stats, s);
 	if (!error && so->g->search == NULL &&
 		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES)
 		so->g->search = s;
@@ -103,6 +104,7 @@ hnswbeginscan(Relation index, int nkeys, int norderbys)
 	cb->arg = so;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, cb);
 	so->g = HnswOpen(index);
+	so->stats.index = RelationGetRelid(index);
 	scan->opaque = so;
 	return scan;
 }
@@ -261,6 +263,7 @@ start_sweep(IndexScanDesc scan, HnswScan *so)
 	args.farthest = so->farthest / so->search->query.unit;
 	args.memory = HnswScanMemory(&so->settings) / 1024;
 	so->nitems = 0;
+	so->stats.sweeps++;
 	so->sweep = HnswSweepBegin(so->g, so->search, &args);
 	MemoryContextSwitchTo(old);
 	so->have_ahead = HnswSweepNext(so->sweep, &so->ahead, &so->ahead_late);
@@ -303,6 +306,7 @@ choose_width(HnswScan *so)
 	double		width = Min(HnswFirstSearch(settings, so->expected), settings->max_scan_tuples);
 
 	so->ef = (int) Max(Min(width, so->max_more), settings->ef_search);
+	so->stats.width = so->ef;
 	return width <= settings->ef_search || settings->max_scan_tuples < INT_MAX ||
 		width * HNSW_VISITS_PER_EF < HnswSweepCost(so->g);
 }
@@ -331,6 +335,8 @@ search(IndexScanDesc scan, HnswScan *so)
 	if (!HnswPrepareQuery(&g->space, HnswCentre(g), so->query, &s->query))
 		so->exact = false;
 	HnswMarksReset(&s->taken);
+	s->nvisits_all = s->nvisits = s->nscored = 0;
+	so->stats.searches++;
 	share_memory(so);
 	if (!choose_width(so))
 	{
@@ -416,6 +422,7 @@ look_further(IndexScanDesc scan, HnswScan *so)
 	int			more = (int) Min(so->nfound, MAX_MORE);
 
 	look_back(scan, so);
+	so->stats.resumes++;
 	if (s->dry)
 		HnswSearchFromRoot(so->g, s, more);
 	else
@@ -448,6 +455,7 @@ search_more(IndexScanDesc scan, HnswScan *so)
 	/* a sweep looks at all nodes */
 	if (!is_rare(so) || settings->max_scan_tuples < HnswNodeNumber(so->g, so->g->nblocks, 0))
 	{
+		so->stats.resumes++;
 		HnswSearchMore(so->g, s, so->ef);
 		if (!s->dry)
 		{
@@ -474,6 +482,7 @@ emit(HnswScan *so, const HnswFound *f)
 	/* after a sweep there is no more to ask for, and so nothing to count */
 	if (so->sweep == NULL)
 		so->emitted[so->nemitted++] = *f;
+	so->stats.returned++;
 	so->cur = *f;
 	so->have_cur = true;
 	HnswLoadTids(so, f);
@@ -664,6 +673,7 @@ hnswendscan(IndexScanDesc scan)
 
 	so->g->rel = scan->indexRelation;
 	end_search(so);
+	HnswStatsEndScan(&so->stats);
 	if (so->fetch)
 		table_index_fetch_end(so->fetch);
 	if (so->slot)

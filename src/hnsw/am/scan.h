@@ -6,6 +6,7 @@
 #define HNSW_SCAN_H
 
 #include "access/genam.h"
+#include "access/relscan.h"
 #include "hnsw/am/options.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/sweep.h"
@@ -30,6 +31,20 @@ typedef struct HnswKilled
 	uint16		strips;
 	uint8		ntids;
 } HnswKilled;
+
+/* What a scan has done since it began, in all its rescans. */
+typedef struct HnswScanStats
+{
+	Oid			index;
+	int			width;			/* of the first search */
+	int64		searches;		/* from the beginning: rescans */
+	int64		resumes;		/* searches that went on */
+	int64		sweeps;
+	int64		visited;		/* nodes, by searches on any level */
+	int64		scored;			/* codes of neighbours */
+	int64		reranked;		/* rows whose vector was read from the table */
+	int64		returned;		/* nodes handed out */
+} HnswScanStats;
 
 typedef struct HnswScan
 {
@@ -80,12 +95,18 @@ typedef struct HnswScan
 	int64		nkilled_all;	/* also those that have been marked */
 	BlockNumber heap_blocks;	/* blocks the table is known to have */
 
+	HnswScanStats stats;
+
 	/* for fetching exact vectors */
 	IndexFetchTableData *fetch;
 	TupleTableSlot *slot;
 	EState	   *estate;
 	IndexInfo  *info;
 } HnswScan;
+
+/* ---- stats.c ---- */
+extern void HnswStatsAddSearch(HnswScanStats *stats, HnswSearch *s);
+extern void HnswStatsEndScan(const HnswScanStats *stats);
 
 /* ---- rows.c ---- */
 extern void HnswMarkKilled(HnswScan *so);

@@ -386,6 +386,7 @@ sort_links(HnswIndex *g, HnswSearch *s, const HnswResult *res, const char *node,
 	float		reach = once ? OPTIMISM * sqrtf(Max(dist, 0)) : 0;
 	int			nblocks = HnswScoreLinks(&g->space, q, node, dist, every ? INFINITY : bound, est, masks);
 
+	s->nscored += nblocks * VX_BLOCK;
 	out->nfresh = out->nearest = out->ndoubtful = 0;
 	for (int i = 0; i < nblocks; i++)
 	{
@@ -662,6 +663,7 @@ reset(HnswSearch *s, bool resumable)
 	HnswMarksReset(&s->marks);
 	s->nheap = 0;
 	s->cutoff = INFINITY;
+	s->nvisits_all += s->nvisits;
 	s->nvisits = 0;
 	s->nvisited = 0;
 	s->resumable = resumable;

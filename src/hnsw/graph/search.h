@@ -100,7 +100,9 @@ typedef struct HnswSearch
 	HnswCandidate root;			/* of the tree links */
 	bool		unbounded;		/* candidates beyond the bound are queued, too */
 	bool		dry;			/* no candidates left that results could be told from, or too many to come */
-	int64		nvisits;		/* nodes visited */
+	int64		nvisits;		/* nodes visited on this level */
+	int64		nvisits_all;	/* those before; counted until someone takes them */
+	int64		nscored;		/* codes */
 	int64		judged_from;	/* those before the results of now were looked for */
 	int64		max_visits;		/* beyond, a sweep is cheaper */
 	HnswCandidate *visited;		/* records whose links were cut off at a bound */
