@@ -383,6 +383,21 @@ CREATE FUNCTION hnsw_last_scan(
 COMMENT ON FUNCTION hnsw_last_scan() IS
 	'what the last scan of an hnsw index that ended in this session has done';
 
+CREATE FUNCTION hnsw_search(
+	index regclass,
+	queries vector[],
+	k int,
+	ef int DEFAULT NULL,
+	OUT query int,
+	OUT rank int,
+	OUT ctid tid,
+	OUT distance float8)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_search' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+
+COMMENT ON FUNCTION hnsw_search(regclass, vector[], int, int) IS
+	'the k nearest rows of each of many query vectors, by an hnsw index';
+
 CREATE FUNCTION hnsw_build_memory(
 	rows bigint,
 	dim int,

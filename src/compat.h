@@ -215,4 +215,13 @@ CompatFindSetting(const char *name)
 #endif
 }
 
+/* A scan of an index; what it does is not counted for EXPLAIN. */
+#if PG_VERSION_NUM >= 180000
+#define CompatIndexBeginScan(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
+#else
+#define CompatIndexBeginScan(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, nkeys, norderbys)
+#endif
+
 #endif							/* VECTORX_COMPAT_H */

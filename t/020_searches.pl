@@ -12,7 +12,7 @@ use Test::More;
 
 use VectorxTest;
 
-my $cases = $ENV{VX_SEARCH_CASES} || 90;
+my $cases = $ENV{VX_SEARCH_CASES} || 60;
 my $seed = $ENV{VX_SEARCH_SEED} || ($ENV{VX_SEARCH_CASES} ? 1 + int(rand(1_000_000)) : 33000);
 
 note("VX_SEARCH_SEED=$seed VX_SEARCH_CASES=$cases");

@@ -1,0 +1,210 @@
+/*
+ * queries.c
+ *		hnsw_search: the nearest rows of many query vectors in one call.
+ *
+ * One scan of the index, begun anew for each query, which keeps its memory: no parser,
+ * planner or executor between two searches.  The rows are those that the statement's
+ * snapshot sees.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/index.h"
+#include "compat.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "hnsw/am/info.h"
+#include "hnsw/am/options.h"
+#include "hnsw/hnsw.h"
+#include "miscadmin.h"
+#include "types/vector.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(vectorx_hnsw_search);
+
+/* What stays the same for all queries. */
+typedef struct Queries
+{
+	HnswInspect x;				/* the index and its table */
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	IndexInfo  *info;			/* for expressions */
+	EState	   *estate;
+	FmgrInfo	distance;		/* of the operator */
+	int			k;
+	ReturnSetInfo *out;
+} Queries;
+
+/* The function behind the operator that the index orders by. */
+static void
+find_distance(Queries *q)
+{
+	Relation	index = q->x.index;
+	Oid			type = index->rd_opcintype[0];
+	Oid			operator = get_opfamily_member(index->rd_opfamily[0], type, type, 1);
+
+	if (!OidIsValid(operator))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("operator class of index \"%s\" has no ordering operator",
+						RelationGetRelationName(index))));
+	fmgr_info(get_opcode(operator), &q->distance);
+}
+
+/* Open the index; an error if it, or its table's rows, must not be used. */
+static void
+open_index(Queries *q, Oid relid)
+{
+	HnswInspectOpen(&q->x, relid);
+	if (!q->x.index->rd_index->indisvalid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("index \"%s\" is not valid", RelationGetRelationName(q->x.index)),
+				 errhint("REINDEX the index.")));
+	/* policies are conditions, which only a query has */
+	if (check_enable_rls(RelationGetRelid(q->x.heap), InvalidOid, false) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("hnsw_search cannot be used with row-level security on table \"%s\"",
+						RelationGetRelationName(q->x.heap)),
+				 errhint("Use a query with ORDER BY and LIMIT.")));
+	find_distance(q);
+	q->info = BuildIndexInfo(q->x.index);
+	q->estate = CreateExecutorState();
+	q->slot = table_slot_create(q->x.heap, NULL);
+	GetPerTupleExprContext(q->estate)->ecxt_scantuple = q->slot;
+	q->scan = CompatIndexBeginScan(q->x.heap, q->x.index, GetActiveSnapshot(), 0, 1);
+}
+
+static void
+close_index(Queries *q)
+{
+	index_endscan(q->scan);
+	ExecDropSingleTupleTableSlot(q->slot);
+	FreeExecutorState(q->estate);
+	HnswInspectClose(&q->x);
+}
+
+/* The indexed value's distance from the query, of the row in q->slot. */
+static double
+distance_of(Queries *q, Datum query)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(q->estate));
+	double		distance;
+
+	FormIndexDatum(q->info, q->slot, q->estate, values, isnull);
+	distance = isnull[0] ? get_float8_nan() : DatumGetFloat8(FunctionCall2(&q->distance, values[0], query));
+	MemoryContextSwitchTo(old);
+	ResetPerTupleExprContext(q->estate);
+	return distance;
+}
+
+/* The rows of one query, whose number from 1 is given. */
+static void
+search_one(Queries *q, int number, Datum query)
+{
+	ScanKeyData key;
+
+	/* as many rows as the collation says are expected: planner/expected.c */
+	ScanKeyEntryInitialize(&key, SK_ORDER_BY, 1, 1, InvalidOid, (Oid) q->k, q->distance.fn_oid, query);
+	index_rescan(q->scan, NULL, 0, &key, 1);
+	for (int rank = 1; rank <= q->k && index_getnext_slot(q->scan, ForwardScanDirection, q->slot); rank++)
+	{
+		Datum		values[4];
+		bool		nulls[4] = {false};
+
+		CHECK_FOR_INTERRUPTS();
+		values[0] = Int32GetDatum(number);
+		values[1] = Int32GetDatum(rank);
+		values[2] = PointerGetDatum(&q->slot->tts_tid);
+		values[3] = Float8GetDatum(distance_of(q, query));
+		tuplestore_putvalues(q->out->setResult, q->out->setDesc, values, nulls);
+	}
+	ExecClearTuple(q->slot);
+}
+
+/* hnsw.ef_search for the time of the call; returns what AtEOXact_GUC wants to end it. */
+static int
+set_ef_search(int ef)
+{
+	int			level = NewGUCNestLevel();
+	char		value[12];
+
+	HnswSettingsDefine();
+	pg_ltoa(ef, value);
+	(void) set_config_option("hnsw.ef_search", value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+static void
+check_arguments(FunctionCallInfo fcinfo)
+{
+	ArrayType  *array;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("index, queries and k of hnsw_search must not be null")));
+	array = PG_GETARG_ARRAYTYPE_P(1);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("queries must be an array of one dimension")));
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("queries must not contain nulls")));
+	if (PG_GETARG_INT32(2) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("k must be at least 1")));
+}
+
+/*
+ * hnsw_search(index regclass, queries vector[], k int, ef int DEFAULT NULL): for each query,
+ * numbered from 1, its k nearest rows that the snapshot sees, nearest first: number, rank,
+ * ctid, distance.  ef: hnsw.ef_search for this call.  Needs the right to read the whole table.
+ */
+Datum
+vectorx_hnsw_search(PG_FUNCTION_ARGS)
+{
+	Queries		q;
+	ArrayType  *array;
+	Datum	   *queries;
+	int			n;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	int			level = 0;
+
+	check_arguments(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
+	memset(&q, 0, sizeof(q));
+	q.out = (ReturnSetInfo *) fcinfo->resultinfo;
+	q.k = PG_GETARG_INT32(2);
+	array = PG_GETARG_ARRAYTYPE_P(1);
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
+	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &queries, NULL, &n);
+
+	open_index(&q, PG_GETARG_OID(0));
+	if (!PG_ARGISNULL(3))
+		level = set_ef_search(PG_GETARG_INT32(3));
+	for (int i = 0; i < n; i++)
+		search_one(&q, i + 1, queries[i]);
+	if (level > 0)
+		AtEOXact_GUC(true, level);
+	close_index(&q);
+	return (Datum) 0;
+}
