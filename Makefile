@@ -31,8 +31,7 @@ SRCS = $(filter-out src/types/test_%.c \
 		src/planner/*.c)))
 # Instruction sets are chosen at run time, so every file is always compiled;
 # those for another architecture are empty then.
-SRCS += $(wildcard simd/generic.c simd/avx2.c simd/avx512.c \
-		simd/dispatch.c)
+SRCS += $(filter-out simd/test_%.c simd/bench_%.c,$(sort $(wildcard simd/*.c)))
 ifdef SANITIZE
 SRCS += src/sanitize/redzones.c src/sanitize/provoke.c
 endif

@@ -24,12 +24,29 @@
  * rotate() and quantize_i8() are bit-equal in every instruction set, so no
  * file of this folder lets the compiler fuse a multiplication and an addition
  * by itself; where a fused one is wanted the intrinsic says so.  gcc contracts
- * even the intrinsics for multiply and add, and ignores the standard's pragma.
+ * even the intrinsics for multiply and add, and ignores the standard's pragma;
+ * its own counts on a line of its own only, not within another macro.
  */
 #if defined(__clang__)
 #define VX_NO_CONTRACTION _Pragma("STDC FP_CONTRACT OFF")
 #else
 #define VX_NO_CONTRACTION _Pragma("GCC optimize (\"fp-contract=off\")")
+#endif
+
+/*
+ * Functions between VX_TARGET(a string of features) and VX_TARGET_END are
+ * compiled for those; the rest of the file stays with the baseline.
+ */
+#define VX_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define VX_TARGET(features) \
+	VX_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define VX_TARGET_END VX_PRAGMA(clang attribute pop)
+#else
+#define VX_TARGET(features) \
+	VX_PRAGMA(GCC push_options) \
+	VX_PRAGMA(GCC target(features))
+#define VX_TARGET_END VX_PRAGMA(GCC pop_options)
 #endif
 
 /*
