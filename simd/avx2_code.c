@@ -222,6 +222,7 @@ plane_bits(__m256i x, int p, int count)
 	return (uint32_t) (bits & ((1 << count) - 1));
 }
 
+/* Unrolled, so that gcc, too, keeps the sums in registers. */
 static void
 step_scores(const float *r, int n, float half, const float *inverse, float *scores)
 {
@@ -232,12 +233,14 @@ step_scores(const float *r, int n, float half, const float *inverse, float *scor
 	__m256		ss[4];
 	int			i = 0;
 
+#pragma GCC unroll 4
 	for (int k = 0; k < 4; k++)
 		rs[k] = ss[k] = _mm256_setzero_ps();
 	for (; i + 8 <= n; i += 8)
 	{
 		__m256		x = _mm256_loadu_ps(r + i);
 
+#pragma GCC unroll 4
 		for (int k = 0; k < 4; k++)
 		{
 			__m256		s = _mm256_mul_ps(x, _mm256_broadcast_ss(inverse + k));
@@ -252,6 +255,7 @@ step_scores(const float *r, int n, float half, const float *inverse, float *scor
 		__m256i		mask = first_lanes(n - i);
 		__m256		x = _mm256_maskload_ps(r + i, mask);
 
+#pragma GCC unroll 4
 		for (int k = 0; k < 4; k++)
 		{
 			__m256		s = _mm256_mul_ps(x, _mm256_broadcast_ss(inverse + k));
@@ -262,6 +266,7 @@ step_scores(const float *r, int n, float half, const float *inverse, float *scor
 			ss[k] = _mm256_fmadd_ps(s, s, ss[k]);
 		}
 	}
+#pragma GCC unroll 4
 	for (int k = 0; k < 4; k++)
 	{
 		float		sum = sum_floats(rs[k]);
