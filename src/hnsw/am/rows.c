@@ -302,6 +302,23 @@ HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist)
 	return found;
 }
 
+/*
+ * The exact distance of a node, in index units, if one of its rows is visible: an
+ * HnswSweepRank for queries whose nodes' stored vectors tell too little.
+ */
+bool
+HnswRankNode(void *arg, const HnswFound *found, double *dist)
+{
+	IndexScanDesc scan = arg;
+	HnswScan   *so = scan->opaque;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!HnswFetchAny(scan, so, found, dist))
+		return false;
+	*dist /= so->search->query.unit;
+	return true;
+}
+
 /* One heap TID of a batch of nodes. */
 typedef struct RankTid
 {

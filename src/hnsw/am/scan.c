@@ -136,7 +136,7 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->items = NULL;
 	so->nitems = so->maxitems = 0;
 	so->have_ahead = false;
-	so->coarse = false;
+	so->coarse = so->unclear = false;
 	so->nfound = 0;
 	so->farthest = -INFINITY;
 	so->emitted = NULL;
@@ -188,12 +188,10 @@ slack_of(const HnswScan *so, const HnswFound *f)
 	return q->far ? INFINITY : HnswDistanceSlack(&so->g->space, q, f->dist, f->norm2, f->scale) * q->unit;
 }
 
-/* A found node becomes an item. */
+/* A found node, whose distance lies between two, becomes an item. */
 static void
-add_item(HnswScan *so, const HnswFound *f, bool late)
+add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late)
 {
-	double		dist = f->dist * so->search->query.unit;
-	double		slack = slack_of(so, f);
 	HnswScanItem	item;
 
 	if (so->nitems == so->maxitems)
@@ -208,8 +206,8 @@ add_item(HnswScan *so, const HnswFound *f, bool late)
 			so->items[i].idx = i;
 		so->maxitems = max;
 	}
-	item.key = dist - slack;
-	item.high = dist + slack;
+	item.key = least;
+	item.high = most;
 	item.idx = so->items[so->nitems].idx;
 	item.late = late;
 	so->found[item.idx] = *f;
@@ -240,7 +238,13 @@ add_results(HnswScan *so)
 	const HnswResult *res = &so->search->results;
 
 	for (int i = 0; i < res->nfound; i++)
-		add_item(so, &res->found[res->order[i].idx], false);
+	{
+		const HnswFound *f = &res->found[res->order[i].idx];
+		double		dist = f->dist * so->search->query.unit;
+		double		slack = slack_of(so, f);
+
+		add_item(so, f, dist - slack, dist + slack, false);
+	}
 	so->nfound += res->nfound;
 	so->hold = hand_out(so);
 	if (so->coarse && res->nfound > 0)
@@ -259,6 +263,10 @@ start_sweep(IndexScanDesc scan, HnswScan *so)
 
 	if (scan->ignore_killed_tuples && so->nkilled_all > so->npassed / 2)
 		args.filter = HnswDropKilled;
+	/* else very many could come before any other, for all that is known */
+	so->ranked = so->exact && (so->search->query.far || so->unclear);
+	if (so->ranked)
+		args.rank = HnswRankNode;
 	args.arg = scan;
 	args.farthest = so->farthest / so->search->query.unit;
 	args.memory = HnswScanMemory(&so->settings) / 1024;
@@ -266,7 +274,7 @@ start_sweep(IndexScanDesc scan, HnswScan *so)
 	so->stats.sweeps++;
 	so->sweep = HnswSweepBegin(so->g, so->search, &args);
 	MemoryContextSwitchTo(old);
-	so->have_ahead = HnswSweepNext(so->sweep, &so->ahead, &so->ahead_late);
+	so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
 }
 
 /* Nodes of the sweep that may come before the first item become items. */
@@ -275,13 +283,15 @@ add_ahead(HnswScan *so)
 {
 	while (so->have_ahead)
 	{
-		double		dist = so->ahead.dist * so->search->query.unit;
+		const HnswSwept *ahead = &so->ahead;
+		double		least = ahead->least * so->search->query.unit;
+		double		slack = so->ranked ? 0 : slack_of(so, &ahead->node);
 
-		if (so->nitems > 0 && (so->ahead_late != so->items[0].late ? so->ahead_late :
-							   dist - slack_of(so, &so->ahead) > so->items[0].high))
+		if (so->nitems > 0 && (ahead->late != so->items[0].late ? ahead->late :
+							   least > so->items[0].high))
 			return;
-		add_item(so, &so->ahead, so->ahead_late);
-		so->have_ahead = HnswSweepNext(so->sweep, &so->ahead, &so->ahead_late);
+		add_item(so, &ahead->node, least, least + 2 * slack, ahead->late);
+		so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
 	}
 }
 
@@ -319,7 +329,7 @@ search_coarse(HnswScan *so, const HnswMetaPage *meta)
 
 	if (!so->exact || s->query.far || s->dry || !HnswResultsCoarse(so->g, &s->query, &s->results))
 		return;
-	so->coarse = HnswSearchIndex(so->g, s, meta, so->ef, true);
+	so->unclear = so->coarse = HnswSearchIndex(so->g, s, meta, so->ef, true);
 	so->empty = !so->coarse;
 }
 

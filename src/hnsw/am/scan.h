@@ -66,11 +66,12 @@ typedef struct HnswScan
 	int			nitems;
 	int			maxitems;
 	HnswSweep  *sweep;			/* NULL until the search is left */
-	HnswFound	ahead;			/* the sweep's next node, no item yet */
-	bool		ahead_late;
+	HnswSwept	ahead;			/* the sweep's next node, no item yet */
 	bool		have_ahead;
+	bool		ranked;			/* the sweep's distances are exact */
 
-	bool		coarse;			/* stored vectors do not tell which nodes are the nearest */
+	bool		unclear;		/* stored vectors do not tell which nodes are the nearest */
+	bool		coarse;			/* and it is looked further for them */
 	double		reach;			/* then: nodes not found are likely to be farther */
 	int64		nfound;			/* nodes that searches have found */
 
@@ -114,6 +115,7 @@ extern void HnswNoteKilled(HnswScan *so, const HnswFound *f);
 extern void HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const ItemPointerData *tid);
 extern void HnswLoadTids(HnswScan *so, const HnswFound *f);
 extern bool HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist);
+extern bool HnswRankNode(void *arg, const HnswFound *found, double *dist);
 extern int HnswDropKilled(void *arg, HnswFound *found, int n);
 
 #endif							/* HNSW_SCAN_H */

@@ -137,15 +137,14 @@ put_batch(HnswIndex *g, const HnswQuery *q, HnswSweep *sweep, const HnswSweepArg
 	{
 		const HnswFound *f = &sweep->batch[i];
 
-		double		slack;
+		double		dist = f->dist;
+		double		slack = 0;
 
-		if (q->far)
-		{
-			put(sweep, f, false, 0);
+		if (args->rank == NULL)
+			slack = HnswDistanceSlack(&g->space, q, f->dist, f->norm2, f->scale);
+		else if (!args->rank(args->arg, f, &dist))
 			continue;
-		}
-		slack = HnswDistanceSlack(&g->space, q, f->dist, f->norm2, f->scale);
-		put(sweep, f, f->dist + slack < args->farthest, f->dist - slack);
+		put(sweep, f, dist + slack < args->farthest, dist - slack);
 	}
 	sweep->nbatch = 0;
 }
@@ -181,7 +180,7 @@ read_pages(HnswIndex *g, HnswSearch *s, HnswSweep *sweep, const HnswSweepArgs *a
  * Read all nodes that are live and not in s->taken, and sort them by the least
  * distance from s->query that they may have (HnswDistanceSlack); those that are nearer
  * than args->farthest for sure, in index units, come after all others.  The filter is
- * called for some thousands of them at a time.  In a context below the current one; the
+ * called for some thousands of them at a time, rank for each that it leaves.  In a context below the current one; the
  * caller ends it.
  */
 HnswSweep *
@@ -202,18 +201,19 @@ HnswSweepBegin(HnswIndex *g, HnswSearch *s, const HnswSweepArgs *args)
 	return sweep;
 }
 
-/* The next node in this order, copied to *f, and whether it is late; false when there is none. */
+/* The next node in this order; false when there is none. */
 bool
-HnswSweepNext(HnswSweep *sweep, HnswFound *f, bool *late)
+HnswSweepNext(HnswSweep *sweep, HnswSwept *next)
 {
 	bytea	   *stored;
 	bool		isnull;
 
 	if (!tuplesort_gettupleslot(sweep->sort, true, false, sweep->sorted, NULL))
 		return false;
-	*late = DatumGetInt32(slot_getattr(sweep->sorted, 1, &isnull));
+	next->late = DatumGetInt32(slot_getattr(sweep->sorted, 1, &isnull));
+	next->least = DatumGetFloat8(slot_getattr(sweep->sorted, 2, &isnull));
 	stored = DatumGetByteaPP(slot_getattr(sweep->sorted, 3, &isnull));
-	memcpy(f, VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored));
+	memcpy(&next->node, VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored));
 	return true;
 }
 

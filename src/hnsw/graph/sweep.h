@@ -11,17 +11,28 @@
 typedef struct HnswSweep HnswSweep;
 /* Leaves out some of n nodes; returns how many stay, at the front. */
 typedef int (*HnswSweepFilter) (void *arg, HnswFound *found, int n);
+/* Tells a node's exact distance, in index units; false: it has none, and is left out. */
+typedef bool (*HnswSweepRank) (void *arg, const HnswFound *found, double *dist);
 
 typedef struct HnswSweepArgs
 {
 	HnswSweepFilter filter;		/* NULL: none */
-	void	   *arg;			/* for it */
+	HnswSweepRank rank;			/* NULL: nodes are sorted by what is stored of them */
+	void	   *arg;			/* for both */
 	double		farthest;		/* nodes that are nearer for sure come after all others */
 	Size		memory;			/* of the sort, in kB */
 } HnswSweepArgs;
 
+/* A node of a sweep. */
+typedef struct HnswSwept
+{
+	HnswFound	node;
+	bool		late;			/* nearer than farthest for sure */
+	double		least;			/* the least distance it may have, or its exact one */
+} HnswSwept;
+
 extern HnswSweep *HnswSweepBegin(HnswIndex *g, HnswSearch *s, const HnswSweepArgs *args);
-extern bool HnswSweepNext(HnswSweep *sweep, HnswFound *f, bool *late);
+extern bool HnswSweepNext(HnswSweep *sweep, HnswSwept *next);
 extern void HnswSweepEnd(HnswSweep *sweep);
 extern int64 HnswSweepCost(HnswIndex *g);
 
