@@ -338,16 +338,16 @@ walk(Check *c, uint16 flags)
 		uint64		id = c->stack[--c->nstack];
 		BlockNumber	blk = id / c->x.lay.per_page;
 		uint16		slot = id % c->x.lay.per_page;
-		HnswRecord *rec;
+		const HnswRecord *rec = (const HnswRecord *) c->links;
 
 		CHECK_FOR_INTERRUPTS();
-		HnswInspectRead(&c->x, blk, c->x.page, NULL);
-		if (HnswPageGetHeader(c->x.page)->kind != HNSW_PAGE_NODE)
+		HnswInspectReadPart(&c->x, blk, HnswSlotOffset(&c->x.lay, slot), c->x.lay.off_edges,
+							c->links, NULL);
+		if (rec->state == HNSW_FREE || rec->level != 0)
 			continue;
-		rec = record_at(c, slot);
 		for (int i = 0; i < Min(rec->nlinks, c->x.lay.fanout); i++)
 		{
-			const ItemPointerData *link = &HnswNodeLinks(&c->x.lay, (char *) rec)[i];
+			const ItemPointerData *link = &HnswNodeLinks(&c->x.lay, c->links)[i];
 
 			if ((HnswLinkFlags(link) & flags) == flags)
 				push_slot(c, HnswLinkBlock(link), HnswLinkSlot(link));
@@ -448,7 +448,12 @@ vectorx_hnsw_check(PG_FUNCTION_ARGS)
 
 		c.other = palloc(BLCKSZ);
 		c.vectors.lay = c.x.lay;
+		c.vectors.work[0] = palloc(c.x.lay.dim * sizeof(float));
+		c.vectors.work[1] = palloc(c.x.lay.dim * sizeof(float));
 		c.own = palloc(c.x.lay.own_bytes);
+		c.links = palloc(c.x.lay.off_edges);
+		c.neighbour = palloc(c.x.lay.off_links);
+		c.neighbour_own = palloc(c.x.lay.own_bytes);
 		c.decoded = palloc(c.x.lay.dim * sizeof(float));
 		c.kinds = palloc_extended(c.x.nblocks, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 		c.slots = palloc_extended(nslots * sizeof(SlotNote), MCXT_ALLOC_HUGE);

@@ -41,8 +41,11 @@ typedef struct Check
 	uint64	   *chained; /* blocks that are in an overflow chain */
 	uint64	   *reached; /* slots the walk has met */
 	char	   *other; /* copy of an overflow or side page */
-	HnswSpace	vectors; /* nothing but the layout, for HnswOwnDecode */
+	HnswSpace	vectors; /* as they are stored: no rotation */
 	char	   *own; /* own vector from side pages */
+	char	   *links; /* copy of a record, up to the end of its links */
+	char	   *neighbour; /* copy of a neighbour's record, up to its links */
+	char	   *neighbour_own; /* its own vector from side pages */
 	float	   *decoded;
 	HeapRef	   *refs; /* heap TIDs of live nodes */
 	Size		nrefs;

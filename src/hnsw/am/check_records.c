@@ -14,11 +14,16 @@
 #include "hnsw/graph/search.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/link.h"
+#include "hnsw/metric/precision.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
 #include "simd/vx_simd.h"
 #include "utils/memutils.h"
+
+/* So many distances beside a record's links that are as is likely let its vector pass. */
+#define EDGES_AGREE	2
 
 static bool
 valid_heap_tid(const ItemPointerData *tid)
@@ -157,9 +162,12 @@ check_tids(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 				at.blk, at.slot);
 }
 
-/* The own vector; NULL where a side page is missing, which is reported elsewhere. */
+/*
+ * The own vector, gathered into "to" from side pages; NULL where one is missing, which is
+ * reported elsewhere.
+ */
 static const char *
-find_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
+find_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, char *to)
 {
 	const HnswLayout *lay = &c->x.lay;
 	Size		from = (Size) slot * lay->own_bytes;
@@ -175,11 +183,10 @@ find_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 
 		if (side >= c->x.nblocks || c->kinds[side] != HNSW_PAGE_SIDE)
 			return NULL;
-		HnswInspectRead(&c->x, side, c->other, c->x.strategy);
-		memcpy(c->own + done, HnswPageGetData(c->other) + at, n);
+		HnswInspectReadPart(&c->x, side, HNSW_PAGE_DATA + at, n, to + done, c->x.strategy);
 		done += n;
 	}
-	return c->own;
+	return to;
 }
 
 /*
@@ -204,12 +211,11 @@ has_hash(Check *c, const HnswRecord *rec)
 												lay->dim * sizeof(float)));
 }
 
-/* The own vector, against what its record says of it. */
-static void
-check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
+/* The own vector (NULL: not there), against what its record says of it.  Is it sound? */
+static bool
+check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const char *own)
 {
 	const int	dim = c->x.lay.dim;
-	const char *own = find_own(c, blk, slot, rec);
 	/* where norms are not needed, they may be beyond what a float holds */
 	bool		bounded = c->x.lay.metric->products;
 	float		norm2;
@@ -219,31 +225,107 @@ check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 	{
 		HnswProblem(c, blk, slot, "the vector's scale %g, offset %g or squared norm %g is wrong",
 				rec->scale, rec->offset, rec->norm2);
-		return;
+		return false;
 	}
 	if (own == NULL)
-		return;
+		return false;
 	HnswOwnDecode(&c->vectors, own, rec->scale, rec->offset, c->decoded);
 	for (int i = 0; i < dim; i++)
 		if (!isfinite(c->decoded[i]))
 		{
 			HnswProblem(c, blk, slot, "element %d of the vector is not finite", i);
-			return;
+			return false;
 		}
 	norm2 = vx_simd->sumsq(c->decoded, dim);
 	if (norm2 != rec->norm2 && !(fabsf(norm2 - rec->norm2) <= 1e-5f * norm2))
+	{
 		HnswProblem(c, blk, slot, "the vector's squared norm is %g, not %g", norm2, rec->norm2);
-	else if (c->x.lay.own == HNSW_OWN_INT8)
+		return false;
+	}
+	if (c->x.lay.own == HNSW_OWN_INT8)
 	{
 		int32		sum = 0;
 
 		for (int i = 0; i < dim; i++)
 			sum += ((const int8 *) own)[i];
-		if (sum != rec->codesum)
-			HnswProblem(c, blk, slot, "the sum of the vector's codes is %d, not %d", sum, rec->codesum);
+		if (sum == rec->codesum)
+			return true;
+		HnswProblem(c, blk, slot, "the sum of the vector's codes is %d, not %d", sum, rec->codesum);
+		return false;
 	}
-	else if (!has_hash(c, rec))
-		HnswProblem(c, blk, slot, "the vector's hash is not %08x", rec->hash);
+	if (has_hash(c, rec))
+		return true;
+	HnswProblem(c, blk, slot, "the vector's hash is not %08x", rec->hash);
+	return false;
+}
+
+static HnswStored
+stored_of(const HnswRecord *rec, const char *own)
+{
+	HnswStored	x = {own, rec->norm2, rec->scale, rec->offset, rec->codesum};
+
+	return x;
+}
+
+/* Read the vector a link leads to; false unless it is a live record's of the level. */
+static bool
+read_neighbour(Check *c, const ItemPointerData *link, uint8 level, HnswStored *x)
+{
+	const HnswLayout *lay = &c->x.lay;
+	const HnswRecord *rec = (const HnswRecord *) c->neighbour;
+	BlockNumber	blk = HnswLinkBlock(link);
+	uint16		slot = HnswLinkSlot(link);
+	SlotNote	note = note_of(c, blk, slot);
+
+	if (note.state != HNSW_LIVE || note.level != level)
+		return false;
+	HnswInspectReadPart(&c->x, blk, HnswSlotOffset(lay, slot), lay->off_links, c->neighbour, NULL);
+	*x = stored_of(rec, find_own(c, blk, slot, rec, c->neighbour_own));
+	return rec->state == HNSW_LIVE && rec->level == level && x->own != NULL;
+}
+
+/*
+ * The own vector, against the distances that stand beside its links: a vector may change
+ * in ways that leave its norm and the sum of its codes.  Which end of a link is to blame
+ * cannot be told.
+ *
+ * A change moves the vector towards some neighbours and away from others, and may not be
+ * seen from one that lies across.  So all links are looked at until a few distances are
+ * as is likely for a sound vector, with the nearest first, which see most.
+ */
+static void
+check_edges(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const char *own)
+{
+	const char *node = (const char *) rec;
+	const HnswStored x = stored_of(rec, own);
+	int			agree = 0;
+
+	for (int pos = 0; pos < rec->nlinks && agree < EDGES_AGREE; pos++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(&c->x.lay, node)[pos];
+		float		edge = HnswLinkEdge(&c->vectors, node, pos);
+		HnswStored	y;
+		double		dist;
+		double		likely;
+		double		certain;
+
+		if (!isfinite(edge) || !read_neighbour(c, link, rec->level, &y))
+			continue;
+		/* an index of before may have vectors so far apart that its distances have an end */
+		dist = HnswStoredDistance(&c->vectors, &x, &y);
+		if (isnan(dist))
+			continue;
+		dist = Max(Min(dist, FLT_MAX), -FLT_MAX);
+		HnswEdgeSlack(&c->vectors, &x, &y, dist, &likely, &certain);
+		if (fabs(edge - dist) <= likely)
+			agree++;
+		else if (!(fabs(edge - dist) <= certain))
+		{
+			HnswProblem(c, blk, slot, "link %d to block %u slot %u is %g long, but %g by the vectors at its ends",
+					pos, HnswLinkBlock(link), HnswLinkSlot(link), edge, dist);
+			return;
+		}
+	}
 }
 
 /* One number of a link: bf16 when two bytes wide, float when four. */
@@ -351,6 +433,7 @@ HnswCheckRecords(Check *c)
 		{
 			const HnswRecord *rec = record_at(c, slot);
 			SlotNote	note = note_of(c, blk, slot);
+			const char *own;
 
 			/* reported already, or changed since */
 			if (note.state == NO_SLOT || note.state != rec->state ||
@@ -359,7 +442,9 @@ HnswCheckRecords(Check *c)
 			if (rec->nlinks > c->x.lay.fanout || rec->ntids > c->x.lay.max_tids)
 				continue;
 			used = true;
-			check_own(c, blk, slot, rec);
+			own = find_own(c, blk, slot, rec, c->own);
+			if (check_own(c, blk, slot, rec, own) && rec->state == HNSW_LIVE)
+				check_edges(c, blk, slot, rec, own);
 			check_tids(c, blk, slot, rec);
 			for (int pos = 0; pos < rec->nlinks; pos++)
 				check_link(c, blk, slot, rec, pos);

@@ -91,15 +91,24 @@ HnswInspectClose(HnswInspect *x)
 	table_close(x->heap, AccessShareLock);
 }
 
-/* Copy a page that exists to "page" (BLCKSZ), under a share lock; nothing of it is checked. */
+/* Copy n bytes of a page that exists, under a share lock; nothing of it is checked. */
 void
-HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page, BufferAccessStrategy strategy)
+HnswInspectReadPart(HnswInspect *x, BlockNumber blk, Size from, Size n, char *to,
+					BufferAccessStrategy strategy)
 {
 	Buffer		buf = ReadBufferExtended(x->index, MAIN_FORKNUM, blk, RBM_NORMAL, strategy);
 
+	Assert(from + n <= BLCKSZ);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	memcpy(page, BufferGetPage(buf), BLCKSZ);
+	memcpy(to, (char *) BufferGetPage(buf) + from, n);
 	UnlockReleaseBuffer(buf);
+}
+
+/* The same for a whole page (BLCKSZ). */
+void
+HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page, BufferAccessStrategy strategy)
+{
+	HnswInspectReadPart(x, blk, 0, BLCKSZ, page, strategy);
 }
 
 static inline HnswRecord *

@@ -25,6 +25,8 @@ typedef struct HnswInspect
 
 extern void HnswInspectOpen(HnswInspect *x, Oid relid);
 extern void HnswInspectClose(HnswInspect *x);
+extern void HnswInspectReadPart(HnswInspect *x, BlockNumber blk, Size from, Size n, char *to,
+								BufferAccessStrategy strategy);
 extern void HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page,
 							BufferAccessStrategy strategy);
 

@@ -13,5 +13,7 @@ extern double HnswDistanceSlack(const HnswSpace *sp, const HnswQuery *q, float d
 								float norm2, float scale);
 extern double HnswDistanceNoise(const HnswSpace *sp, const HnswQuery *q, float dist,
 								float norm2, float scale, double *bias);
+extern void HnswEdgeSlack(const HnswSpace *sp, const HnswStored *a, const HnswStored *b,
+						  double dist, double *likely, double *certain);
 
 #endif							/* HNSW_METRIC_PRECISION_H */

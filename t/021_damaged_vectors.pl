@@ -1,0 +1,170 @@
+# Own vectors that have changed in ways that leave their squared norm and the sum of
+# their codes: hnsw_check must tell, by the distances that stand beside links, for each
+# metric and each precision of own vectors.
+use strict;
+use warnings FATAL => 'all';
+
+use Test::More;
+
+use VectorxTest;
+
+use constant { BLCKSZ => 8192, NODE => 3, LIVE => 1, DIM => 48, DAMAGED => 6 };
+# page.h: where a page's data and a record's TIDs begin, fields of record and metapage
+use constant { DATA => 40, RECORD => 32, SCALE => 16, OFFSET => 20, CODESUM => 24 };
+use constant { META_MAX_TIDS => 26, META_REC_SIZE => 30 };
+
+my %width = (int8 => 1, fp16 => 2, fp32 => 4);
+
+my $node = new_node('damaged_vectors', '');
+$node->safe_psql('postgres', q(
+CREATE EXTENSION vectorx;
+SELECT setseed(0.25);
+CREATE TABLE source AS SELECT id, (SELECT array_agg(sin(c.k * 12.9898 + i * 78.233) + random())::vector
+	FROM (SELECT floor(random() * 20 + id * 0) AS k OFFSET 0) c, generate_series(1, 48) i) AS v
+FROM generate_series(1, 400) id;
+));
+
+# Half of the rows are in an index from its build, half by inserts.
+my %file;
+foreach my $metric (qw(l2 ip cosine l1))
+{
+	foreach my $own (sort keys %width)
+	{
+		my $name = "${metric}_$own";
+
+		$node->safe_psql('postgres', qq(
+CREATE TABLE $name (id int, v vector(@{[DIM]}));
+INSERT INTO $name SELECT * FROM source WHERE id <= 200;
+CREATE INDEX ${name}_idx ON $name USING hnsw (v vector_${metric}_ops) WITH (own_vector = $own);
+INSERT INTO $name SELECT * FROM source WHERE id > 200;
+));
+		is($node->safe_psql('postgres', "SELECT own_vector FROM hnsw_info('${name}_idx')"), $own, "$name: as it is to be");
+		is($node->safe_psql('postgres', "SELECT * FROM hnsw_check('${name}_idx')"), '', "$name: nothing is wrong");
+		$file{$name} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${name}_idx')");
+	}
+}
+$node->stop;
+
+# ---- damage
+
+# A number of so many bytes that is greater where the element is.
+sub order
+{
+	my ($bytes) = @_;
+
+	return unpack('c', $bytes) if length($bytes) == 1;
+	return unpack('f', $bytes) if length($bytes) == 4;
+	my $half = unpack('S', $bytes);
+	return $half & 0x8000 ? -($half & 0x7FFF) : $half;
+}
+
+# The least and the greatest element change places.
+sub swap_elements
+{
+	my ($own, $width) = @_;
+	my @elements = unpack("(a$width)*", $own);
+	my ($least, @others) = sort { order($elements[$a]) <=> order($elements[$b]) } 0 .. $#elements;
+
+	@elements[ $least, $others[-1] ] = @elements[ $others[-1], $least ];
+	return join('', @elements);
+}
+
+# The element of the greatest absolute value gets the other sign.
+sub turn_sign
+{
+	my ($own, $width) = @_;
+	my @elements = unpack("(a$width)*", $own);
+	my ($most) = sort { abs(order($elements[$b])) <=> abs(order($elements[$a])) } 0 .. $#elements;
+
+	substr($elements[$most], -1) ^= "\x80";
+	return join('', @elements);
+}
+
+# The offset with which the same codes have the same norm: as far beyond the one that
+# makes the sum of elements zero.
+sub other_offset
+{
+	my ($head) = @_;
+	my ($scale, $offset, $sum) = unpack('ffl', substr($head, SCALE, 12));
+
+	return -$offset - 2 * $scale * $sum / DIM;
+}
+
+# How far that moves the vector, in steps of its codes.
+sub moves
+{
+	my ($head) = @_;
+	my $scale = unpack('f', substr($head, SCALE, 4));
+
+	return abs(other_offset($head) - unpack('f', substr($head, OFFSET, 4))) / $scale;
+}
+
+# Live records of level 0, as they stand: where, and the offset in the file.
+sub records
+{
+	my ($bytes) = @_;
+	my $size = unpack('S', substr($bytes, DATA + META_REC_SIZE, 2));
+	my @found;
+
+	foreach my $blk (1 .. length($bytes) / BLCKSZ - 1)
+	{
+		my ($kind, $nslots) = unpack('SS', substr($bytes, $blk * BLCKSZ + 24, 4));
+		next unless $kind == NODE;
+		foreach my $slot (0 .. $nslots - 1)
+		{
+			my $at = $blk * BLCKSZ + DATA + $slot * $size;
+			push @found, { where => "$blk|$slot", at => $at, head => substr($bytes, $at, RECORD) }
+			  if ord(substr($bytes, $at, 1)) == LIVE;
+		}
+	}
+	return @found;
+}
+
+# Damage some records of an index, in two ways; returns where they are.
+sub damage
+{
+	my ($path, $own) = @_;
+	my $bytes = PostgreSQL::Test::Utils::slurp_file($path);
+	my $tids = 6 * unpack('S', substr($bytes, DATA + META_MAX_TIDS, 2));
+	my $length = DIM * $width{$own};
+	my @records = records($bytes);
+	my @where;
+
+	@records = sort { moves($b->{head}) <=> moves($a->{head}) } @records if $own eq 'int8';
+	foreach my $i (0 .. DAMAGED - 1)
+	{
+		my $r = $own eq 'int8' ? $records[$i] : $records[ $i * $#records / DAMAGED ];
+		my $at = $r->{at} + RECORD + ($tids + 3 & ~3);
+		my $vector = substr($bytes, $at, $length);
+
+		push @where, $r->{where};
+		if ($own eq 'int8' && $i % 2)
+		{
+			substr($bytes, $r->{at} + OFFSET, 4) = pack('f', other_offset($r->{head}));
+			next;
+		}
+		substr($bytes, $at, $length) = $i % 2 ? turn_sign($vector, $width{$own}) : swap_elements($vector, $width{$own});
+	}
+	open(my $fh, '>:raw', $path) or die "$path: $!";
+	print $fh $bytes;
+	close($fh) or die "$path: $!";
+	return sort @where;
+}
+
+my %where = map { $_ => [ damage($file{$_}, s/.*_//r) ] } sort keys %file;
+
+# ---- each of them is told, and nothing that has no link to one
+
+$node->start;
+foreach my $name (sort keys %file)
+{
+	my @problems = split(/\n/, $node->safe_psql('postgres', "SELECT * FROM hnsw_check('${name}_idx')"));
+	my %reported = map { (join('|', (split /\|/)[ 0, 1 ]) => 1) } @problems;
+	my %damaged = map { $_ => 1 } @{ $where{$name} };
+
+	is(join(' ', grep { $reported{$_} } @{ $where{$name} }), join(' ', @{ $where{$name} }), "$name: changed vectors are told");
+	is(join("\n", grep { !(/^(\d+\|\d+)\|/ && $damaged{$1}) && !(/to block (\d+) slot (\d+)/ && $damaged{"$1|$2"}) } @problems),
+		'', "$name: and no others");
+}
+$node->stop;
+done_testing();
