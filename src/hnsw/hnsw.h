@@ -5,8 +5,8 @@
  * README in this folder holds the protocols (locks, states, what a crash
  * leaves), and says what is in which room.
  */
-#ifndef HNSW_H
-#define HNSW_H
+#ifndef HNSW_HNSW_H
+#define HNSW_HNSW_H
 
 #include "postgres.h"
 
@@ -28,4 +28,4 @@
 #define HNSW_MIN_EF_SEARCH				1
 #define HNSW_MAX_EF_SEARCH				10000
 
-#endif							/* HNSW_H */
+#endif							/* HNSW_HNSW_H */

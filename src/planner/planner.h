@@ -3,8 +3,8 @@
  *		What the planner is told of the access method, and what is done to its
  *		plans.
  */
-#ifndef VECTORX_PLANNER_H
-#define VECTORX_PLANNER_H
+#ifndef PLANNER_PLANNER_H
+#define PLANNER_PLANNER_H
 
 #include "postgres.h"
 
@@ -22,4 +22,4 @@ extern void HnswExpectRows(Plan *plan, double wanted);
 extern bool HnswIsOurs(Relation index);
 extern void HnswPlanInit(void);
 
-#endif							/* VECTORX_PLANNER_H */
+#endif							/* PLANNER_PLANNER_H */

@@ -17,8 +17,8 @@
  * business (redzones.h).  Not seen: chunks that are used after their context was
  * reset.
  */
-#ifndef VECTORX_MEMCHECK_H
-#define VECTORX_MEMCHECK_H
+#ifndef SANITIZE_MEMCHECK_H
+#define SANITIZE_MEMCHECK_H
 
 #include "postgres.h"
 
@@ -104,4 +104,4 @@ memcheck_value(void *p)
 	return PointerGetDatum(__builtin_types_compatible_p(__typeof__(x), IndexAmRoutine *) ? \
 						   (void *) (x) : memcheck_value(x))
 
-#endif							/* VECTORX_MEMCHECK_H */
+#endif							/* SANITIZE_MEMCHECK_H */

@@ -19,8 +19,8 @@
  * Not seen: accesses before a chunk, or to a chunk after it was freed; chunks
  * the server allocated (StringInfo, detoasted values); temporary tables' pages.
  */
-#ifndef VECTORX_REDZONES_H
-#define VECTORX_REDZONES_H
+#ifndef SANITIZE_REDZONES_H
+#define SANITIZE_REDZONES_H
 
 #include "postgres.h"
 
@@ -148,4 +148,4 @@ redzone_lock(Buffer buf, int mode)
 #define UnlockReleaseBuffer(buf) \
 	(RedzonePageClose(buf), UnlockReleaseBuffer(buf))
 
-#endif							/* VECTORX_REDZONES_H */
+#endif							/* SANITIZE_REDZONES_H */

@@ -5,8 +5,8 @@
  * Knows nothing of PostgreSQL: no server header is included, so that the
  * parser is built and tested on its own (test_parse_float.c).
  */
-#ifndef VX_PARSE_FLOAT_H
-#define VX_PARSE_FLOAT_H
+#ifndef TYPES_PARSE_FLOAT_H
+#define TYPES_PARSE_FLOAT_H
 
 #include <stdbool.h>
 
@@ -27,4 +27,4 @@
 extern const char *VxParseFloat(const char *s, const char *end, float *value,
 								bool *overflow);
 
-#endif /* VX_PARSE_FLOAT_H */
+#endif /* TYPES_PARSE_FLOAT_H */

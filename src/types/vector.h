@@ -8,8 +8,8 @@
  * The layout of the value, on disk and in binary transfer, is pgvector's; see
  * README.md.  Values of the two extensions can stand for each other.
  */
-#ifndef VECTORX_VECTOR_H
-#define VECTORX_VECTOR_H
+#ifndef TYPES_VECTOR_H
+#define TYPES_VECTOR_H
 
 #include "postgres.h"
 
@@ -95,4 +95,4 @@ extern double VectorCosineDistance(const Vector *a, const Vector *b);
 /* vector_compare.c: element by element, then by length; <0, 0 or >0. */
 extern int VectorCompare(const Vector *a, const Vector *b);
 
-#endif /* VECTORX_VECTOR_H */
+#endif /* TYPES_VECTOR_H */

@@ -2,8 +2,8 @@
  * build.h
  *		CREATE INDEX, seen from outside: its workers.
  */
-#ifndef HNSW_BUILD_H
-#define HNSW_BUILD_H
+#ifndef HNSW_AM_BUILD_H
+#define HNSW_AM_BUILD_H
 
 #include "compat.h"
 #include "storage/dsm.h"
@@ -12,4 +12,4 @@
 extern int	HnswBuildWorkers(double rows);
 extern PGDLLEXPORT void HnswBuildWorker(dsm_segment *seg, shm_toc *toc);
 
-#endif							/* HNSW_BUILD_H */
+#endif							/* HNSW_AM_BUILD_H */

@@ -2,8 +2,8 @@
  * scan.h
  *		A running index scan: what scan.c and rows.c share.
  */
-#ifndef HNSW_SCAN_H
-#define HNSW_SCAN_H
+#ifndef HNSW_AM_SCAN_H
+#define HNSW_AM_SCAN_H
 
 #include "access/genam.h"
 #include "access/relscan.h"
@@ -118,4 +118,4 @@ extern bool HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, d
 extern bool HnswRankNode(void *arg, const HnswFound *found, double *dist);
 extern int HnswDropKilled(void *arg, HnswFound *found, int n);
 
-#endif							/* HNSW_SCAN_H */
+#endif							/* HNSW_AM_SCAN_H */

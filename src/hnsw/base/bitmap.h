@@ -2,8 +2,8 @@
  * bitmap.h
  *		A bit for each of n numbers.
  */
-#ifndef HNSW_BITMAP_H
-#define HNSW_BITMAP_H
+#ifndef HNSW_BASE_BITMAP_H
+#define HNSW_BASE_BITMAP_H
 
 #include "postgres.h"
 
@@ -41,4 +41,4 @@ HnswBitmapSet(uint64 *bits, uint64 i)
 	return was;
 }
 
-#endif							/* HNSW_BITMAP_H */
+#endif							/* HNSW_BASE_BITMAP_H */

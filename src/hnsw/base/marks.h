@@ -7,8 +7,8 @@
  * memory follows from what is marked, but for a hundredth of a byte a record,
  * and a look takes two loads.
  */
-#ifndef HNSW_MARKS_H
-#define HNSW_MARKS_H
+#ifndef HNSW_BASE_MARKS_H
+#define HNSW_BASE_MARKS_H
 
 #include "postgres.h"
 
@@ -53,4 +53,4 @@ HnswMarksSet(HnswMarks *m, uint64 number)
 	m->groups[(Size) group * HNSW_MARKS_WORDS + number / 64 % HNSW_MARKS_WORDS] |= UINT64CONST(1) << (number % 64);
 }
 
-#endif							/* HNSW_MARKS_H */
+#endif							/* HNSW_BASE_MARKS_H */

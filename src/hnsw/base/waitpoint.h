@@ -5,8 +5,8 @@
  * Only in a library built with "make WAIT_POINTS=1"; otherwise nothing of them
  * is compiled.  A point stands where no page is locked.
  */
-#ifndef HNSW_WAITPOINT_H
-#define HNSW_WAITPOINT_H
+#ifndef HNSW_BASE_WAITPOINT_H
+#define HNSW_BASE_WAITPOINT_H
 
 #include "compat.h"
 
@@ -25,4 +25,4 @@ extern void HnswWaitPoint(const char *name);
 #define HNSW_WAIT_POINT(name)	((void) 0)
 #endif
 
-#endif							/* HNSW_WAITPOINT_H */
+#endif							/* HNSW_BASE_WAITPOINT_H */

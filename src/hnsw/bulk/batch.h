@@ -9,8 +9,8 @@
  * makes every node reachable, write.c writes pages, and bulk.c calls these
  * in turn.
  */
-#ifndef HNSW_BATCH_H
-#define HNSW_BATCH_H
+#ifndef HNSW_BULK_BATCH_H
+#define HNSW_BULK_BATCH_H
 
 #include "hnsw/bulk/team.h"
 #include "hnsw/layout/layout.h"
@@ -225,4 +225,4 @@ extern void HnswBatchMoveNodes(Batch *b);
 extern void HnswBatchListMembers(Batch *b, int l);
 extern uint32 HnswBatchMember(const BatchLevel *level, uint32 node);
 
-#endif							/* HNSW_BATCH_H */
+#endif							/* HNSW_BULK_BATCH_H */

@@ -2,8 +2,8 @@
  * bulk.h
  *		Bulk construction: the graph of many rows at once, in memory.
  */
-#ifndef HNSW_BULK_H
-#define HNSW_BULK_H
+#ifndef HNSW_BULK_BULK_H
+#define HNSW_BULK_BULK_H
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/spool.h"
@@ -15,4 +15,4 @@ extern bool HnswBulkBuild(Batch *b);
 typedef void (*HnswBulkPut) (void *arg, const HnswRecord *rec, const char *own, ItemPointer tid);
 extern void HnswBulkInsert(Batch *b, Spool *spool, HnswBulkPut put, void *arg);
 
-#endif							/* HNSW_BULK_H */
+#endif							/* HNSW_BULK_BULK_H */

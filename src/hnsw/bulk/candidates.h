@@ -2,8 +2,8 @@
  * candidates.h
  *		The candidates of all members of a level: the nearest each has met.
  */
-#ifndef HNSW_CANDIDATES_H
-#define HNSW_CANDIDATES_H
+#ifndef HNSW_BULK_CANDIDATES_H
+#define HNSW_BULK_CANDIDATES_H
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/columns.h"
@@ -28,4 +28,4 @@ extern void HnswCollectCandidates(BatchColumns *c, BatchLevel *level);
 extern int	HnswKeepInReach(const Batch *b, const BatchLevel *level, uint32 member,
 							BatchLink *list, int n);
 
-#endif							/* HNSW_CANDIDATES_H */
+#endif							/* HNSW_BULK_CANDIDATES_H */

@@ -2,8 +2,8 @@
  * columns.h
  *		Distances between the nodes of a batch: of two, or of many to many.
  */
-#ifndef HNSW_COLUMNS_H
-#define HNSW_COLUMNS_H
+#ifndef HNSW_BULK_COLUMNS_H
+#define HNSW_BULK_COLUMNS_H
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/layout/layout.h"
@@ -78,4 +78,4 @@ extern void HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint
 extern void HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *members,
 								 int n, bool to_divide);
 
-#endif							/* HNSW_COLUMNS_H */
+#endif							/* HNSW_BULK_COLUMNS_H */

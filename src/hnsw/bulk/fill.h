@@ -2,8 +2,8 @@
  * fill.h
  *		How many rows a batch holds, and bringing them in.
  */
-#ifndef HNSW_FILL_H
-#define HNSW_FILL_H
+#ifndef HNSW_BULK_FILL_H
+#define HNSW_BULK_FILL_H
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/spool.h"
@@ -24,4 +24,4 @@ HnswBatchSetRow(BatchNode *x, const SpoolRow *row)
 extern double HnswBatchBytes(const HnswLayout *lay, double rows, int participants);
 extern double HnswBatchFill(Batch *b, Spool **spools, double rows);
 
-#endif							/* HNSW_FILL_H */
+#endif							/* HNSW_BULK_FILL_H */

@@ -2,8 +2,8 @@
  * partition.h
  *		Groups of nodes that are near to each other.
  */
-#ifndef HNSW_PARTITION_H
-#define HNSW_PARTITION_H
+#ifndef HNSW_BULK_PARTITION_H
+#define HNSW_BULK_PARTITION_H
 
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/columns.h"
@@ -11,4 +11,4 @@
 extern void HnswPartition(BatchColumns *c, const BatchLevel *level);
 extern void HnswNearOrder(BatchColumns *c, uint32 n, uint32 *order);
 
-#endif							/* HNSW_PARTITION_H */
+#endif							/* HNSW_BULK_PARTITION_H */

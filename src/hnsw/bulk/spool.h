@@ -2,8 +2,8 @@
  * spool.h
  *		Rows of a build as the index stores them, in temporary files.
  */
-#ifndef HNSW_SPOOL_H
-#define HNSW_SPOOL_H
+#ifndef HNSW_BULK_SPOOL_H
+#define HNSW_BULK_SPOOL_H
 
 #include "hnsw/bulk/team.h"
 #include "storage/buffile.h"
@@ -36,4 +36,4 @@ extern bool HnswSpoolNext(Spool *s, SpoolRow *row, char *own);
 extern void HnswSpoolSkip(Spool *s, int64 nread);
 extern void HnswSpoolClose(Spool *s);
 
-#endif							/* HNSW_SPOOL_H */
+#endif							/* HNSW_BULK_SPOOL_H */

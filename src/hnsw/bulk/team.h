@@ -7,8 +7,8 @@
  * other.  The leader may go on alone when memory is short that all can see;
  * the workers join it again later.
  */
-#ifndef HNSW_TEAM_H
-#define HNSW_TEAM_H
+#ifndef HNSW_BULK_TEAM_H
+#define HNSW_BULK_TEAM_H
 
 #include "postgres.h"
 
@@ -83,4 +83,4 @@ extern void HnswTeamEnd(Team *t);
 extern void HnswTeamWorkerBegin(shm_toc *toc, void **shared, void **scan);
 extern void HnswTeamWorkerEnd(shm_toc *toc);
 
-#endif							/* HNSW_TEAM_H */
+#endif							/* HNSW_BULK_TEAM_H */

@@ -3,8 +3,8 @@
  *		A hash set of records (block and slot), with a distance for each, and a
  *		list of them that grows.
  */
-#ifndef HNSW_NODESET_H
-#define HNSW_NODESET_H
+#ifndef HNSW_GRAPH_NODESET_H
+#define HNSW_GRAPH_NODESET_H
 
 #include "common/hashfn.h"
 #include "hnsw/graph/search.h"
@@ -82,4 +82,4 @@ nodelist_has(const NodeList *list, BlockNumber blk, uint16 slot)
 	return false;
 }
 
-#endif							/* HNSW_NODESET_H */
+#endif							/* HNSW_GRAPH_NODESET_H */

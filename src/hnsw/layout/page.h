@@ -6,8 +6,8 @@
  * Nothing here is trusted when it comes from disk: readers go through the
  * checking functions of page/: access.c, record.c, overflow.c, meta.c.
  */
-#ifndef HNSW_PAGE_H
-#define HNSW_PAGE_H
+#ifndef HNSW_LAYOUT_PAGE_H
+#define HNSW_LAYOUT_PAGE_H
 
 #include "postgres.h"
 
@@ -158,4 +158,4 @@ typedef struct HnswOverflow
 #define HNSW_OVERFLOW_TIDS \
 	((HNSW_PAGE_ROOM - sizeof(HnswOverflow)) / sizeof(ItemPointerData))
 
-#endif							/* HNSW_PAGE_H */
+#endif							/* HNSW_LAYOUT_PAGE_H */

@@ -2,8 +2,8 @@
  * place.h
  *		Where a new record goes: what connect.c takes from place.c.
  */
-#ifndef HNSW_PLACE_H
-#define HNSW_PLACE_H
+#ifndef HNSW_PAGE_PLACE_H
+#define HNSW_PAGE_PLACE_H
 
 #include "hnsw/layout/page.h"
 #include "hnsw/page/access.h"
@@ -29,4 +29,4 @@ extern void HnswAnnouncePage(HnswIndex *g, int level, BlockNumber blk);
 #define HNSW_FSM_SLOT	(BLCKSZ / 2)	/* free space noted for a page with a free slot */
 #define HNSW_FSM_PAGE(lay)	((lay)->own_side ? BLCKSZ / 4 : BLCKSZ - 64)	/* for a free page */
 
-#endif							/* HNSW_PLACE_H */
+#endif							/* HNSW_PAGE_PLACE_H */
