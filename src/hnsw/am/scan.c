@@ -2,17 +2,17 @@
  * scan.c
  *		Index scans: ORDER BY distance LIMIT n.
  *
- * One search finds ef_search nodes with distances computed from their own
- * vectors as the index stores them.  Rows come out in the order of their true
- * distances: where the intervals of two rows overlap (HnswDistanceSlack), the
- * rows' vectors are fetched from the table, lazily, as far as rows are asked
- * for.  Where quantisation could account for all the differences of what the search
- * found, it goes on until what it has not found is likely to be farther than the row
- * that is to be returned.  Nodes whose rows are all invisible do not count: when the scan runs
- * out and some were, the search goes on for as many more.  Nodes nearer than a
- * row that was returned, which only the search for more finds, come too late and
- * are left out.
+ * A scan returns rows until the executor stops asking (README, "More than one search").
+ * The first search finds ef_search nodes, or more where the plan says that more are
+ * expected, with distances computed from their own vectors as the index stores them.  Rows
+ * come out in the order of their true distances: where the intervals of two rows overlap
+ * (HnswDistanceSlack), the rows' vectors are fetched from the table, lazily, as far as rows
+ * are asked for.  Where quantisation could account for all the differences of what the
+ * search found, it goes on until what it has not found is likely to be farther than the
+ * row that is to be returned.
  *
+ * When more is asked for than can be relied on of what has been found, the search goes on.
+ * Nodes nearer than a row that was returned, which only it finds, come too late: at the end.
  * When a search has no candidates left, or going on has cost as much as reading
  * the index, all nodes not returned yet come from a sweep (sweep.c).
  *
@@ -269,7 +269,7 @@ start_sweep(IndexScanDesc scan, HnswScan *so)
 		args.rank = HnswRankNode;
 	args.arg = scan;
 	args.farthest = so->farthest / so->search->query.unit;
-	args.memory = HnswScanMemory(&so->settings) / 1024;
+	args.memory = Min(HnswScanMemory(&so->settings) / 1024, MAX_KILOBYTES);
 	so->nitems = 0;
 	so->stats.sweeps++;
 	so->sweep = HnswSweepBegin(so->g, so->search, &args);
@@ -287,6 +287,11 @@ add_ahead(HnswScan *so)
 		double		least = ahead->least * so->search->query.unit;
 		double		slack = so->ranked ? 0 : slack_of(so, &ahead->node);
 
+		/* those that are late are the last */
+		if (ahead->late && so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
+			so->have_ahead = false;
+		if (!so->have_ahead)
+			return;
 		if (so->nitems > 0 && (ahead->late != so->items[0].late ? ahead->late :
 							   least > so->items[0].high))
 			return;
