@@ -38,13 +38,19 @@
 #define ROW_OPERATORS			60
 
 /*
- * A visit of a search that is wider than hnsw.ef_search, by as much as it is wider: the
- * pages of so many nodes are in no processor's cache, and queues are long
- * (bench/filters.py).
+ * A visit beyond those of a search for hnsw.ef_search nodes: pages of so many nodes are in no
+ * processor's cache, and queues are long (bench/filters.py).
  */
-#define WIDE_VISIT_OPERATORS	300
+#define WIDE_VISIT_OPERATORS	70
+#define WIDE_OPERATOR_BYTES		8
 
 uint64		hnsw_paths_costed = 0;
+
+static inline double
+bytes_per_node(const IndexOptInfo *index, double nodes)
+{
+	return Min(Max((double) index->pages, 1) * BLCKSZ / nodes, 2 * BLCKSZ);
+}
 
 /*
  * A search's cost: pages of an index that the cache can hold are taken to be
@@ -55,7 +61,7 @@ static Cost
 search_cost(IndexOptInfo *index, double nodes, double visits)
 {
 	double		pages = Max((double) index->pages, 1);
-	double		bytes = Min(pages * BLCKSZ / nodes, 2 * BLCKSZ);
+	double		bytes = bytes_per_node(index, nodes);
 	double		uncached = Max(1 - effective_cache_size / pages, 0);
 	double		random_page;
 
@@ -63,6 +69,13 @@ search_cost(IndexOptInfo *index, double nodes, double visits)
 	return cpu_operator_cost *
 		(SEARCH_OPERATORS + visits * (VISIT_OPERATORS + bytes / OPERATOR_BYTES)) +
 		visits * uncached * random_page;
+}
+
+/* What a visit costs beyond those of a search for hnsw.ef_search nodes. */
+static Cost
+wide_visit_cost(const IndexOptInfo *index, double nodes)
+{
+	return cpu_operator_cost * (WIDE_VISIT_OPERATORS + bytes_per_node(index, nodes) / WIDE_OPERATOR_BYTES);
 }
 
 /* What a search of some width visits. */
@@ -155,7 +168,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	double		limit;
 	double		visits;
 	double		beyond;
-	Cost		wide = WIDE_VISIT_OPERATORS * cpu_operator_cost;
+	Cost		wide;
 	Cost		row = ROW_OPERATORS * cpu_operator_cost;
 	HnswSettings settings;
 
@@ -172,6 +185,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	hnsw_paths_costed++;
 	HnswReadSettings(&settings);
 	limit = query_limit(root, &settings);
+	wide = wide_visit_cost(index, tuples);
 	visits = visits_of(settings.ef_search, tuples);
 	beyond = visits_beyond(index, &settings, tuples, limit < 0 ? tuples : limit / share);
 	*startup = search_cost(index, tuples, visits) + beyond * wide;

@@ -468,7 +468,7 @@ search_more(IndexScanDesc scan, HnswScan *so)
 		return false;
 	so->ef = (int) Max(so->ef, Min(so->nfound, so->max_more));	/* twice as many in all */
 	/* a sweep looks at all nodes */
-	if (!is_rare(so) || settings->max_scan_tuples < HnswNodeNumber(so->g, so->g->nblocks, 0))
+	if (!is_rare(so) || (uint64) settings->max_scan_tuples < HnswNodeNumber(so->g, so->g->nblocks, 0))
 	{
 		so->stats.resumes++;
 		HnswSearchMore(so->g, s, so->ef);
