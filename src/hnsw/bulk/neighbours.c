@@ -77,36 +77,16 @@ make_origin(const Linking *l, BatchLink link)
 /*
  * The heuristic of HNSW (Malkov & Yashunin, 2018, algorithm 4): a candidate,
  * nearest first, is selected unless one selected before is nearer to it than
- * the member is.  chosen gets positions in the list, at most "most".
+ * the member is.  l->chosen gets positions in the list; returns how many.
+ *
+ * "again": there are offers among the candidates.  Those selected before are then
+ * measured against the offers only, those not selected stay so (what was nearer to
+ * them is there still, or something nearer to that).
  */
-static int
-select_diverse(Linking *l, const BatchLink *list, int n, int most, int *chosen)
+static pg_attribute_always_inline int
+select_diverse(Linking *l, const BatchLink *list, int n, bool again)
 {
-	int			nchosen = 0;
-
-	for (int i = 0; i < n && nchosen < most; i++)
-	{
-		BatchOrigin	x = make_origin(l, list[i]);
-		float		dist = batch_link_dist(list[i]);
-		bool		keep = true;
-
-		for (int j = 0; j < nchosen && keep; j++)
-			keep = distance_from(l, &x, list[chosen[j]]) > dist;
-		if (keep)
-			chosen[nchosen++] = i;
-	}
-	return nchosen;
-}
-
-/*
- * The same, once more, for a list with offers among the candidates: those
- * selected before are measured against the offers only, those not selected
- * stay so (what was nearer to them is there still, or something nearer to
- * that).
- */
-static int
-select_again(Linking *l, const BatchLink *list, int n, int most, int *chosen)
-{
+	const int	most = l->b->g->lay->fanout;
 	int			nchosen = 0;
 
 	for (int i = 0; i < n && nchosen < most; i++)
@@ -115,14 +95,14 @@ select_again(Linking *l, const BatchLink *list, int n, int most, int *chosen)
 		float		dist = batch_link_dist(list[i]);
 		bool		keep = true;
 
-		if (!(list[i] & (LINK_SELECTED | LINK_OFFER)))
+		if (again && !(list[i] & LINK_FLAGS))
 			continue;
 		x = make_origin(l, list[i]);
 		for (int j = 0; j < nchosen && keep; j++)
-			if ((list[i] | list[chosen[j]]) & LINK_OFFER)
-				keep = distance_from(l, &x, list[chosen[j]]) > dist;
+			if (!again || (list[i] | list[l->chosen[j]]) & LINK_OFFER)
+				keep = distance_from(l, &x, list[l->chosen[j]]) > dist;
 		if (keep)
-			chosen[nchosen++] = i;
+			l->chosen[nchosen++] = i;
 	}
 	return nchosen;
 }
@@ -143,7 +123,6 @@ static void
 select_links(Linking *l)
 {
 	BatchLevel *level = l->level;
-	const int	fanout = l->b->g->lay->fanout;
 	uint64		from;
 
 	while ((from = HnswTeamTask(l->b->team) * TASK_MEMBERS) < level->n)
@@ -156,7 +135,7 @@ select_links(Linking *l)
 			if (l->b->shared->tight)
 				level->nlinks[m] = HnswKeepInReach(l->b, level, m, list, level->nlinks[m]);
 			sort_candidates(list, level->nlinks[m]);
-			n = select_diverse(l, list, level->nlinks[m], fanout, l->chosen);
+			n = select_diverse(l, list, level->nlinks[m], false);
 			for (int i = 0; i < n; i++)
 				list[l->chosen[i]] |= LINK_SELECTED;
 		}
@@ -368,7 +347,7 @@ choose_links(Linking *l)
 					l->list[n++] = l->offers[i] | LINK_OFFER;
 			if (n > level->nlinks[m])
 				sort_candidates(l->list, n);
-			nchosen = select_again(l, l->list, n, fanout, l->chosen);
+			nchosen = select_diverse(l, l->list, n, true);
 			nlinks = 0;
 			for (int i = 0; i < nchosen; i++)
 				links[nlinks++] = l->list[l->chosen[i]] & ~LINK_FLAGS;

@@ -291,27 +291,27 @@ add_found(Repair *r)
 }
 
 /*
- * Select more choices, by the heuristic relaxed, among those there is room for
- * beside "nkept" tree links and selected ones.
+ * The heuristic of HNSW: a choice, nearest first, is selected unless one selected before
+ * is nearer to it, "relax" times, than the node is.  Relaxed, which comes second, it
+ * selects at most "most" more, beside the tree links.
  */
 static void
-select_relaxed(Repair *r, int nkept)
+select_diverse(Repair *r, float relax, int most)
 {
-	HnswIndex  *g = r->rc->g;
 	Choice	   *choices = r->choices;
-	float		relax = g->lay->metric->relax;
+	const bool	relaxed = relax > 1;
 
-	for (int i = 0; i < r->nchoices && nkept < g->lay->fanout && relax > 1; i++)
+	for (int i = 0; i < r->nchoices && most > 0; i++)
 	{
-		bool		keep = !choices[i].selected && !choices[i].tree;
+		bool		keep = !choices[i].selected && !(relaxed && choices[i].tree);
 
 		for (int j = 0; j < r->nchoices && keep; j++)
-			if (choices[j].selected || choices[j].tree)
-				keep = HnswPairDistance(&g->space, choices[i].vec, choices[j].vec) * relax > choices[i].at.key;
+			if (choices[j].selected || (relaxed && choices[j].tree))
+				keep = HnswPairDistance(&r->rc->g->space, choices[i].vec, choices[j].vec) * relax > choices[i].at.key;
 		if (keep)
 		{
 			choices[i].selected = true;
-			nkept++;
+			most--;
 		}
 	}
 }
@@ -323,26 +323,19 @@ select_relaxed(Repair *r, int nkept)
 static void
 select_choices(Repair *r)
 {
-	HnswIndex  *g = r->rc->g;
+	const HnswLayout *lay = r->rc->g->lay;
 	Choice	   *choices = r->choices;
 	int			nkept = 0;
 
 	qsort(choices, r->nchoices, sizeof(Choice), cmp_candidate);
-	for (int i = 0; i < r->nchoices; i++)
-	{
-		bool		keep = true;
-
-		for (int j = 0; j < i && keep; j++)
-			if (choices[j].selected)
-				keep = HnswPairDistance(&g->space, choices[i].vec, choices[j].vec) > choices[i].at.key;
-		choices[i].selected = keep;
-	}
+	select_diverse(r, 1, r->nchoices);
 	for (int i = 0; i < r->nchoices; i++)
 		nkept += choices[i].tree || choices[i].selected;
-	select_relaxed(r, nkept);
+	if (lay->metric->relax > 1)
+		select_diverse(r, lay->metric->relax, lay->fanout - nkept);
 	nkept = 0;
 	for (int pass = 0; pass < 3; pass++)
-		for (int i = 0; i < r->nchoices && nkept < g->lay->fanout; i++)
+		for (int i = 0; i < r->nchoices && nkept < lay->fanout; i++)
 			if (pass == (choices[i].tree ? 0 : choices[i].selected ? 1 : 2))
 			{
 				choices[i].kept = true;
