@@ -81,15 +81,15 @@ layout_compute(HnswLayout *lay)
 	lay->own_bytes = own_size(lay->own, lay->dim);
 	lay->groups = 0;
 	lay->factor_width = 0;
-	lay->block_bytes = 0;
 	if (lay->sketch == HNSW_SKETCH_BITS)
 	{
 		lay->groups = VX_CODE_GROUPS(lay->code_dims, lay->bits);
-		lay->block_bytes = lay->groups * VX_GROUP_BYTES;
 		lay->factor_width = lay->bits == 1 ? 2 : 4;
 	}
 	else if (lay->sketch == HNSW_SKETCH_EXACT)
-		lay->block_bytes = VX_BLOCK * lay->dim * (int) sizeof(float);
+		lay->groups = lay->dim;
+	lay->group_step = lay->sketch == HNSW_SKETCH_EXACT ? (int) sizeof(float) : VX_GROUP_BYTES;
+	lay->block_bytes = lay->groups * VX_GROUP_BYTES;
 
 	lay->off_tids = at;
 	at += lay->max_tids * (int) sizeof(ItemPointerData);

@@ -35,7 +35,8 @@ typedef struct HnswLayout
 	HnswSketch	sketch;
 	int			bits;
 	int			code_dims;		/* the first rotated dimensions, which the code covers */
-	int			groups;			/* VX_CODE_GROUPS(code_dims, bits) */
+	int			groups;			/* of 4 bytes in a code: VX_CODE_GROUPS, or dim floats */
+	int			group_step;		/* bytes from one of them to the next */
 	int			block_bytes;	/* codes of VX_BLOCK neighbours */
 	HnswOwn		own;
 	int			own_bytes;

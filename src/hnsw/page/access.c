@@ -514,7 +514,7 @@ HnswScratchInit(HnswIndex *g)
 	s->own = palloc0(lay->own_bytes);
 	s->side = palloc(lay->own_bytes);
 	s->record = palloc0(lay->rec_size);
-	s->code = palloc0(Max((Size) lay->groups * 4, floats));
+	s->code = palloc0((Size) lay->groups * 4);
 	for (int i = 0; i < HNSW_WRITE_PAGES; i++)
 		initStringInfo(&s->write.pages[i].delta);
 	MemoryContextSwitchTo(old);

@@ -89,12 +89,12 @@ HnswNodeOwn(HnswIndex *g, HnswPin *pin, uint16 slot, const char *node)
 	return g->scratch->side;
 }
 
-/* Offset of a code's first byte within a record, and the stride of groups. */
+/* Offset of a code's first group within a record. */
 static inline Size
 code_at(const HnswLayout *lay, int pos)
 {
 	return lay->off_codes + (Size) (pos / VX_BLOCK) * lay->block_bytes +
-		(pos % VX_BLOCK) * (lay->sketch == HNSW_SKETCH_EXACT ? lay->dim * sizeof(float) : 4);
+		(pos % VX_BLOCK) * (lay->sketch == HNSW_SKETCH_EXACT ? lay->groups * 4 : 4);
 }
 
 /* A link as it is stored, part by part. */
@@ -131,11 +131,8 @@ HnswLinkPut(HnswIndex *g, char *node, int pos, BlockNumber blk, uint16 slotflags
 	for (int i = 0; i < HNSW_LINK_PARTS; i++)
 		memcpy(node + lay->parts[i].offset + pos * lay->parts[i].width, parts.bytes[i],
 			   lay->parts[i].width);
-	if (lay->sketch == HNSW_SKETCH_EXACT)
-		memcpy(at, code, lay->dim * sizeof(float));
-	else
-		for (int i = 0; i < lay->groups; i++)
-			memcpy(at + (Size) i * VX_GROUP_BYTES, code + i * 4, 4);
+	for (int i = 0; i < lay->groups; i++)
+		memcpy(at + (Size) i * lay->group_step, code + i * 4, 4);
 }
 
 /* Copy a link within a record that is being formed in memory. */
@@ -153,11 +150,8 @@ HnswLinkMove(HnswIndex *g, char *node, int from, int to)
 
 		memcpy(part + to * width, part + from * width, width);
 	}
-	if (lay->sketch == HNSW_SKETCH_EXACT)
-		memcpy(dst, src, lay->dim * sizeof(float));
-	else
-		for (int i = 0; i < lay->groups; i++)
-			memcpy(dst + (Size) i * VX_GROUP_BYTES, src + (Size) i * VX_GROUP_BYTES, 4);
+	for (int i = 0; i < lay->groups; i++)
+		memcpy(dst + (Size) i * lay->group_step, src + (Size) i * lay->group_step, 4);
 }
 
 /* HnswLinkPut as a change of a record at offset "recoff" of a page in a write. */
@@ -174,11 +168,8 @@ HnswLinkWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, int pos,
 	for (int i = 0; i < HNSW_LINK_PARTS && lay->parts[i].width > 0; i++)
 		HnswWriteBytes(w, page, recoff + lay->parts[i].offset + pos * lay->parts[i].width,
 					   parts.bytes[i], lay->parts[i].width);
-	if (lay->sketch == HNSW_SKETCH_EXACT)
-		HnswWriteBytes(w, page, at, code, lay->dim * sizeof(float));
-	else
-		for (int i = 0; i < lay->groups; i++)
-			HnswWriteBytes(w, page, at + (Size) i * VX_GROUP_BYTES, code + i * 4, 4);
+	for (int i = 0; i < lay->groups; i++)
+		HnswWriteBytes(w, page, at + (Size) i * lay->group_step, code + i * 4, 4);
 }
 
 /*
@@ -207,10 +198,10 @@ HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, const char *n
 		Size		at = code_at(lay, first);
 
 		if (lay->sketch == HNSW_SKETCH_EXACT)
-			WRITE_PART(at, used * lay->dim * sizeof(float));
+			WRITE_PART(at, (Size) used * lay->groups * 4);
 		else
 			for (int i = 0; i < lay->groups; i++)
-				WRITE_PART(at + (Size) i * VX_GROUP_BYTES, used * 4);
+				WRITE_PART(at + (Size) i * lay->group_step, used * 4);
 	}
 #undef WRITE_PART
 }
