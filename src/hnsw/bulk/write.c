@@ -148,23 +148,18 @@ put_links(Batch *b, int l, uint32 member, char *record)
 	{
 		uint32		to = BatchLinkMember(links[i]);
 		uint32		other = batch_node(level, to);
-		float		dist = batch_link_dist(links[i]);
-		uint16		flags = 0;
-		BlockNumber blk;
-		uint16		slot;
-		float		fa;
-		float		fb;
+		HnswLink	link = {.edge = batch_link_dist(links[i]),.code = s->code};
 
-		if (links[i] & BATCH_TREE)
-			flags |= HNSW_LINK_TREE;
-		if (links[i] & BATCH_PRUNED)
-			flags |= HNSW_LINK_PRUNED;
 		if (g->lay->sketch != HNSW_SKETCH_NONE)
 			HnswOwnDecode(&g->space, batch_own(b, other), b->nodes[other].scale,
 						  b->nodes[other].offset, s->fb);
-		HnswLinkForm(&g->space, s->fa, s->fb, dist, &fa, &fb, s->code);
-		locate_member(b, l, to, &blk, &slot);
-		HnswLinkPut(g, record, i, blk, slot | flags, dist, fa, fb, s->code);
+		HnswLinkForm(&g->space, s->fa, s->fb, &link);
+		locate_member(b, l, to, &link.blk, &link.slotflags);
+		if (links[i] & BATCH_TREE)
+			link.slotflags |= HNSW_LINK_TREE;
+		if (links[i] & BATCH_PRUNED)
+			link.slotflags |= HNSW_LINK_PRUNED;
+		HnswLinkPut(g, record, i, &link);
 	}
 }
 

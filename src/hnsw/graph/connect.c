@@ -149,15 +149,14 @@ form_record(HnswIndex *g, HnswResult *res, int level, const HnswRecord *own_rec,
 	for (int i = 0; i < nchosen; i++)
 	{
 		HnswFound  *f = &res->found[chosen[i]];
-		float		a;
-		float		b;
+		HnswLink	link = {f->blk, f->slot | (i < nselected ? 0 : HNSW_LINK_PRUNED), f->dist,
+			.code = work->code};
 
 		if (lay->sketch != HNSW_SKETCH_NONE)
 			HnswOwnDecode(&g->space, res->own + (Size) chosen[i] * lay->own_bytes,
 						  f->scale, f->offset, work->fb);
-		HnswLinkForm(&g->space, work->fa, work->fb, f->dist, &a, &b, work->code);
-		HnswLinkPut(g, node, i, f->blk, f->slot | (i < nselected ? 0 : HNSW_LINK_PRUNED),
-					f->dist, a, b, work->code);
+		HnswLinkForm(&g->space, work->fa, work->fb, &link);
+		HnswLinkPut(g, node, i, &link);
 	}
 }
 
@@ -238,39 +237,39 @@ choose_position(HnswIndex *g, HnswSearch *s, const char *node, float dist,
  */
 bool
 HnswFindPlace(HnswIndex *g, HnswSearch *s, HnswPin *pin, uint16 slot, const HnswCandidate *to,
-			  bool tree, HnswNewLink *link)
+			  bool tree, HnswNewLink *new)
 {
-	link->node = HnswNodeAt(g, pin, slot);
-	link->slot = slot;
-	link->to = *to;
-	link->flags = HNSW_LINK_TREE;
-	link->pos = find_link(g->lay, link->node, to);
-	if (link->pos >= 0 && !tree)
+	uint16		flags = HNSW_LINK_TREE;
+
+	new->node = HnswNodeAt(g, pin, slot);
+	new->slot = slot;
+	new->pos = find_link(g->lay, new->node, to);
+	if (new->pos >= 0 && !tree)
 		return false;
-	link->dist = HnswMeasure(g, &s->query, pin, slot, link->node, &link->own);
-	if (link->pos < 0)
-		link->pos = choose_position(g, s, link->node, link->dist, tree, &link->flags);
-	return link->pos >= 0;
+	new->link.edge = HnswMeasure(g, &s->query, pin, slot, new->node, &new->own);
+	if (new->pos < 0)
+		new->pos = choose_position(g, s, new->node, new->link.edge, tree, &flags);
+	new->link.blk = to->blk;
+	new->link.slotflags = to->slot | flags;
+	return new->pos >= 0;
 }
 
 /* Add it to a change, in which the node's page, held exclusively, is number "page". */
 void
-HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, const HnswQuery *q, const HnswNewLink *link)
+HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, const HnswQuery *q, HnswNewLink *new)
 {
-	const HnswRecord *rec = (const HnswRecord *) link->node;
+	const HnswRecord *rec = (const HnswRecord *) new->node;
 	HnswScratch *work = g->scratch;
-	Size		recoff = HnswSlotOffset(g->lay, link->slot);
-	float		a;
-	float		b;
+	Size		recoff = HnswSlotOffset(g->lay, new->slot);
 
 	if (g->lay->sketch == HNSW_SKETCH_BITS)
-		HnswOwnDecode(&g->space, link->own, rec->scale, rec->offset, work->fa);
-	HnswLinkForm(&g->space, work->fa, q->vec, link->dist, &a, &b, work->code);
-	HnswLinkWrite(g, w, page, recoff, link->pos, link->to.blk, link->to.slot | link->flags,
-				  link->dist, a, b, work->code);
-	if (link->pos == rec->nlinks)
+		HnswOwnDecode(&g->space, new->own, rec->scale, rec->offset, work->fa);
+	new->link.code = work->code;
+	HnswLinkForm(&g->space, work->fa, q->vec, &new->link);
+	HnswLinkWrite(g, w, page, recoff, new->pos, &new->link);
+	if (new->pos == rec->nlinks)
 	{
-		uint8		nlinks = link->pos + 1;
+		uint8		nlinks = new->pos + 1;
 
 		HnswWriteBytes(w, page, recoff + offsetof(HnswRecord, nlinks), &nlinks, 1);
 	}
@@ -578,7 +577,6 @@ link_to_root(HnswIndex *g, HnswSearch *s, const HnswMetaPage *meta)
 	HnswCandidate root;
 	HnswPin		pin;
 	char	   *node;
-	float		dist;
 	int			pos;
 
 	HnswTidGet(&meta->root, &root);
@@ -592,16 +590,15 @@ link_to_root(HnswIndex *g, HnswSearch *s, const HnswMetaPage *meta)
 	{
 		const HnswRecord *other = (const HnswRecord *) node;
 		const char *own;
-		float		a;
-		float		b;
+		HnswLink	link = {root.blk, root.slot,.code = work->code};
 
 		/* the last link is the one that is needed least */
 		pos = Min(rec->nlinks, lay->fanout - 1);
-		dist = HnswMeasure(g, &s->query, &pin, root.slot, node, &own);
+		link.edge = HnswMeasure(g, &s->query, &pin, root.slot, node, &own);
 		if (lay->sketch != HNSW_SKETCH_NONE)
 			HnswOwnDecode(&g->space, own, other->scale, other->offset, work->fb);
-		HnswLinkForm(&g->space, work->fa, work->fb, dist, &a, &b, work->code);
-		HnswLinkPut(g, work->record, pos, root.blk, root.slot, dist, a, b, work->code);
+		HnswLinkForm(&g->space, work->fa, work->fb, &link);
+		HnswLinkPut(g, work->record, pos, &link);
 		rec->nlinks = pos + 1;
 	}
 	ItemPointerSet(&HnswNodeLinks(lay, work->record)[pos], root.blk, root.slot | HNSW_LINK_TREE);

@@ -18,10 +18,8 @@ typedef struct HnswNewLink
 	const char *node;			/* the record, in its slot */
 	uint16		slot;
 	const char *own;			/* its vector (HnswNodeOwn) */
-	HnswCandidate to;
-	int			pos;
-	uint16		flags;
-	float		dist;
+	int			pos;			/* in its list */
+	HnswLink	link;
 } HnswNewLink;
 
 extern bool HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
@@ -32,9 +30,9 @@ extern bool HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float 
 							HnswSearch *s, HnswResult *res, const HnswRecord *own_rec, const char *own,
 							const ItemPointerData *tid, HnswCandidate *at);
 extern bool HnswFindPlace(HnswIndex *g, HnswSearch *s, HnswPin *pin, uint16 slot,
-						  const HnswCandidate *to, bool tree, HnswNewLink *link);
+						  const HnswCandidate *to, bool tree, HnswNewLink *new);
 extern void HnswWriteLink(HnswIndex *g, HnswWrite *w, int page, const HnswQuery *q,
-						  const HnswNewLink *link);
+						  HnswNewLink *new);
 extern void HnswAddBackLinks(HnswIndex *g, HnswSearch *s, int level,
 							 HnswCandidate *nodes, int n, const HnswCandidate *to);
 

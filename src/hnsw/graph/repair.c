@@ -378,11 +378,10 @@ form_list(Repair *r)
 			pos = free_pos++;
 			if (c->pos < 0)
 			{
-				float		a;
-				float		b;
+				HnswLink	link = {c->at.blk, c->at.slot, c->at.key,.code = g->scratch->code};
 
-				HnswLinkForm(&g->space, r->base, c->vec, c->at.key, &a, &b, g->scratch->code);
-				HnswLinkPut(g, new, pos, c->at.blk, c->at.slot, c->at.key, a, b, g->scratch->code);
+				HnswLinkForm(&g->space, r->base, c->vec, &link);
+				HnswLinkPut(g, new, pos, &link);
 			}
 			else
 				HnswLinkMove(g, new, c->pos, pos);

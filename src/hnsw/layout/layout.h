@@ -24,6 +24,17 @@ typedef struct HnswPart
 	int			width;			/* bytes a link, 0: there is no such part */
 } HnswPart;
 
+/* A link, to be stored. */
+typedef struct HnswLink
+{
+	BlockNumber blk;
+	uint16		slotflags;
+	float		edge;			/* the distance */
+	float		a;				/* the factors, and the code: HnswLinkForm makes them */
+	float		b;
+	char	   *code;
+} HnswLink;
+
 /* Where everything is within a record; derived from the metapage alone. */
 typedef struct HnswLayout
 {

@@ -38,13 +38,11 @@ most_slope(const HnswLayout *lay)
 
 /*
  * Form a link from a node with vector "base" (as stored) to a neighbour with
- * vector "other": code (VX_CODE_BYTES, or dim floats for an exact sketch) and
- * the factors such that, with S the sum the code scan gives for a query q,
+ * vector "other", its edge given: code (groups of 4 bytes) and factors such that, with S the sum the code scan gives for a query q,
  * d(q, other) is about d(q, base) + a + b * S.
  */
 void
-HnswLinkForm(const HnswSpace *sp, const float *base, const float *other,
-			 float edge, float *a, float *b, char *code)
+HnswLinkForm(const HnswSpace *sp, const float *base, const float *other, HnswLink *link)
 {
 	const HnswLayout *lay = &sp->lay;
 	float	   *r = sp->work[1];
@@ -52,26 +50,26 @@ HnswLinkForm(const HnswSpace *sp, const float *base, const float *other,
 	float		ys;
 	float		r2;
 
-	*a = *b = 0;
+	link->a = link->b = 0;
 	if (lay->sketch == HNSW_SKETCH_NONE)
 		return;
 	if (lay->sketch == HNSW_SKETCH_EXACT)
 	{
-		memcpy(code, other, lay->dim * sizeof(float));
+		memcpy(link->code, other, lay->dim * sizeof(float));
 		return;
 	}
 	r2 = vx_simd->subtract(other, base, lay->dim, r);
-	vx_simd->encode(r, base, lay->code_dims, lay->bits, (uint8 *) code, &rs, &ys);
+	vx_simd->encode(r, base, lay->code_dims, lay->bits, (uint8 *) link->code, &rs, &ys);
 
 	/*
 	 * <q - base, r> ~ r2 (<q,s> - <base,s>) / <r,s>.  Equal vectors have no
 	 * residual and no direction: their distance is the node's.
 	 */
-	lay->metric->factors(r2, rs, ys, a, b);
-	if (!(fabsf(*a) < 0x1p125f) || !(fabsf(*b) < most_slope(lay)))
+	lay->metric->factors(r2, rs, ys, &link->a, &link->b);
+	if (!(fabsf(link->a) < 0x1p125f) || !(fabsf(link->b) < most_slope(lay)))
 	{
-		*a = edge;
-		*b = 0;
+		link->a = link->edge;
+		link->b = 0;
 	}
 }
 

@@ -9,7 +9,7 @@
 #include "hnsw/metric/vector.h"
 
 extern void HnswLinkForm(const HnswSpace *sp, const float *base, const float *other,
-						 float edge, float *a, float *b, char *code);
+						 HnswLink *link);
 
 extern float HnswLinkEdge(const HnswSpace *sp, const char *node, int pos);
 extern float HnswLinkNoise(const HnswSpace *sp, const HnswQuery *q, const char *node,

@@ -104,35 +104,33 @@ typedef struct LinkParts
 } LinkParts;
 
 static void
-form_parts(const HnswLayout *lay, BlockNumber blk, uint16 slotflags, float edge, float a,
-		   float b, LinkParts *parts)
+form_parts(const HnswLayout *lay, const HnswLink *link, LinkParts *parts)
 {
-	const uint16 halves[3] = {float_to_bf16(edge), float_to_bf16(a), float_to_bf16(b)};
+	const uint16 halves[3] = {float_to_bf16(link->edge), float_to_bf16(link->a), float_to_bf16(link->b)};
 	ItemPointerData tid;
 
 	memset(parts, 0, sizeof(*parts));
-	ItemPointerSet(&tid, blk, slotflags);
+	ItemPointerSet(&tid, link->blk, link->slotflags);
 	memcpy(parts->bytes[0], &tid, sizeof(tid));
 	memcpy(parts->bytes[1], &halves[0], sizeof(uint16));
-	memcpy(parts->bytes[2], lay->factor_width == 4 ? (const void *) &a : &halves[1], lay->factor_width);
-	memcpy(parts->bytes[3], lay->factor_width == 4 ? (const void *) &b : &halves[2], lay->factor_width);
+	memcpy(parts->bytes[2], lay->factor_width == 4 ? (const void *) &link->a : &halves[1], lay->factor_width);
+	memcpy(parts->bytes[3], lay->factor_width == 4 ? (const void *) &link->b : &halves[2], lay->factor_width);
 }
 
 /* Put a link at a position of a record that is being formed in memory. */
 void
-HnswLinkPut(HnswIndex *g, char *node, int pos, BlockNumber blk, uint16 slotflags,
-			float edge, float a, float b, const char *code)
+HnswLinkPut(HnswIndex *g, char *node, int pos, const HnswLink *link)
 {
 	const HnswLayout *lay = g->lay;
 	char	   *at = node + code_at(lay, pos);
 	LinkParts	parts;
 
-	form_parts(lay, blk, slotflags, edge, a, b, &parts);
+	form_parts(lay, link, &parts);
 	for (int i = 0; i < HNSW_LINK_PARTS; i++)
 		memcpy(node + lay->parts[i].offset + pos * lay->parts[i].width, parts.bytes[i],
 			   lay->parts[i].width);
 	for (int i = 0; i < lay->groups; i++)
-		memcpy(at + (Size) i * lay->group_step, code + i * 4, 4);
+		memcpy(at + (Size) i * lay->group_step, link->code + i * 4, 4);
 }
 
 /* Copy a link within a record that is being formed in memory. */
@@ -156,20 +154,18 @@ HnswLinkMove(HnswIndex *g, char *node, int from, int to)
 
 /* HnswLinkPut as a change of a record at offset "recoff" of a page in a write. */
 void
-HnswLinkWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, int pos,
-			  BlockNumber blk, uint16 slotflags, float edge, float a, float b,
-			  const char *code)
+HnswLinkWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, int pos, const HnswLink *link)
 {
 	const HnswLayout *lay = g->lay;
 	Size		at = recoff + code_at(lay, pos);
 	LinkParts	parts;
 
-	form_parts(lay, blk, slotflags, edge, a, b, &parts);
+	form_parts(lay, link, &parts);
 	for (int i = 0; i < HNSW_LINK_PARTS && lay->parts[i].width > 0; i++)
 		HnswWriteBytes(w, page, recoff + lay->parts[i].offset + pos * lay->parts[i].width,
 					   parts.bytes[i], lay->parts[i].width);
 	for (int i = 0; i < lay->groups; i++)
-		HnswWriteBytes(w, page, at + (Size) i * lay->group_step, code + i * 4, 4);
+		HnswWriteBytes(w, page, at + (Size) i * lay->group_step, link->code + i * 4, 4);
 }
 
 /*

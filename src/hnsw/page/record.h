@@ -13,14 +13,11 @@ extern const char *HnswNodeOwn(HnswIndex *g, HnswPin *pin, uint16 slot,
 							   const char *node);
 
 extern void HnswLinkWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
-						  int pos, BlockNumber blk, uint16 slotflags,
-						  float edge, float a, float b, const char *code);
+						  int pos, const HnswLink *link);
 extern void HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
 							const char *node);
 
-extern void HnswLinkPut(HnswIndex *g, char *node, int pos, BlockNumber blk,
-						uint16 slotflags, float edge, float a, float b,
-						const char *code);
+extern void HnswLinkPut(HnswIndex *g, char *node, int pos, const HnswLink *link);
 extern void HnswLinkMove(HnswIndex *g, char *node, int from, int to);
 
 #endif							/* HNSW_PAGE_RECORD_H */
