@@ -95,6 +95,49 @@ ROLLBACK;
 -- the query is null: all rows, in any order
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM hiter ORDER BY v <-> NULL::vector) s;
 
+-- an upper bound of the distance ends a scan
+SET hnsw.ef_search = 40;
+SELECT count(*) FROM (SELECT id FROM hiter WHERE v <-> '[0.1,0.2,0.3,0.1]' < 0 ORDER BY v <-> '[0.1,0.2,0.3,0.1]' LIMIT 10) s;
+SELECT sweeps, returned FROM hnsw_last_scan();
+SELECT count(*) FROM (SELECT id FROM hiter WHERE v <-> '[5,0,0,0]' < 1 ORDER BY v <-> '[5,0,0,0]' LIMIT 10) s;
+SELECT sweeps, returned FROM hnsw_last_scan();
+CREATE FUNCTION within(operator text, bound text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	query text := format('SELECT count(*) FROM (SELECT id FROM hiter WHERE v %s ''[0.1,0.2,0.3,0.1]'' %s ORDER BY v %1$s ''[0.1,0.2,0.3,0.1]'') s',
+		operator, bound);
+	by_index bigint;
+	swept bigint;
+	exact bigint;
+BEGIN
+	EXECUTE query INTO by_index;
+	SELECT sweeps INTO swept FROM hnsw_last_scan();
+	PERFORM set_config('enable_indexscan', 'off', true), set_config('enable_seqscan', 'on', true), set_config('enable_sort', 'on', true);
+	EXECUTE query INTO exact;
+	PERFORM set_config('enable_indexscan', 'on', true), set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true);
+	RETURN CASE WHEN by_index BETWEEN 0.95 * exact AND exact THEN 'nearly all' ELSE format('%s of %s', by_index, exact) END
+		|| CASE WHEN swept > 0 AND exact < 200 THEN ', swept' ELSE '' END;
+END
+$$;
+SELECT bound, within('<->', bound) FROM unnest(ARRAY['< 0.2', '<= 0.2', 'BETWEEN 0.05 AND 0.2', '< 0', '<= -1', '< ''NaN''', '< ''infinity''',
+	'< 1e300', '< 1e-300']) AS bound;
+CREATE INDEX hiter_ip ON hiter USING hnsw (v vector_ip_ops);
+CREATE INDEX hiter_cosine ON hiter USING hnsw (v vector_cosine_ops);
+CREATE INDEX hiter_l1 ON hiter USING hnsw (v vector_l1_ops);
+SELECT operator, bound, within(operator, bound) FROM (VALUES ('<#>', '< -0.15'), ('<#>', '<= -1e30'), ('<#>', '< 0'), ('<=>', '< 0.05'), ('<=>', '< 0'),
+	('<+>', '< 0.3'), ('<+>', '< 0')) AS v (operator, bound);
+SELECT count(*) FROM (SELECT id FROM hiter WHERE 0.2 > v <-> '[0.1,0.2,0.3,0.1]' ORDER BY v <-> '[0.1,0.2,0.3,0.1]' LIMIT 10) s;
+SELECT sweeps FROM hnsw_last_scan();
+
+-- plans that take the order for granted get all rows in order
+SET hnsw.ef_search = 1;
+SET enable_hashagg = off;
+SELECT count(*) = (SELECT count(DISTINCT d) FROM (SELECT v <-> '[0,0,0,0]' AS d FROM hiter OFFSET 0) s) FROM
+	(SELECT DISTINCT v <-> '[0,0,0,0]' FROM hiter ORDER BY 1) s;
+SELECT sweeps, resumes FROM hnsw_last_scan();
+SELECT bool_and(d >= before) FROM (SELECT d, lag(d) OVER (ORDER BY n) AS before FROM
+	(SELECT v <-> '[0.1,0.2,0.3,0.1]' AS d, row_number() OVER (ORDER BY v <-> '[0.1,0.2,0.3,0.1]') AS n FROM hiter) s) s WHERE before IS NOT NULL;
+RESET enable_hashagg;
+
 -- what a scan has done
 SET hnsw.ef_search = 40;
 SELECT count(*) FROM (SELECT id FROM hiter ORDER BY v <-> '[0,0,0,0]' LIMIT 10) s;
@@ -107,4 +150,4 @@ SELECT searches, sweeps, returned FROM hnsw_last_scan();
 SELECT count(*) FROM generate_series(1, 5) g, LATERAL (SELECT id FROM hiter WHERE r <> g ORDER BY v <-> '[0,0,0,0]' LIMIT 1) s;
 SELECT searches, returned FROM hnsw_last_scan();
 DROP TABLE hiter;
-DROP FUNCTION come;
+DROP FUNCTION come, within;

@@ -16,7 +16,7 @@
 extern uint64 hnsw_paths_costed;	/* how often a scan was considered */
 
 /* ---- expected.c ---- */
-extern void HnswExpectRows(Plan *plan, double wanted);
+extern void HnswExpectRows(Plan *plan);
 
 /* ---- unread.c ---- */
 extern bool HnswIsOurs(Relation index);

@@ -10,12 +10,15 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/htup_details.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "catalog/index.h"
 #include "compat.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "hnsw/am/hint.h"
 #include "hnsw/am/info.h"
 #include "hnsw/am/options.h"
 #include "hnsw/hnsw.h"
@@ -70,6 +73,13 @@ open_index(Queries *q, Oid relid)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" is not valid", RelationGetRelationName(q->x.index)),
 				 errhint("REINDEX the index.")));
+	/* as the planner has it: it may lead to rows that this snapshot does not see */
+	if (q->x.index->rd_index->indcheckxmin &&
+		!TransactionIdPrecedes(HeapTupleHeaderGetXmin(q->x.index->rd_indextuple->t_data), TransactionXmin))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("index \"%s\" is too new for this transaction's snapshot",
+						RelationGetRelationName(q->x.index))));
 	/* policies are conditions, which only a query has */
 	if (check_enable_rls(RelationGetRelid(q->x.heap), InvalidOid, false) == RLS_ENABLED)
 		ereport(ERROR,
@@ -116,8 +126,7 @@ search_one(Queries *q, int number, Datum query)
 {
 	ScanKeyData key;
 
-	/* as many rows as the collation says are expected: planner/expected.c */
-	ScanKeyEntryInitialize(&key, SK_ORDER_BY, 1, 1, InvalidOid, (Oid) q->k, q->distance.fn_oid, query);
+	ScanKeyEntryInitialize(&key, SK_ORDER_BY, 1, 1, InvalidOid, HnswHintOfRows(q->k), q->distance.fn_oid, query);
 	index_rescan(q->scan, NULL, 0, &key, 1);
 	for (int rank = 1; rank <= q->k && index_getnext_slot(q->scan, ForwardScanDirection, q->slot); rank++)
 	{

@@ -36,6 +36,7 @@
 #include "compat.h"
 #include "executor/executor.h"
 #include "hnsw/am/am.h"
+#include "hnsw/am/hint.h"
 #include "hnsw/am/options.h"
 #include "hnsw/am/scan.h"
 #include "hnsw/base/marks.h"
@@ -197,6 +198,12 @@ add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late)
 	if (so->nitems == so->maxitems)
 	{
 		int			max = so->maxitems == 0 ? Max(so->ef, 16) : so->maxitems * 2;
+
+		if (so->maxitems > PG_INT32_MAX / 2)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("too many rows of index \"%s\" are equally near to the query",
+							RelationGetRelationName(so->g->rel))));
 
 		so->found = so->found ? repalloc_huge(so->found, max * sizeof(HnswFound)) :
 			MemoryContextAllocHuge(so->cxt, max * sizeof(HnswFound));
@@ -424,7 +431,8 @@ static bool
 beyond_reach(HnswScan *so, double dist)
 {
 	if (so->coarse &&
-		(so->sweep != NULL || so->nfound >= (int64) MAX_COARSE * so->settings.ef_search))
+		(so->sweep != NULL || so->search->nvisits >= so->settings.max_scan_tuples ||
+		 so->nfound >= (int64) MAX_COARSE * so->settings.ef_search))
 		so->coarse = false;
 	return so->coarse && dist > so->reach;
 }
@@ -456,26 +464,30 @@ search_more(IndexScanDesc scan, HnswScan *so)
 {
 	HnswSearch *s = so->search;
 	const HnswSettings *settings = &so->settings;
+	bool		limited;		/* a sweep looks at all nodes: too many */
+	int64		left;
 
 	/* an empty index, or a sweep, has no more */
 	if (so->sweep != NULL || so->empty)
 		return false;
 	so->hold = PG_INT64_MAX;
-	if (s->nvisits >= settings->max_scan_tuples)
+	left = (int64) settings->max_scan_tuples - s->nvisits;
+	if (left <= 0)
 		return false;
 	look_back(scan, so);
 	if (settings->iterative_scan == HNSW_ITERATIVE_OFF && so->nvisible >= settings->ef_search)
 		return false;
-	so->ef = (int) Max(so->ef, Min(so->nfound, so->max_more));	/* twice as many in all */
-	/* a sweep looks at all nodes */
-	if (!is_rare(so) || (uint64) settings->max_scan_tuples < HnswNodeNumber(so->g, so->g->nblocks, 0))
+	/* twice as many in all */
+	so->ef = (int) Min(Max(so->ef, Min(so->nfound, so->max_more)), left);
+	limited = (uint64) settings->max_scan_tuples < HnswNodeNumber(so->g, so->g->nblocks, 0);
+	if (limited || !is_rare(so))
 	{
 		so->stats.resumes++;
 		HnswSearchMore(so->g, s, so->ef);
-		if (!s->dry)
+		if (!s->dry || limited)
 		{
 			add_results(so);
-			return true;
+			return s->results.nfound > 0;
 		}
 	}
 	start_sweep(scan, so);
@@ -556,6 +568,13 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		if (so->nitems == 0)
 			return false;
 		item = pop_item(so);
+		/* so are all that are not late, and late ones have been missed */
+		if (item.key > so->bound)
+		{
+			so->nitems = 0;
+			so->bound = -INFINITY;
+			return false;
+		}
 		f = &so->found[item.idx];
 		if (f->killed && scan->ignore_killed_tuples)
 		{
@@ -622,6 +641,24 @@ next_tid(IndexScanDesc scan, HnswScan *so, ItemPointer tid)
 	return false;
 }
 
+/*
+ * What an upper bound of the operator's distance is of an item's.  The conditions are
+ * checked by the executor; a little more does no harm.
+ */
+static double
+bound_of(const HnswScan *so, double bound)
+{
+	const HnswMetricOps *metric = so->g->lay->metric;
+
+	if (!so->exact || isinf(bound))
+		return INFINITY;
+	if (metric->squared && !metric->normalised)
+		bound = bound < 0 ? bound : bound * bound;
+	else if (metric->squared)
+		bound *= 2;
+	return bound + fabs(bound) * 1e-5;
+}
+
 /* The first call: check the scan and the query, and search. */
 static void
 start(IndexScanDesc scan, HnswScan *so)
@@ -650,7 +687,8 @@ start(IndexScanDesc scan, HnswScan *so)
 	so->search = so->g->search ? so->g->search : HnswSearchCreate(so->g, so->g->idle);
 	so->g->search = NULL;
 	HnswReadSettings(&so->settings);
-	so->expected = key->sk_collation;	/* planner/expected.c */
+	so->expected = HnswHintedRows(key->sk_collation);
+	so->bound = bound_of(so, HnswHintedBound(key->sk_collation));
 	search(scan, so);
 	so->started = true;
 }

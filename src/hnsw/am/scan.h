@@ -58,6 +58,7 @@ typedef struct HnswScan
 	HnswSettings settings;		/* of the session when the scan began */
 
 	int64		expected;		/* nodes that are likely to be asked for; 0: not known */
+	double		bound;			/* rows beyond, as HnswScanItem's, are not wanted */
 	int			ef;				/* nodes that the last search was for */
 	int			max_more;		/* so many are searched for at once, at most */
 	int64		hold;			/* so many nodes are returned before the search goes on */
