@@ -166,7 +166,7 @@ def random_search(rng: random.Random, table: Table, conn: psycopg.Connection) ->
     least = 1.0 if not bounded else 0.9 if int(values["hnsw.ef_search"]) >= 40 and not offset else 0.0
     wrong = compare(conn, sql, limit, offset, mode, fetch, least)
     conn.execute("RESET ROLE")
-    return wrong and f"{wrong}: {values} role {role} limit {limit} offset {offset} fetch {fetch} {where[:80]}: {sql[:300]}"
+    return wrong and f"{wrong}: {values} role {role} limit {limit} offset {offset} fetch {fetch}: {sql[:400]}"
 
 
 def check_index(tap: Tap, conn: psycopg.Connection, name: str) -> None:
