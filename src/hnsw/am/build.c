@@ -135,11 +135,7 @@ build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 
 		HnswOwnEncode(&g->space, s->fa, hash, s->own, &rec);
 		memset(&row, 0, sizeof(row));
-		row.norm2 = rec.norm2;
-		row.scale = rec.scale;
-		row.offset = rec.offset;
-		row.codesum = rec.codesum;
-		row.hash = rec.hash;
+		row.head = rec.head;
 		row.tid = *tid;
 		HnswSpoolAdd(st->spool, &row, s->own);
 		st->indexed++;

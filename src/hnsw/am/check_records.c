@@ -262,7 +262,7 @@ check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const char
 static HnswStored
 stored_of(const HnswRecord *rec, const char *own)
 {
-	HnswStored	x = {own, rec->norm2, rec->scale, rec->offset, rec->codesum};
+	HnswStored	x = {.own = own, .head = rec->head};
 
 	return x;
 }

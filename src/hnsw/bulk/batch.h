@@ -28,11 +28,7 @@
 /* A row of the batch; further rows with an equal vector hang on "more". */
 typedef struct BatchNode
 {
-	float		norm2;
-	float		scale;
-	float		offset;
-	int32		codesum;
-	uint32		hash;
+	HNSW_VEC_HEAD;
 	union
 	{
 		uint32		same_hash;	/* next node with this hash, or BATCH_NONE */

@@ -128,11 +128,7 @@ HnswBulkInsert(Batch *b, Spool *spool, HnswBulkPut put, void *arg)
 
 			CHECK_FOR_INTERRUPTS();
 			memset(&rec, 0, sizeof(rec));
-			rec.norm2 = x->norm2;
-			rec.scale = x->scale;
-			rec.offset = x->offset;
-			rec.codesum = x->codesum;
-			rec.hash = x->hash;
+			rec.head = x->head;
 			put(arg, &rec, batch_own(b, order[i]), &x->tid);
 		}
 	}

@@ -23,8 +23,8 @@ HnswBatchDistance(Batch *b, uint32 i, uint32 j)
 {
 	const BatchNode *x = &b->nodes[i];
 	const BatchNode *y = &b->nodes[j];
-	HnswStored	sx = {batch_own(b, i), x->norm2, x->scale, x->offset, x->codesum};
-	HnswStored	sy = {batch_own(b, j), y->norm2, y->scale, y->offset, y->codesum};
+	HnswStored	sx = {.own = batch_own(b, i), .head = x->head};
+	HnswStored	sy = {.own = batch_own(b, j), .head = y->head};
 
 	return HnswStoredDistance(&b->g->space, &sx, &sy);
 }

@@ -13,11 +13,7 @@
 static inline void
 HnswBatchSetRow(BatchNode *x, const SpoolRow *row)
 {
-	x->norm2 = row->norm2;
-	x->scale = row->scale;
-	x->offset = row->offset;
-	x->codesum = row->codesum;
-	x->hash = row->hash;
+	x->head = row->head;
 	x->tid = row->tid;
 }
 

@@ -6,16 +6,13 @@
 #define HNSW_BULK_SPOOL_H
 
 #include "hnsw/bulk/team.h"
+#include "hnsw/layout/page.h"
 #include "storage/buffile.h"
 
 /* A row; its own vector follows in the file. */
 typedef struct SpoolRow
 {
-	float		norm2;
-	float		scale;
-	float		offset;
-	int32		codesum;
-	uint32		hash;
+	HNSW_VEC_HEAD;
 	ItemPointerData tid;
 } SpoolRow;
 

@@ -175,11 +175,7 @@ put_record(Batch *b, int l, uint32 member, char *record, char *side)
 	rec->state = HNSW_LIVE;
 	rec->level = l;
 	rec->nlinks = b->levels[l].nlinks[member];
-	rec->hash = x->hash;
-	rec->norm2 = x->norm2;
-	rec->scale = x->scale;
-	rec->offset = x->offset;
-	rec->codesum = x->codesum;
+	rec->head = x->head;
 	put_tids(b, l, node, rec, HnswNodeTids(lay, record));
 	memcpy(lay->own_side ? side : record + lay->off_own, batch_own(b, node), lay->own_bytes);
 	put_links(b, l, member, record);

@@ -205,11 +205,7 @@ HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk, uint16 sl
 	const HnswRecord *rec = (const HnswRecord *) node;
 
 	f->dist = dist;
-	f->hash = rec->hash;
-	f->norm2 = rec->norm2;
-	f->scale = rec->scale;
-	f->offset = rec->offset;
-	f->codesum = rec->codesum;
+	f->head = rec->head;
 	f->blk = blk;
 	f->slot = slot;
 	f->generation = rec->generation;
@@ -866,10 +862,8 @@ HnswFoundDistance(HnswIndex *g, HnswResult *res, int ia, int ib)
 {
 	const HnswFound *a = &res->found[ia];
 	const HnswFound *b = &res->found[ib];
-	HnswStored	sa = {res->own + (Size) ia * g->lay->own_bytes,
-		a->norm2, a->scale, a->offset, a->codesum};
-	HnswStored	sb = {res->own + (Size) ib * g->lay->own_bytes,
-		b->norm2, b->scale, b->offset, b->codesum};
+	HnswStored	sa = {.own = res->own + (Size) ia * g->lay->own_bytes, .head = a->head};
+	HnswStored	sb = {.own = res->own + (Size) ib * g->lay->own_bytes, .head = b->head};
 
 	return HnswStoredDistance(&g->space, &sa, &sb);
 }

@@ -16,11 +16,7 @@
 typedef struct HnswFound
 {
 	float		dist;			/* in index units: squared L2, -ip or L1 */
-	uint32		hash;
-	float		norm2;
-	float		scale;
-	float		offset;
-	int32		codesum;
+	HNSW_VEC_HEAD;
 	BlockNumber blk;
 	uint16		slot;
 	uint16		generation;

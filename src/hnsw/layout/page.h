@@ -121,6 +121,32 @@ typedef enum HnswState
  * An upper record keeps its level-below record in TID 0 and its level-0
  * record in TID 1.
  */
+/*
+ * What goes with a stored vector, wherever it is carried: the fields by their names, and
+ * all at once as "head".
+ */
+#define HNSW_VEC_FIELDS \
+	uint32		hash;			/* of the vector before quantisation: equal ones share a node */ \
+	float4		norm2;			/* squared norm of the own vector as stored */ \
+	float4		scale;			/* own vector = scale * code + offset */ \
+	float4		offset; \
+	int32		codesum;		/* of int8 codes */
+
+typedef struct HnswVecHead
+{
+	HNSW_VEC_FIELDS
+} HnswVecHead;
+
+#define HNSW_VEC_HEAD \
+	union \
+	{ \
+		struct \
+		{ \
+			HNSW_VEC_FIELDS \
+		}; \
+		HnswVecHead head; \
+	}
+
 typedef struct HnswRecord
 {
 	uint8		state;
@@ -129,12 +155,7 @@ typedef struct HnswRecord
 	uint8		nlinks;			/* links in use, always the first ones */
 	uint16		generation;		/* bumped when the slot is given to a new node */
 	uint16		strips;			/* how often VACUUM has taken heap TIDs out */
-	uint32		hash;			/* of the vector before quantisation: equal vectors
-								 * share a node */
-	float4		norm2;			/* squared norm of the own vector as stored */
-	float4		scale;			/* own vector = scale * code + offset */
-	float4		offset;
-	int32		codesum;
+	HNSW_VEC_HEAD;
 	BlockNumber overflow;		/* first page of further heap TIDs */
 } HnswRecord;
 

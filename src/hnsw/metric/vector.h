@@ -31,10 +31,7 @@ typedef struct HnswQuery
 typedef struct HnswStored
 {
 	const char *own;
-	float		norm2;
-	float		scale;
-	float		offset;
-	int32		codesum;
+	HNSW_VEC_HEAD;
 } HnswStored;
 
 extern bool HnswNormaliseVector(const HnswSpace *sp, const Vector *v, float *out);
