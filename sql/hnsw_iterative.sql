@@ -137,6 +137,10 @@ SELECT sweeps, resumes FROM hnsw_last_scan();
 SELECT bool_and(d >= before) FROM (SELECT d, lag(d) OVER (ORDER BY n) AS before FROM
 	(SELECT v <-> '[0.1,0.2,0.3,0.1]' AS d, row_number() OVER (ORDER BY v <-> '[0.1,0.2,0.3,0.1]') AS n FROM hiter) s) s WHERE before IS NOT NULL;
 RESET enable_hashagg;
+-- ... but not of a LIMIT, nor for a number of rows
+SELECT count(*), bool_and(n = r) FROM (SELECT row_number() OVER () AS n, rank() OVER (ORDER BY d) AS r FROM
+	(SELECT v <-> '[0.1,0.2,0.3,0.1]' AS d FROM hiter ORDER BY 1 LIMIT 10) s) s;
+SELECT sweeps, returned FROM hnsw_last_scan();
 
 -- what a scan has done
 SET hnsw.ef_search = 40;

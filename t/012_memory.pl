@@ -35,6 +35,33 @@ INSERT INTO wide SELECT array_fill(i, ARRAY[2000]) FROM generate_series(11, 12) 
 SELECT sum(total_bytes) < 1100000 FROM pg_backend_memory_contexts WHERE name = 'hnsw index';
 )), "10\nt", 'a search for many, then inserts: memory of the handle');
 
+# A scan that goes on to the end uses work_mem and as much again, whatever it is asked: among
+# near-duplicates, for a query so far away that all rows are as far, where no row matches.
+$node->safe_psql('postgres', q(
+SELECT setseed(0.5);
+CREATE TABLE near (id int, v vector(8));
+INSERT INTO near SELECT i, (SELECT array_agg(x)::vector FROM
+	(SELECT 0.5 + CASE WHEN i % 6 = 0 THEN 9 ELSE 1e-3 END * random() AS x FROM generate_series(1, 8)) s)
+	FROM generate_series(1, 40000) i;
+CREATE INDEX ON near USING hnsw (v vector_l2_ops) WITH (ef_construction = 16);
+));
+foreach my $query ('[.5,.5,.5,.5,.5,.5,.5,.5]', '[1e18,0,0,0,0,0,0,0]', '[5,5,5,5,5,5,5,5]')
+{
+	is($node->safe_psql('postgres', qq(
+SET work_mem = '64kB';
+SET enable_seqscan = off;
+SET enable_sort = off;
+BEGIN;
+DECLARE c NO SCROLL CURSOR FOR SELECT id FROM near ORDER BY v <-> '$query';
+MOVE 30000 IN c;
+SELECT sum(total_bytes) < 2500000 FROM pg_backend_memory_contexts WHERE name LIKE 'hnsw%' OR name LIKE 'TupleSort%';
+MOVE ALL IN c;
+COMMIT;
+SELECT count(*) FROM (SELECT id FROM near WHERE id < 0 ORDER BY v <-> '$query') s;
+SELECT sweeps FROM hnsw_last_scan();
+)), "t\n0\n1", "memory of a scan to the end, query $query");
+}
+
 # What a search for 4,000 needs, above all places for results, is more than the server
 # has lying about; also in an index of a gigabyte, nearly all of it pages that were
 # never written.

@@ -14,7 +14,8 @@
  * A number is no more than a hint: a scan returns as many rows as it is asked for.  But what is
  * late comes last (hnsw/README, "More than one search"), and some nodes of plans take order
  * for granted: Unique, Group, WindowAgg, MergeJoin.  Below these all rows are expected, which
- * makes a scan sort them all before it returns the first.
+ * makes a scan sort them all before it returns the first; but not below a LIMIT that takes
+ * fewer than there are, for a scan that does not come to its end returns nothing late.
  */
 #include "postgres.h"
 
@@ -175,6 +176,9 @@ expect(Plan *plan, double wanted, bool ordered)
 			break;
 		case T_Limit:
 			wanted = limited((Limit *) plan, wanted);
+			/* what is late does not come, unless it takes all */
+			if (wanted > 0 && wanted < outerPlan(plan)->plan_rows)
+				ordered = false;
 			break;
 		case T_SubqueryScan:
 			expect(((SubqueryScan *) plan)->subplan, plan->qual == NIL ? wanted : 0, ordered);
@@ -195,10 +199,13 @@ expect(Plan *plan, double wanted, bool ordered)
 			break;
 		case T_Unique:
 		case T_Group:
-		case T_WindowAgg:
 		case T_SetOp:
 			wanted = 0;
 			ordered = true;
+			break;
+		case T_WindowAgg:
+			wanted = 0;
+			ordered = ordered || ((WindowAgg *) plan)->ordNumCols > 0 || ((WindowAgg *) plan)->partNumCols > 0;
 			break;
 		case T_MergeJoin:
 			wanted = 0;

@@ -300,7 +300,7 @@ add_ahead(HnswScan *so)
 		if (!so->have_ahead)
 			return;
 		if (so->nitems > 0 && (ahead->late != so->items[0].late ? ahead->late :
-							   least > so->items[0].high))
+							   least >= so->items[0].high))
 			return;
 		add_item(so, &ahead->node, least, least + 2 * slack, ahead->late);
 		so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
