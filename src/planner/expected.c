@@ -101,7 +101,7 @@ expect_of_scan(IndexScan *scan, double wanted, bool ordered)
 		return;
 	bound = upper_bound(scan);
 	if (ordered)
-		wanted = Max(rows, HNSW_ALL_ROWS);
+		wanted = HNSW_ALL_ROWS;
 	else if (wanted > 0 && plan->qual != NIL && rows > 0)
 	{
 		double		share = Min(Max(plan->plan_rows, 1) / rows, 1);

@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/table.h"
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -23,7 +22,6 @@
 #include "hnsw/am/options.h"
 #include "hnsw/hnsw.h"
 #include "miscadmin.h"
-#include "types/vector.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"

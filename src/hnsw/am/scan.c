@@ -484,10 +484,12 @@ search_more(IndexScanDesc scan, HnswScan *so)
 	{
 		so->stats.resumes++;
 		HnswSearchMore(so->g, s, so->ef);
+		if (limited && s->results.nfound == 0)
+			return false;		/* nor is it asked again */
 		if (!s->dry || limited)
 		{
 			add_results(so);
-			return s->results.nfound > 0;
+			return true;
 		}
 	}
 	start_sweep(scan, so);
