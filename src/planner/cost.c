@@ -13,6 +13,7 @@
 #include "compat.h"
 #include "hnsw/am/am.h"
 #include "hnsw/am/options.h"
+#include "hnsw/graph/search.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "planner/planner.h"
@@ -87,14 +88,14 @@ visits_of(double width, double nodes)
 
 /*
  * How many more nodes the first search for so many rows visits than one of hnsw.ef_search
- * does; or what a sweep costs in its stead (as HnswSweepCost has it), where that is less.
+ * does; or what a sweep costs in its stead, where that is less.
  */
 static double
 visits_beyond(const IndexOptInfo *index, const HnswSettings *settings, double nodes, double rows)
 {
 	double		visits = visits_of(HnswFirstSearch(settings, rows), nodes);
 
-	visits = Min(visits, index->pages / 4.0 + nodes / 8);
+	visits = Min(visits, HNSW_SWEEP_VISITS((double) index->pages, nodes));
 	return Max(visits - visits_of(settings->ef_search, nodes), 0);
 }
 

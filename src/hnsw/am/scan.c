@@ -235,7 +235,8 @@ hand_out(const HnswScan *so)
 	/* one search was meant to do */
 	if (so->expected > 0 && so->nfound <= so->ef)
 		return Max(so->nfound * 3 / 4, Min(so->expected, so->nfound));
-	return so->nfound / 2;
+	/* what is kept back is kept in memory */
+	return Max(so->nfound / 2, so->nfound - so->max_more);
 }
 
 /* The search's results become items. */

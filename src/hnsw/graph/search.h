@@ -117,6 +117,13 @@ typedef struct HnswSearch
 #define HNSW_MAX_DESCENT	16
 #define HnswDescentWidth(ef)	Max(1, Min((ef) / 20, HNSW_MAX_DESCENT))
 
+/*
+ * What a sweep costs, in visits of a search.  Measured: .5 a node (100 to 1,536 dimensions), .8
+ * where the sort goes to a file; less here, for a visit of a search that has gone on for long is
+ * dearer than one of a first search.
+ */
+#define HNSW_SWEEP_VISITS(pages, nodes)	((pages) / 4 + (nodes) / 4)
+
 extern HnswSearch *HnswSearchCreate(HnswIndex *g, MemoryContext parent);
 extern void HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt,
 						   int ef, bool keep_own);

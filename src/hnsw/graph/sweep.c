@@ -5,7 +5,7 @@
  * Where a search has no candidates left, or has cost as much as this, all pages
  * are read once, in the order of the file.  Each node not yet taken goes into a
  * sort, with what a scan needs to know of it, so that no page is read a second
- * time.  A sort larger than work_mem goes to a file.
+ * time.  A sort larger than its memory goes to a file.
  *
  * Nothing is missed: a node stays in its slot, VACUUM takes no row away that a
  * snapshot in use may see, and rows that come meanwhile are not visible to it.  No
@@ -39,7 +39,10 @@
 struct HnswSweep
 {
 	MemoryContext cxt;			/* holds this and everything below */
-	Tuplesortstate *sort;		/* of (late, least distance, HnswFound without unused TIDs) */
+	Tuplesortstate *sort;		/* of (sort_key, HnswFound without unused TIDs) */
+	Tuplesortstate *late;		/* the same of nodes that come last; NULL while there are none */
+	bool		at_late;		/* the others have been returned */
+	Size		memory;			/* of sort, in kB */
 	TupleTableSlot *slot;		/* to put tuples in */
 	TupleTableSlot *sorted;		/* to get them out */
 	bytea	   *buffer;			/* room for an HnswFound */
@@ -50,6 +53,9 @@ struct HnswSweep
 
 /* Nodes that a filter is called with, and those of a page more. */
 #define FILTER_BATCH	8192
+
+/* Late nodes are few: a part of the memory, in kB, is for their sort. */
+#define LATE_MEMORY(memory) ((memory) / 8 + 64)
 
 /* Bytes of a found node with its TIDs. */
 static inline Size
@@ -79,7 +85,48 @@ describe_page(HnswIndex *g, HnswSearch *s, HnswPin *pin, HnswSweep *sweep)
 	}
 }
 
-/* Put a node into the sort, by whether it is late and the least distance that it may have. */
+/*
+ * A distance as an integer in the same order, which a sort compares without looking at its
+ * tuples: the bits of a float, those of a negative one but for its sign turned.
+ */
+static inline int64
+sort_key(double distance)
+{
+	union
+	{
+		double		d;
+		int64		bits;
+	}			u = {distance};
+
+	return u.bits ^ ((u.bits >> 63) & PG_INT64_MAX);
+}
+
+static inline double
+key_distance(int64 key)
+{
+	union
+	{
+		int64		bits;
+		double		d;
+	}			u = {key ^ ((key >> 63) & PG_INT64_MAX)};
+
+	return u.d;
+}
+
+/* A sort of the sweep's tuples; memory in kB. */
+static Tuplesortstate *
+create_sort(const HnswSweep *sweep, Size memory)
+{
+	AttrNumber	column = 1;
+	Oid			less = Int8LessOperator;
+	Oid			collation = InvalidOid;
+	bool		nulls_first = false;
+
+	return tuplesort_begin_heap(sweep->slot->tts_tupleDescriptor, 1, &column, &less, &collation,
+								&nulls_first, (int) memory, NULL, TUPLESORT_NONE);
+}
+
+/* Put a node into a sort, by the least distance that it may have. */
 static void
 put(HnswSweep *sweep, const HnswFound *f, bool late, double least)
 {
@@ -87,15 +134,16 @@ put(HnswSweep *sweep, const HnswFound *f, bool late, double least)
 	bytea	   *buffer = sweep->buffer;
 	Size		size = found_size(f);
 
+	if (late && sweep->late == NULL)
+		sweep->late = create_sort(sweep, LATE_MEMORY(sweep->memory));
 	memcpy(VARDATA(buffer), f, size);
 	SET_VARSIZE(buffer, VARHDRSZ + size);
 	ExecClearTuple(slot);
-	slot->tts_values[0] = Int32GetDatum(late);
-	slot->tts_values[1] = Float8GetDatum(least);
-	slot->tts_values[2] = PointerGetDatum(buffer);
-	memset(slot->tts_isnull, 0, 3 * sizeof(bool));
+	slot->tts_values[0] = Int64GetDatum(sort_key(least));
+	slot->tts_values[1] = PointerGetDatum(buffer);
+	memset(slot->tts_isnull, 0, 2 * sizeof(bool));
 	ExecStoreVirtualTuple(slot);
-	tuplesort_puttupleslot(sweep->sort, slot);
+	tuplesort_puttupleslot(late ? sweep->late : sweep->sort, slot);
 }
 
 /* A sort of found nodes in a context of its own, with a slot for its tuples; memory in kB. */
@@ -106,20 +154,15 @@ create(Size memory)
 											  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	HnswSweep  *sweep = palloc0(sizeof(HnswSweep));
-	TupleDesc	desc = CreateTemplateTupleDesc(3);
-	AttrNumber	columns[] = {1, 2};
-	Oid			less[] = {Int4LessOperator, Float8LessOperator};
-	Oid			collations[] = {InvalidOid, InvalidOid};
-	bool		nulls_first[] = {false, false};
+	TupleDesc	desc = CreateTemplateTupleDesc(2);
 
 	sweep->cxt = cxt;
-	TupleDescInitEntry(desc, 1, "late", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "distance", FLOAT8OID, -1, 0);
-	TupleDescInitEntry(desc, 3, "node", BYTEAOID, -1, 0);
-	sweep->sort = tuplesort_begin_heap(desc, 2, columns, less, collations, nulls_first,
-									   (int) memory, NULL, TUPLESORT_NONE);
+	sweep->memory = memory;
+	TupleDescInitEntry(desc, 1, "distance", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "node", BYTEAOID, -1, 0);
 	sweep->buffer = palloc(VARHDRSZ + sizeof(HnswFound));
 	sweep->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	sweep->sort = create_sort(sweep, memory);
 	MemoryContextSwitchTo(old);
 	return sweep;
 }
@@ -196,6 +239,8 @@ HnswSweepBegin(HnswIndex *g, HnswSearch *s, const HnswSweepArgs *args)
 	pfree(sweep->batch);
 	sweep->batch = NULL;
 	tuplesort_performsort(sweep->sort);
+	if (sweep->late)
+		tuplesort_performsort(sweep->late);
 	sweep->sorted = MakeSingleTupleTableSlot(sweep->slot->tts_tupleDescriptor, &TTSOpsMinimalTuple);
 	MemoryContextSwitchTo(old);
 	return sweep;
@@ -208,11 +253,14 @@ HnswSweepNext(HnswSweep *sweep, HnswSwept *next)
 	bytea	   *stored;
 	bool		isnull;
 
-	if (!tuplesort_gettupleslot(sweep->sort, true, false, sweep->sorted, NULL))
+	if (!sweep->at_late && !tuplesort_gettupleslot(sweep->sort, true, false, sweep->sorted, NULL))
+		sweep->at_late = true;
+	if (sweep->at_late &&
+		(sweep->late == NULL || !tuplesort_gettupleslot(sweep->late, true, false, sweep->sorted, NULL)))
 		return false;
-	next->late = DatumGetInt32(slot_getattr(sweep->sorted, 1, &isnull));
-	next->least = DatumGetFloat8(slot_getattr(sweep->sorted, 2, &isnull));
-	stored = DatumGetByteaPP(slot_getattr(sweep->sorted, 3, &isnull));
+	next->late = sweep->at_late;
+	next->least = key_distance(DatumGetInt64(slot_getattr(sweep->sorted, 1, &isnull)));
+	stored = DatumGetByteaPP(slot_getattr(sweep->sorted, 2, &isnull));
 	memcpy(&next->node, VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored));
 	return true;
 }
@@ -224,17 +272,16 @@ HnswSweepEnd(HnswSweep *sweep)
 	ExecDropSingleTupleTableSlot(sweep->sorted);
 	ExecDropSingleTupleTableSlot(sweep->slot);
 	tuplesort_end(sweep->sort);
+	if (sweep->late)
+		tuplesort_end(sweep->late);
 	MemoryContextDelete(sweep->cxt);
 }
 
-/*
- * What a sweep costs, in visits of a search: a page read in order costs a quarter
- * of one, a node read and sorted an eighth.
- */
+/* What a sweep costs, in visits of a search. */
 int64
 HnswSweepCost(HnswIndex *g)
 {
 	int64		nblocks = RelationGetNumberOfBlocks(g->rel);
 
-	return nblocks / 4 + nblocks / (1 + g->lay->side_pages) * g->lay->per_page / 8;
+	return HNSW_SWEEP_VISITS(nblocks, nblocks / (1 + g->lay->side_pages) * g->lay->per_page);
 }
