@@ -34,8 +34,10 @@ CREATE OPERATOR CLASS herr_missing_ops FOR TYPE vector USING hnsw AS
 	OPERATOR 1 <&&> (vector, vector) FOR ORDER BY float_ops;
 CREATE OPERATOR CLASS herr_wrong_ops FOR TYPE vector USING hnsw AS
 	OPERATOR 2 <-> (vector, vector) FOR ORDER BY float_ops,
+	OPERATOR 3 = (vector, vector),
 	FUNCTION 1 vector_dims(vector),
 	FUNCTION 3 herr_distance(vector, vector);
+ALTER OPERATOR FAMILY herr_missing_ops USING hnsw ADD OPERATOR 2 < (vector, vector);
 SELECT outcome('CREATE INDEX ON herr USING hnsw (w herr_unknown_ops)');
 SELECT outcome('CREATE INDEX ON herr USING hnsw (w herr_missing_ops)');
 SET client_min_messages = info;

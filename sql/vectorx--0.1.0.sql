@@ -229,6 +229,46 @@ CREATE OPERATOR <+> (
 	COMMUTATOR = '<+>'
 );
 
+-- within a distance: what a condition like v <-> q <= r becomes when an index serves it
+
+CREATE TYPE vector_sphere AS (center vector, radius double precision);
+
+CREATE FUNCTION vector_within_l2(vector, vector_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <-> ($2).center) <= ($2).radius;
+
+CREATE FUNCTION vector_within_ip(vector, vector_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <#> ($2).center) <= ($2).radius;
+
+CREATE FUNCTION vector_within_cosine(vector, vector_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <=> ($2).center) <= ($2).radius;
+
+CREATE FUNCTION vector_within_l1(vector, vector_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <+> ($2).center) <= ($2).radius;
+
+CREATE OPERATOR <<->> (
+	LEFTARG = vector, RIGHTARG = vector_sphere, FUNCTION = vector_within_l2,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
+CREATE OPERATOR <<#>> (
+	LEFTARG = vector, RIGHTARG = vector_sphere, FUNCTION = vector_within_ip,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
+CREATE OPERATOR <<=>> (
+	LEFTARG = vector, RIGHTARG = vector_sphere, FUNCTION = vector_within_cosine,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
+CREATE OPERATOR <<+>> (
+	LEFTARG = vector, RIGHTARG = vector_sphere, FUNCTION = vector_within_l1,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
 CREATE OPERATOR + (
 	LEFTARG = vector, RIGHTARG = vector, FUNCTION = vector_add,
 	COMMUTATOR = +
@@ -306,22 +346,26 @@ COMMENT ON ACCESS METHOD hnsw IS 'hnsw index access method';
 CREATE OPERATOR CLASS vector_l2_ops
 	FOR TYPE vector USING hnsw AS
 	OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+	OPERATOR 2 <<->> (vector, vector_sphere),
 	FUNCTION 1 vector_l2_squared_distance(vector, vector);
 
 CREATE OPERATOR CLASS vector_ip_ops
 	FOR TYPE vector USING hnsw AS
 	OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+	OPERATOR 2 <<#>> (vector, vector_sphere),
 	FUNCTION 1 vector_negative_inner_product(vector, vector);
 
 CREATE OPERATOR CLASS vector_cosine_ops
 	FOR TYPE vector USING hnsw AS
 	OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+	OPERATOR 2 <<=>> (vector, vector_sphere),
 	FUNCTION 1 vector_negative_inner_product(vector, vector),
 	FUNCTION 2 vector_norm(vector);
 
 CREATE OPERATOR CLASS vector_l1_ops
 	FOR TYPE vector USING hnsw AS
 	OPERATOR 1 <+> (vector, vector) FOR ORDER BY float_ops,
+	OPERATOR 2 <<+>> (vector, vector_sphere),
 	FUNCTION 1 l1_distance(vector, vector);
 
 -- inspection of hnsw indexes

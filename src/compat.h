@@ -91,6 +91,13 @@
 #define CompatDisablePath(ipath)	((void) (ipath))
 #endif
 
+/* Is a path's order descending? */
+#if PG_VERSION_NUM >= 180000
+#define CompatPathKeyDescends(key)	((key)->pk_cmptype != COMPARE_LT)
+#else
+#define CompatPathKeyDescends(key)	((key)->pk_strategy != BTLessStrategyNumber)
+#endif
+
 /*
  * CompatInjectionPoint: PostgreSQL's own means to stop a backend, on servers
  * built with it; see hnsw/waitpoint.h.

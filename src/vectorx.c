@@ -60,6 +60,7 @@ _PG_init(void)
 	HnswWaitPointInit();
 	MarkGUCPrefixReserved("vectorx");
 	HnswPlanInit();
+	HnswPathsInit();
 	HnswAlterInit();
 	HnswStatsInit();
 }

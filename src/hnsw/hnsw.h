@@ -12,7 +12,11 @@
 
 #include "compat.h"
 
-/* strategy and support function numbers; support 1 is required */
+/* strategies: ordering by the distance, required; and rows within one */
+#define HNSW_ORDER_STRATEGY		1
+#define HNSW_WITHIN_STRATEGY	2
+
+/* support function numbers; 1 is required */
 #define HNSW_DISTANCE_PROC	1
 #define HNSW_NORM_PROC		2
 #define HNSW_TYPE_PROC		3

@@ -122,14 +122,57 @@ query_limit(PlannerInfo *root, const HnswSettings *settings)
 	return settings->ef_search;
 }
 
-/* The share of the index's rows that all conditions let through. */
+/* The side of a comparison that has columns of a relation; NULL if not just one has. */
+static const Node *
+compared(PlannerInfo *root, const RelOptInfo *rel, const RestrictInfo *rinfo)
+{
+	const OpExpr *op = (const OpExpr *) rinfo->clause;
+	bool		left;
+	bool		right;
+
+	if (!IsA(op, OpExpr) || list_length(op->args) != 2)
+		return NULL;
+	left = bms_is_member(rel->relid, pull_varnos(root, linitial(op->args)));
+	right = bms_is_member(rel->relid, pull_varnos(root, lsecond(op->args)));
+	if (left == right)
+		return NULL;
+	return left ? linitial(op->args) : lsecond(op->args);
+}
+
+/*
+ * The share of the index's rows that all conditions let through; of a scan with bounds, the
+ * share of those within.
+ */
 static double
-matching(const IndexPath *path)
+matching(PlannerInfo *root, const IndexPath *path)
 {
 	const IndexOptInfo *index = path->indexinfo;
-	double		rows = path->path.param_info ? path->path.param_info->ppi_rows : index->rel->rows;
+	double		rows;
+
+	if (path->indexclauses != NIL)
+	{
+		const Node *distance = compared(root, index->rel, linitial_node(IndexClause, path->indexclauses)->rinfo);
+		List	   *others = NIL;
+		ListCell   *cell;
+
+		foreach(cell, index->indrestrictinfo)
+		{
+			if (!equal(distance, compared(root, index->rel, lfirst(cell))))
+				others = lappend(others, lfirst(cell));
+		}
+		return Max(clauselist_selectivity(root, others, index->rel->relid, JOIN_INNER, NULL),
+				   1 / Max(index->tuples, 1));
+	}
+	rows = path->path.param_info ? path->path.param_info->ppi_rows : index->rel->rows;
 
 	return Min(Max(rows, 1) / Max(index->tuples, 1), 1);
+}
+
+/* How many rows a path with bounds of the distance returns. */
+double
+HnswRowsWithin(PlannerInfo *root, const IndexPath *path)
+{
+	return clamp_row_est(Max(path->indexinfo->tuples, 1) * HNSW_WITHIN_SHARE * matching(root, path));
 }
 
 /*
@@ -151,9 +194,10 @@ missing_cost(IndexOptInfo *index, double limit, double share, int ef)
 }
 
 /*
- * amcostestimate.  The scan is of no use without ORDER BY.  Its search is paid before the
- * first row, and is as wide as the rows that are wanted and what share matches ask for
- * (HnswFirstSearch); where that is more than a sweep costs, it is a sweep.  Where nobody knows
+ * amcostestimate.  The scan is of no use without ORDER BY or a bound of the distance.  Its
+ * search is paid before the first row, and is as wide as the rows that are wanted and what share
+ * matches ask for (HnswFirstSearch), or as there are within the bound; where that is more than a
+ * sweep costs, it is a sweep.  Where nobody knows
  * how many are wanted, each row pays for going on.  Rows' vectors that are read to rank
  * them are not counted: the planner counts the distance of each row that is returned, which
  * unread.c takes out of the plan, for as much.
@@ -165,7 +209,9 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 {
 	IndexOptInfo *index = path->indexinfo;
 	double		tuples = Max(index->tuples, 1);
-	double		share = matching(path);
+	bool		bounded = path->indexclauses != NIL;
+	double		rows = bounded ? Max(tuples * HNSW_WITHIN_SHARE, 1) : tuples;	/* that come at all */
+	double		share;
 	double		limit;
 	double		visits;
 	double		beyond;
@@ -173,7 +219,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	Cost		row = ROW_OPERATORS * cpu_operator_cost;
 	HnswSettings settings;
 
-	if (path->indexorderbys == NIL)
+	if (path->indexorderbys == NIL && !bounded)
 	{
 		*startup = *total = disable_cost * 1000;
 		CompatDisablePath(path);
@@ -185,17 +231,18 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 
 	hnsw_paths_costed++;
 	HnswReadSettings(&settings);
+	share = matching(root, path);
 	limit = query_limit(root, &settings);
 	wide = wide_visit_cost(index, tuples);
 	visits = visits_of(settings.ef_search, tuples);
-	beyond = visits_beyond(index, &settings, tuples, limit < 0 ? tuples : limit / share);
+	beyond = visits_beyond(index, &settings, tuples, limit < 0 ? rows : Min(limit / share, rows));
 	*startup = search_cost(index, tuples, visits) + beyond * wide;
-	if (settings.iterative_scan == HNSW_ITERATIVE_OFF)
+	if (settings.iterative_scan == HNSW_ITERATIVE_OFF && path->indexorderbys != NIL)
 		row += missing_cost(index, limit, share, settings.ef_search);
 	else if (limit == 0)
 		row += 2 * HNSW_VISITS_PER_EF * wide;	/* half of what is found is handed out */
-	*total = *startup + tuples * row;
-	*selectivity = 1;
+	*total = *startup + rows * row;
+	*selectivity = rows / tuples;
 	*correlation = 0;
 	*pages = visits + beyond;
 }

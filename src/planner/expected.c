@@ -1,15 +1,12 @@
 /*
  * expected.c
- *		Plans tell a scan how many of its rows are likely to be asked for, or how far the
- *		farthest may be.
+ *		Plans tell a scan how many of its rows are likely to be asked for.
  *
  * An access method is told of neither LIMIT nor what share of its rows the conditions
  * let through.  A scan that knows both searches once, widely enough, instead of going
- * on and on.  And where a condition bounds the distance that the scan is ordered by,
- * there is no need to go on beyond.  So the planner hook notes the one or the other in
- * the plan: as the collation of the operator that the scan is ordered by, which has none of
- * its own and which the executor hands to the scan (ScanKey.sk_collation; HnswHint
- * in hnsw/am/hint.h).
+ * on and on.  So the planner hook notes in the plan how many rows are likely: as the collation of
+ * the operator that the scan is ordered by, or of its condition, which has none of its own and
+ * which the executor hands to the scan (ScanKey.sk_collation; hnsw/am/hint.h).
  *
  * A number is no more than a hint: a scan returns as many rows as it is asked for.  But what is
  * late comes last (hnsw/README, "More than one search"), and some nodes of plans take order
@@ -26,9 +23,6 @@
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "planner/planner.h"
-#include "utils/float.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 /* The rows of an index of ours as of the last ANALYZE or VACUUM; -1 for others, or if unknown. */
@@ -47,76 +41,41 @@ rows_of_index(Oid relid)
 }
 
 /*
- * A constant that a condition sets as the upper end of what the scan is ordered by; infinity
- * if there is none.  (Constants of statements with parameters are known in custom plans.)
+ * Of the rows that its conditions let through, so many are wanted, or all.  A bound of the
+ * distance lets no share of the rows through, but the nearest, which come first.
  */
-static double
-upper_bound(const IndexScan *scan)
-{
-	const Node *order = linitial(scan->indexorderbyorig);
-	double		bound = get_float8_infinity();
-	ListCell   *cell;
-
-	foreach(cell, scan->scan.plan.qual)
-	{
-		const OpExpr *op = lfirst(cell);
-		const Node *left;
-		const Node *right;
-		Oid			function;
-
-		if (!IsA(op, OpExpr) || list_length(op->args) != 2)
-			continue;
-		function = get_opcode(op->opno);
-		left = linitial(op->args);
-		right = lsecond(op->args);
-		if (function == F_FLOAT8GT || function == F_FLOAT8GE)
-		{
-			left = lsecond(op->args);
-			right = linitial(op->args);
-		}
-		else if (function != F_FLOAT8LT && function != F_FLOAT8LE)
-			continue;
-		if (!equal(left, order) || !IsA(right, Const) || ((const Const *) right)->constisnull)
-			continue;
-		/* NaN is greater than all numbers: no bound */
-		if (DatumGetFloat8(((const Const *) right)->constvalue) < bound)
-			bound = DatumGetFloat8(((const Const *) right)->constvalue);
-	}
-	return bound;
-}
-
-/* Of the rows that its conditions let through, so many are wanted, or all. */
 static void
 expect_of_scan(IndexScan *scan, double wanted, bool ordered)
 {
 	Plan	   *plan = &scan->scan.plan;
+	bool		bounded = scan->indexqual != NIL;
 	double		rows;
-	double		bound;
-	OpExpr	   *order;
+	List	  **hinted = scan->indexorderby != NIL ? &scan->indexorderby : &scan->indexqual;
+	OpExpr	   *op;
 
-	if (list_length(scan->indexorderby) != 1 || !IsA(linitial(scan->indexorderby), OpExpr))
+	if (*hinted == NIL || !IsA(linitial(*hinted), OpExpr))
 		return;
 	rows = rows_of_index(scan->indexid);
 	if (rows < 0)
 		return;
-	bound = upper_bound(scan);
 	if (ordered)
 		wanted = HNSW_ALL_ROWS;
+	else if (wanted == HNSW_ALL_ROWS)
+		wanted = bounded ? wanted : 0;
 	else if (wanted > 0 && plan->qual != NIL && rows > 0)
 	{
-		double		share = Min(Max(plan->plan_rows, 1) / rows, 1);
+		double		share = Max(plan->plan_rows, 1) / rows;
 
+		share = Min(bounded ? share / HNSW_WITHIN_SHARE : share, 1);
 		/* and a standard deviation more, if rows match independently of each other */
 		wanted = Min((wanted + sqrt(wanted * (1 - share))) / share, rows);
 	}
-	order = copyObject(linitial_node(OpExpr, scan->indexorderby));
-	if (OidIsValid(order->inputcollid))
+	if (wanted <= 0)
 		return;
-	if (!ordered && !isinf(bound))
-		order->inputcollid = HnswHintOfBound(bound);
-	else if (wanted > 0)
-		order->inputcollid = HnswHintOfRows(wanted);
-	scan->indexorderby = list_make1(order);
+	/* a new list: other nodes may share the expressions */
+	*hinted = copyObject(*hinted);
+	op = linitial_node(OpExpr, *hinted);
+	op->inputcollid = (op->inputcollid & HNSW_CHECKED) | HnswHintOfRows(wanted);
 }
 
 /* A constant of LIMIT or OFFSET; 0 where there is none, -1 where it is not known. */
@@ -132,6 +91,13 @@ constant(const Node *node)
 	return value->constisnull ? 0 : (double) DatumGetInt64(value->constvalue);
 }
 
+/* What is read of a plan's input: all where all of it is wanted, or there is no telling. */
+static double
+any_share(double wanted)
+{
+	return wanted == HNSW_ALL_ROWS ? wanted : 0;
+}
+
 /* So many rows of a Limit's input are read when "wanted" of its own are; 0: unknown. */
 static double
 limited(const Limit *limit, double wanted)
@@ -139,6 +105,8 @@ limited(const Limit *limit, double wanted)
 	double		count = constant(limit->limitCount);
 	double		offset = constant(limit->limitOffset);
 
+	if (wanted == HNSW_ALL_ROWS)
+		wanted = 0;
 	if (count < 0 || offset < 0 || (count == 0 && limit->limitCount == NULL))
 		return wanted > 0 && offset >= 0 ? wanted + offset : 0;
 	if (wanted > 0)
@@ -164,7 +132,8 @@ expect_of_plans(List *plans, double wanted, bool ordered)
 static void
 expect(Plan *plan, double wanted, bool ordered)
 {
-	bool		inner = false;
+	double		inner = 0;		/* wanted of the inner plan */
+	bool		inner_ordered = false;
 
 	if (plan == NULL)
 		return;
@@ -181,7 +150,7 @@ expect(Plan *plan, double wanted, bool ordered)
 				ordered = false;
 			break;
 		case T_SubqueryScan:
-			expect(((SubqueryScan *) plan)->subplan, plan->qual == NIL ? wanted : 0, ordered);
+			expect(((SubqueryScan *) plan)->subplan, plan->qual == NIL ? wanted : any_share(wanted), ordered);
 			break;
 		case T_Append:
 			expect_of_plans(((Append *) plan)->appendplans, wanted, ordered);
@@ -191,47 +160,53 @@ expect(Plan *plan, double wanted, bool ordered)
 			break;
 		case T_LockRows:
 		case T_Result:
-			wanted = plan->qual == NIL ? wanted : 0;
+			wanted = plan->qual == NIL ? wanted : any_share(wanted);
 			break;
 		case T_IncrementalSort:
 			/* reads a row more than it returns, at least */
-			wanted = wanted > 0 ? wanted + 1 : 0;
+			if (wanted > 0 && wanted < HNSW_ALL_ROWS)
+				wanted++;
 			break;
 		case T_Unique:
 		case T_Group:
 		case T_SetOp:
-			wanted = 0;
+			wanted = any_share(wanted);
 			ordered = true;
 			break;
 		case T_WindowAgg:
-			wanted = 0;
+			wanted = any_share(wanted);
 			ordered = ordered || ((WindowAgg *) plan)->ordNumCols > 0 || ((WindowAgg *) plan)->partNumCols > 0;
 			break;
+		case T_NestLoop:
+			wanted = any_share(wanted);
+			if (((Join *) plan)->jointype != JOIN_SEMI && ((Join *) plan)->jointype != JOIN_ANTI &&
+				!((Join *) plan)->inner_unique)
+				inner = wanted;
+			break;
 		case T_MergeJoin:
-			wanted = 0;
-			ordered = inner = true;
+			wanted = any_share(wanted);
+			ordered = inner_ordered = true;
 			break;
 		case T_Agg:
-			wanted = 0;
+			wanted = HNSW_ALL_ROWS;
 			ordered = ((Agg *) plan)->aggstrategy == AGG_SORTED || ((Agg *) plan)->aggstrategy == AGG_MIXED;
 			break;
 		case T_Sort:
 		case T_Hash:
-			wanted = 0;
+			wanted = HNSW_ALL_ROWS;
 			ordered = false;
 			break;
 		default:
-			/* reads all, or any share of what is below it */
-			wanted = 0;
+			wanted = any_share(wanted);
 			break;
 	}
 	expect(outerPlan(plan), wanted, ordered);
-	expect(innerPlan(plan), 0, inner);
+	expect(innerPlan(plan), inner, inner_ordered);
 }
 
-/* Note in each scan of ours below a complete plan what is to be expected of it. */
+/* Note in each scan of ours below a complete plan what is to be expected of it; all: all its rows are read. */
 void
-HnswExpectRows(Plan *plan)
+HnswExpectRows(Plan *plan, bool all)
 {
-	expect(plan, 0, false);
+	expect(plan, all ? HNSW_ALL_ROWS : 0, false);
 }

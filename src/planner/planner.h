@@ -11,12 +11,24 @@
 #include "nodes/pathnodes.h"
 #include "nodes/plannodes.h"
 #include "utils/rel.h"
+#include "utils/selfuncs.h"
 
 /* ---- cost.c ---- */
 extern uint64 hnsw_paths_costed;	/* how often a scan was considered */
+extern double HnswRowsWithin(PlannerInfo *root, const IndexPath *path);
+
+/*
+ * The share of an index's rows that are within a bound of the distance.  PostgreSQL takes a
+ * third for an inequality about which it knows nothing; but distances begin somewhere, so
+ * that it is a range, and this is what it takes for one.
+ */
+#define HNSW_WITHIN_SHARE	DEFAULT_RANGE_INEQ_SEL
 
 /* ---- expected.c ---- */
-extern void HnswExpectRows(Plan *plan);
+extern void HnswExpectRows(Plan *plan, bool all);
+
+/* ---- paths.c ---- */
+extern void HnswPathsInit(void);
 
 /* ---- unread.c ---- */
 extern bool HnswIsOurs(Relation index);

@@ -220,7 +220,7 @@ plan_statement(Query *parse, const char *query_string, int options,
 	if (stmt->commandType == CMD_SELECT)
 		clear_unread(stmt->planTree, wanted_columns(stmt->planTree->targetlist));
 	visit_plan(stmt->planTree);
-	HnswExpectRows(stmt->planTree);
+	HnswExpectRows(stmt->planTree, (options & CURSOR_OPT_FAST_PLAN) == 0);
 	foreach(cell, stmt->subplans)
 	{
 		Plan	   *plan = (Plan *) lfirst(cell);
@@ -229,7 +229,7 @@ plan_statement(Query *parse, const char *query_string, int options,
 			continue;
 		clear_unread(plan, wanted_columns(plan->targetlist));
 		visit_plan(plan);
-		HnswExpectRows(plan);
+		HnswExpectRows(plan, false);
 	}
 	return stmt;
 }

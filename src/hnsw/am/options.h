@@ -55,6 +55,16 @@ HnswFirstSearch(const HnswSettings *s, double expected)
 	return 1.25 * expected + s->ef_search / 2;
 }
 
+/*
+ * At least so many where there is a bound of the distance: what is nearer and not found then is
+ * missed.
+ */
+static inline int
+HnswFirstWithin(const HnswSettings *s)
+{
+	return s->iterative_scan == HNSW_ITERATIVE_OFF ? s->ef_search : s->ef_search + s->ef_search * 3 / 5;
+}
+
 extern void HnswSettingsDefine(void);
 extern void HnswReadSettings(HnswSettings *s);
 extern Size HnswScanMemory(const HnswSettings *s);

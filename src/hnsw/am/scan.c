@@ -1,6 +1,6 @@
 /*
  * scan.c
- *		Index scans: ORDER BY distance LIMIT n.
+ *		Index scans: ORDER BY distance LIMIT n, and WHERE distance < r (within.c).
  *
  * A scan returns rows until the executor stops asking (README, "More than one search").
  * The first search finds ef_search nodes, or more where the plan says that more are
@@ -71,6 +71,7 @@ release_search(HnswScan *so, bool error)
 	so->search = NULL;
 	if (s == NULL)
 		return;
+	s->radius = -INFINITY;
 	HnswStatsAddSearch(&so->stats, s);
 	if (!error && so->g->search == NULL &&
 		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES)
@@ -138,7 +139,8 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->nitems = so->maxitems = 0;
 	so->have_ahead = false;
 	so->coarse = so->unclear = false;
-	so->nfound = 0;
+	so->nfound = so->nwithin = 0;
+	so->ended = false;
 	so->farthest = -INFINITY;
 	so->emitted = NULL;
 	so->nemitted = so->maxemitted = 0;
@@ -223,6 +225,14 @@ add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late)
 
 /* ---- searching ---- */
 
+/* Are there nodes enough beyond the bound to rely on what has been found within? */
+static bool
+found_all(const HnswScan *so)
+{
+	return so->bound < INFINITY &&
+		so->nfound >= HnswRadiusWidth(HnswFirstWithin(&so->settings), so->nwithin);
+}
+
 /*
  * Of the nodes found, so many are returned before the search goes on: among the farthest
  * too many may be missing, and those nearer than a row that has been returned come late.
@@ -230,7 +240,7 @@ add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late)
 static int64
 hand_out(const HnswScan *so)
 {
-	if (so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
+	if (so->settings.iterative_scan == HNSW_ITERATIVE_OFF || found_all(so))
 		return PG_INT64_MAX;
 	/* one search was meant to do */
 	if (so->expected > 0 && so->nfound <= so->ef)
@@ -252,6 +262,7 @@ add_results(HnswScan *so)
 		double		slack = slack_of(so, f);
 
 		add_item(so, f, dist - slack, dist + slack, false);
+		so->nwithin += dist <= so->bound;
 	}
 	so->nfound += res->nfound;
 	so->hold = hand_out(so);
@@ -277,6 +288,8 @@ start_sweep(IndexScanDesc scan, HnswScan *so)
 		args.rank = HnswRankNode;
 	args.arg = scan;
 	args.farthest = so->farthest / so->search->query.unit;
+	args.by_row = !so->ordered;
+	args.bound = so->bound / so->search->query.unit;
 	args.memory = Min(HnswScanMemory(&so->settings) / 1024, MAX_KILOBYTES);
 	so->nitems = 0;
 	so->stats.sweeps++;
@@ -295,6 +308,11 @@ add_ahead(HnswScan *so)
 		double		least = ahead->least * so->search->query.unit;
 		double		slack = so->ranked ? 0 : slack_of(so, &ahead->node);
 
+		if (!so->ordered)
+		{
+			least = -INFINITY;
+			slack = 0;
+		}
 		/* those that are late are the last */
 		if (ahead->late && so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
 			so->have_ahead = false;
@@ -326,8 +344,22 @@ static bool
 choose_width(HnswScan *so)
 {
 	const HnswSettings *settings = &so->settings;
-	double		width = Min(HnswFirstSearch(settings, so->expected), settings->max_scan_tuples);
+	double		width;
 
+	/* if all within a bound are wanted, it gets as wide as they are many */
+	so->all = so->bound < INFINITY && so->expected >= (int64) HNSW_ALL_ROWS &&
+		settings->iterative_scan != HNSW_ITERATIVE_OFF;
+	if (so->all)
+		so->expected = 0;
+	width = HnswFirstSearch(settings, so->expected);
+	if (so->bound < INFINITY)
+		width = Max(width, HnswFirstWithin(settings));
+	width = Min(width, settings->max_scan_tuples);
+	if (so->all)
+	{
+		so->search->radius = (float) (so->bound / so->search->query.unit);
+		so->search->max_width = Max(Min(so->max_more, settings->max_scan_tuples), settings->ef_search);
+	}
 	so->ef = (int) Max(Min(width, so->max_more), settings->ef_search);
 	so->stats.width = so->ef;
 	return width <= settings->ef_search || settings->max_scan_tuples < INT_MAX ||
@@ -359,7 +391,10 @@ search(IndexScanDesc scan, HnswScan *so)
 		so->exact = false;
 	HnswMarksReset(&s->taken);
 	s->nvisits_all = s->nvisits = s->nscored = 0;
-	so->stats.searches++;
+	s->radius = -INFINITY;
+	so->empty = !HnswPlaceBound(so);
+	if (so->empty)
+		return;
 	share_memory(so);
 	if (!choose_width(so))
 	{
@@ -371,10 +406,11 @@ search(IndexScanDesc scan, HnswScan *so)
 		search_coarse(so, &meta);
 	if (so->empty)
 		return;
-	if (s->dry)
-		start_sweep(scan, so);
-	else
+	if (!s->dry)
 		add_results(so);
+	/* all are wanted, and they were too many for one search */
+	if (s->dry || (so->all && !found_all(so) && so->settings.max_scan_tuples == INT_MAX))
+		start_sweep(scan, so);
 }
 
 /*
@@ -468,8 +504,8 @@ search_more(IndexScanDesc scan, HnswScan *so)
 	bool		limited;		/* a sweep looks at all nodes: too many */
 	int64		left;
 
-	/* an empty index, or a sweep, has no more */
-	if (so->sweep != NULL || so->empty)
+	/* an empty index, or a sweep, has no more; nor is there any beyond the bound */
+	if (so->sweep != NULL || so->empty || so->ended)
 		return false;
 	so->hold = PG_INT64_MAX;
 	left = (int64) settings->max_scan_tuples - s->nvisits;
@@ -547,8 +583,11 @@ is_late(IndexScanDesc scan, HnswScan *so, HnswScanItem *item)
 static void
 postpone(HnswScan *so, HnswScanItem item)
 {
-	/* before a sweep it is found again by that, with all others that are late */
-	if (so->sweep == NULL || so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
+	/*
+	 * Before a sweep it is found again by that, with all others that are late; where there is
+	 * a bound, the scan may come to its end without.
+	 */
+	if ((so->sweep == NULL && so->bound == INFINITY) || so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
 		return;
 	item.late = true;
 	items_sift_up(so->items, so->nitems++, item);
@@ -571,12 +610,10 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		if (so->nitems == 0)
 			return false;
 		item = pop_item(so);
-		/* so are all that are not late, and late ones have been missed */
-		if (item.key > so->bound)
+		if (item.key > so->bound && !beyond_reach(so, so->bound))
 		{
-			so->nitems = 0;
-			so->bound = -INFINITY;
-			return false;
+			so->ended = true;	/* but for those that are late */
+			continue;
 		}
 		f = &so->found[item.idx];
 		if (f->killed && scan->ignore_killed_tuples)
@@ -585,7 +622,7 @@ next_node(IndexScanDesc scan, HnswScan *so)
 			so->nkilled_all++;
 			continue;
 		}
-		if (item.key < item.high && so->nitems > 0 && so->items[0].late == item.late &&
+		if (so->ordered && item.key < item.high && so->nitems > 0 && so->items[0].late == item.late &&
 			so->items[0].key < item.high)
 		{
 			/* may be farther than the next one: its true distance decides */
@@ -644,35 +681,16 @@ next_tid(IndexScanDesc scan, HnswScan *so, ItemPointer tid)
 	return false;
 }
 
-/*
- * What an upper bound of the operator's distance is of an item's.  The conditions are
- * checked by the executor; a little more does no harm.
- */
-static double
-bound_of(const HnswScan *so, double bound)
-{
-	const HnswMetricOps *metric = so->g->lay->metric;
-
-	if (!so->exact || isinf(bound))
-		return INFINITY;
-	if (metric->squared && !metric->normalised)
-		bound = bound < 0 ? bound : bound * bound;
-	else if (metric->squared)
-		bound *= 2;
-	return bound + fabs(bound) * 1e-5;
-}
-
 /* The first call: check the scan and the query, and search. */
 static void
 start(IndexScanDesc scan, HnswScan *so)
 {
-	ScanKey		key = scan->orderByData;
 	MemoryContext old;
 
-	if (scan->numberOfOrderBys == 0)
+	if (scan->numberOfOrderBys == 0 && scan->numberOfKeys == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot scan hnsw index \"%s\" without ORDER BY",
+				 errmsg("cannot scan hnsw index \"%s\" without ORDER BY or a condition",
 						RelationGetRelationName(scan->indexRelation))));
 	if (!IsMVCCSnapshot(scan->xs_snapshot))
 		ereport(ERROR,
@@ -682,17 +700,18 @@ start(IndexScanDesc scan, HnswScan *so)
 
 	pgstat_count_index_scan(scan->indexRelation);
 	CompatCountSearch(scan);
-	/* every distance from NULL is NULL: any order is right */
-	so->exact = (key->sk_flags & SK_ISNULL) == 0;
 	old = MemoryContextSwitchTo(so->cxt);
-	so->query = so->exact ? DatumGetVector(key->sk_argument) : InitVector(so->g->lay->dim);
+	so->empty = !HnswReadKeys(scan, so);
 	MemoryContextSwitchTo(old);
 	so->search = so->g->search ? so->g->search : HnswSearchCreate(so->g, so->g->idle);
 	so->g->search = NULL;
 	HnswReadSettings(&so->settings);
-	so->expected = HnswHintedRows(key->sk_collation);
-	so->bound = bound_of(so, HnswHintedBound(key->sk_collation));
-	search(scan, so);
+	/* what has no order has no late rows, nor is it a search for a few */
+	if (!so->ordered)
+		so->settings.iterative_scan = HNSW_ITERATIVE_RELAXED;
+	so->stats.searches++;
+	if (!so->empty)
+		search(scan, so);
 	so->started = true;
 }
 
@@ -713,7 +732,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection dir)
 	{
 		if (next_tid(scan, so, &scan->xs_heaptid))
 		{
-			scan->xs_recheck = false;
+			scan->xs_recheck = so->recheck;
 			scan->xs_recheckorderby = false;
 			return true;
 		}

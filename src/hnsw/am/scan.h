@@ -55,10 +55,15 @@ typedef struct HnswScan
 	bool		empty;			/* the index has no nodes */
 	Vector	   *query;			/* as given */
 	bool		exact;			/* rank by true distances (not for a NULL query) */
+	bool		ordered;		/* else rows come in any order */
+	bool		recheck;		/* the executor is to check the index's conditions */
 	HnswSettings settings;		/* of the session when the scan began */
 
 	int64		expected;		/* nodes that are likely to be asked for; 0: not known */
 	double		bound;			/* rows beyond, as HnswScanItem's, are not wanted */
+	bool		all;			/* all rows within are */
+	bool		ended;			/* the bound has been reached */
+	int64		nwithin;		/* nodes found that seem to be within */
 	int			ef;				/* nodes that the last search was for */
 	int			max_more;		/* so many are searched for at once, at most */
 	int64		hold;			/* so many nodes are returned before the search goes on */
@@ -105,6 +110,10 @@ typedef struct HnswScan
 	EState	   *estate;
 	IndexInfo  *info;
 } HnswScan;
+
+/* ---- within.c ---- */
+extern bool HnswReadKeys(IndexScanDesc scan, HnswScan *so);
+extern bool HnswPlaceBound(HnswScan *so);
 
 /* ---- stats.c ---- */
 extern void HnswStatsAddSearch(HnswScanStats *stats, HnswSearch *s);

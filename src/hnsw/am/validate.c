@@ -21,9 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
-
-/* The one strategy: ordering by distance. */
-#define ORDER_STRATEGY 1
+#include "utils/typcache.h"
 
 /* What the messages name. */
 typedef struct Family
@@ -94,29 +92,47 @@ check_proc(Family *family, Form_pg_amproc proc)
 				 format_procedure(proc->amproc), proc->amprocnum);
 }
 
+/* What rows are within: a row type of a value and a distance from it. */
+static bool
+is_sphere(Oid type, Oid of)
+{
+	TupleDesc	desc;
+	bool		fits;
+
+	if (get_typtype(type) != TYPTYPE_COMPOSITE)
+		return false;
+	desc = lookup_rowtype_tupdesc(type, -1);
+	fits = desc->natts == 2 && TupleDescAttr(desc, 0)->atttypid == of &&
+		TupleDescAttr(desc, 1)->atttypid == FLOAT8OID;
+	ReleaseTupleDesc(desc);
+	return fits;
+}
+
 static void
 check_operator(Family *family, Form_pg_amop op)
 {
-	Oid			result;
+	bool		order = op->amopstrategy == HNSW_ORDER_STRATEGY;
+	Oid			result = get_op_rettype(op->amopopr);
 
-	if (op->amopstrategy != ORDER_STRATEGY)
+	if (!order && op->amopstrategy != HNSW_WITHIN_STRATEGY)
 	{
 		complain(family, "contains operator %s with invalid strategy number %d",
 				 format_operator(op->amopopr), op->amopstrategy);
 		return;
 	}
-	if (op->amoppurpose != AMOP_ORDER)
+	if (order != (op->amoppurpose == AMOP_ORDER))
 	{
-		complain(family, "contains operator %s that is not for ORDER BY",
+		complain(family, order ? "contains operator %s that is not for ORDER BY" :
+				 "contains operator %s that is not for conditions",
 				 format_operator(op->amopopr));
 		return;
 	}
-	result = get_op_rettype(op->amopopr);
-	if (!opfamily_can_sort_type(op->amopsortfamily, result))
+	if (order && !opfamily_can_sort_type(op->amopsortfamily, result))
 		complain(family, "contains incorrect ORDER BY operator family specification for operator %s",
 				 format_operator(op->amopopr));
 	/* distances are compared as float8 */
-	if (!check_amop_signature(op->amopopr, FLOAT8OID, op->amoplefttype, op->amoprighttype))
+	if (!check_amop_signature(op->amopopr, order ? FLOAT8OID : BOOLOID, op->amoplefttype, op->amoprighttype) ||
+		(!order && !is_sphere(op->amoprighttype, op->amoplefttype)))
 		complain(family, "contains operator %s with wrong signature",
 				 format_operator(op->amopopr));
 }
@@ -134,7 +150,7 @@ check_groups(Family *family, List *groups, Oid intype)
 
 		if (group->lefttype != group->righttype)
 		{
-			if (group->operatorset != 0)
+			if ((group->operatorset & ~(UINT64CONST(1) << HNSW_WITHIN_STRATEGY)) != 0)
 				complain(family, "contains an operator with types %s and %s, which no distance function covers",
 						 format_type_be(group->lefttype), format_type_be(group->righttype));
 			continue;
@@ -143,9 +159,9 @@ check_groups(Family *family, List *groups, Oid intype)
 		if ((group->functionset & (UINT64CONST(1) << HNSW_DISTANCE_PROC)) == 0)
 			complain(family, "is missing support function %d for type %s",
 					 HNSW_DISTANCE_PROC, format_type_be(group->lefttype));
-		if ((group->operatorset & (UINT64CONST(1) << ORDER_STRATEGY)) == 0)
+		if ((group->operatorset & (UINT64CONST(1) << HNSW_ORDER_STRATEGY)) == 0)
 			complain(family, "is missing operator %d for type %s",
-					 ORDER_STRATEGY, format_type_be(group->lefttype));
+					 HNSW_ORDER_STRATEGY, format_type_be(group->lefttype));
 	}
 	if (!found)
 		complain(family, "has no operator and no support function for type %s of operator class \"%s\"",

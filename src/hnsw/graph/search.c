@@ -186,6 +186,8 @@ void
 HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
 {
 	res->nfound = 0;
+	res->nwithin = 0;
+	res->ef_first = ef;
 	res->best = INFINITY;
 	res->keep_own = keep_own;
 	result_reserve(res, lay, cxt, ef, keep_own);
@@ -217,6 +219,21 @@ HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk, uint16 sl
 	memcpy(f->tids, HnswNodeTids(lay, node), rec->ntids * sizeof(ItemPointerData));
 }
 
+/* One more result is within the radius: the search gets wider. */
+static void
+widen(HnswIndex *g, HnswSearch *s, HnswResult *res)
+{
+	int			ef;
+
+	res->nwithin++;
+	ef = (int) Min(HnswRadiusWidth(res->ef_first, res->nwithin), s->max_width);
+	if (ef <= res->ef)
+		return;
+	if (ef > res->maxfound)
+		result_reserve(res, g->lay, s->cxt, Max(ef, res->maxfound * 2), res->keep_own);
+	res->ef = ef;
+}
+
 /* Note a node; the caller has seen that it belongs among the ef nearest. */
 static void
 add_result(HnswIndex *g, HnswSearch *s, HnswResult *res, float dist, const char *node,
@@ -246,6 +263,8 @@ add_result(HnswIndex *g, HnswSearch *s, HnswResult *res, float dist, const char 
 		res->found[item.idx].killed = HnswIsKilled(g->lay, node - HnswSlotOffset(g->lay, slot), slot);
 	if (res->keep_own)
 		memcpy(res->own + (Size) item.idx * g->lay->own_bytes, own, g->lay->own_bytes);
+	if (unlikely(dist <= s->radius) && res == &s->results)
+		widen(g, s, res);
 }
 
 /* Order the results nearest first. */
@@ -852,6 +871,7 @@ HnswSearchCreate(HnswIndex *g, MemoryContext parent)
 	HnswMarksInit(&s->taken, cxt);
 	s->maxheap = HNSW_MIN_QUEUE;
 	s->heap_limit = PG_INT64_MAX;
+	s->radius = -INFINITY;
 	s->heap = MemoryContextAlloc(cxt, s->maxheap * sizeof(HnswCandidate));
 	return s;
 }

@@ -61,7 +61,9 @@ HnswTidGet(const ItemPointerData *tid, HnswCandidate *at)
 typedef struct HnswResult
 {
 	int			ef;
+	int			ef_first;		/* before it grew, if it did (HnswSearch.radius) */
 	int			nfound;
+	int64		nwithin;		/* of these, within the radius */
 	int			maxfound;		/* size of order and found */
 	bool		keep_own;
 	float		best;			/* least distance found */
@@ -101,10 +103,22 @@ typedef struct HnswSearch
 	int64		nscored;		/* codes */
 	int64		judged_from;	/* those before the results of now were looked for */
 	int64		max_visits;		/* beyond, a sweep is cheaper */
+	float		radius;			/* the search gets wider with each result within; -INFINITY: no */
+	int			max_width;		/* but no wider than this */
 	HnswCandidate *visited;		/* records whose links were cut off at a bound */
 	int64		nvisited;
 	int64		maxvisited;
 } HnswSearch;
+
+/*
+ * How wide a search becomes that is to find all nodes within a radius, when it has found n
+ * of them: the farthest of its results are the least reliable.
+ */
+static inline int64
+HnswRadiusWidth(int ef, int64 n)
+{
+	return ef + n * 5 / 4;
+}
 
 /* Candidates that there is room for from the beginning. */
 #define HNSW_MIN_QUEUE		1024

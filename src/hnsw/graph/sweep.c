@@ -126,9 +126,9 @@ create_sort(const HnswSweep *sweep, Size memory)
 								&nulls_first, (int) memory, NULL, TUPLESORT_NONE);
 }
 
-/* Put a node into a sort, by the least distance that it may have. */
+/* Put a node into a sort, by the least distance that it may have, or its place in the table. */
 static void
-put(HnswSweep *sweep, const HnswFound *f, bool late, double least)
+put(HnswSweep *sweep, const HnswFound *f, bool late, double key)
 {
 	TupleTableSlot *slot = sweep->slot;
 	bytea	   *buffer = sweep->buffer;
@@ -139,7 +139,7 @@ put(HnswSweep *sweep, const HnswFound *f, bool late, double least)
 	memcpy(VARDATA(buffer), f, size);
 	SET_VARSIZE(buffer, VARHDRSZ + size);
 	ExecClearTuple(slot);
-	slot->tts_values[0] = Int64GetDatum(sort_key(least));
+	slot->tts_values[0] = Int64GetDatum(sort_key(key));
 	slot->tts_values[1] = PointerGetDatum(buffer);
 	memset(slot->tts_isnull, 0, 2 * sizeof(bool));
 	ExecStoreVirtualTuple(slot);
@@ -167,6 +167,13 @@ create(Size memory)
 	return sweep;
 }
 
+/* Where in the table a node's first row is. */
+static double
+row_place(const HnswFound *f)
+{
+	return f->ntids == 0 ? 0 : ItemPointerGetBlockNumberNoCheck(&f->tids[0]);
+}
+
 /* Put a batch of nodes into the sort. */
 static void
 put_batch(HnswIndex *g, const HnswQuery *q, HnswSweep *sweep, const HnswSweepArgs *args)
@@ -181,13 +188,17 @@ put_batch(HnswIndex *g, const HnswQuery *q, HnswSweep *sweep, const HnswSweepArg
 		const HnswFound *f = &sweep->batch[i];
 
 		double		dist = f->dist;
-		double		slack = 0;
+		double		slack = HnswDistanceSlack(&g->space, q, f->dist, f->norm2, f->scale);
 
-		if (args->rank == NULL)
-			slack = HnswDistanceSlack(&g->space, q, f->dist, f->norm2, f->scale);
-		else if (!args->rank(args->arg, f, &dist))
+		if (dist - slack > args->bound)
 			continue;
-		put(sweep, f, dist + slack < args->farthest, dist - slack);
+		if (args->rank)
+		{
+			slack = 0;
+			if (!args->rank(args->arg, f, &dist))
+				continue;
+		}
+		put(sweep, f, dist + slack < args->farthest, args->by_row ? row_place(f) : dist - slack);
 	}
 	sweep->nbatch = 0;
 }
@@ -221,8 +232,8 @@ read_pages(HnswIndex *g, HnswSearch *s, HnswSweep *sweep, const HnswSweepArgs *a
 
 /*
  * Read all nodes that are live and not in s->taken, and sort them by the least
- * distance from s->query that they may have (HnswDistanceSlack); those that are nearer
- * than args->farthest for sure, in index units, come after all others.  The filter is
+ * distance from s->query that they may have (HnswDistanceSlack); without those that are beyond
+ * args->bound for sure, and those that are nearer than args->farthest for sure, in index units, come after all others.  The filter is
  * called for some thousands of them at a time, rank for each that it leaves.  In a context below the current one; the
  * caller ends it.
  */

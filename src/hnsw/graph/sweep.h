@@ -20,6 +20,8 @@ typedef struct HnswSweepArgs
 	HnswSweepRank rank;			/* NULL: nodes are sorted by what is stored of them */
 	void	   *arg;			/* for both */
 	double		farthest;		/* nodes that are nearer for sure come after all others */
+	bool		by_row;			/* in the order of the table's rows instead of distances */
+	double		bound;			/* nodes that are farther for sure are left out */
 	Size		memory;			/* of the sort, in kB */
 } HnswSweepArgs;
 
@@ -28,7 +30,7 @@ typedef struct HnswSwept
 {
 	HnswFound	node;
 	bool		late;			/* nearer than farthest for sure */
-	double		least;			/* the least distance it may have, or its exact one */
+	double		least;			/* the least distance it may have, or its exact one; not by_row */
 } HnswSwept;
 
 extern HnswSweep *HnswSweepBegin(HnswIndex *g, HnswSearch *s, const HnswSweepArgs *args);
