@@ -27,8 +27,8 @@ PGFILEDESC = "vectorx - vector types and an HNSW index"
 
 SRCS = $(filter-out src/types/test_%.c \
 		$(if $(WAIT_POINTS),,src/hnsw/base/waitpoint.c), \
-		$(sort $(wildcard src/*.c src/types/*.c src/hnsw/*/*.c \
-		src/planner/*.c)))
+		$(sort $(wildcard src/*.c src/types/*.c src/shared/*.c \
+		src/hnsw/*/*.c src/planner/*.c)))
 # Instruction sets are chosen at run time, so every file is always compiled;
 # those for another architecture are empty then.
 SRCS += $(filter-out simd/test_%.c simd/bench_%.c,$(sort $(wildcard simd/*.c)))

@@ -427,6 +427,48 @@ CREATE FUNCTION hnsw_last_scan(
 COMMENT ON FUNCTION hnsw_last_scan() IS
 	'what the last scan of an hnsw index that ended in this session has done';
 
+CREATE FUNCTION hnsw_index_stats(
+	OUT index oid,
+	OUT scans bigint,
+	OUT searches bigint,
+	OUT resumes bigint,
+	OUT sweeps bigint,
+	OUT visited bigint,
+	OUT scored bigint,
+	OUT reranked bigint,
+	OUT returned bigint,
+	OUT stats_reset timestamptz)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_index_stats' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION hnsw_index_stats() IS
+	'what scans of hnsw indexes of the database have done, in all sessions';
+
+CREATE VIEW pg_stat_hnsw_indexes AS
+	SELECT i.indrelid AS relid, i.indexrelid, n.nspname AS schemaname, t.relname, c.relname AS indexrelname,
+		coalesce(s.scans, 0) AS scans, coalesce(s.searches, 0) AS searches, coalesce(s.resumes, 0) AS resumes,
+		coalesce(s.sweeps, 0) AS sweeps, coalesce(s.visited, 0) AS visited, coalesce(s.scored, 0) AS scored,
+		coalesce(s.reranked, 0) AS reranked, coalesce(s.returned, 0) AS returned, s.stats_reset
+	FROM pg_index i
+		JOIN pg_class c ON c.oid = i.indexrelid AND c.relkind = 'i'
+		JOIN pg_am a ON a.oid = c.relam AND a.amhandler = 'hnswhandler(internal)'::regprocedure
+		JOIN pg_class t ON t.oid = i.indrelid
+		JOIN pg_namespace n ON n.oid = t.relnamespace
+		LEFT JOIN hnsw_index_stats() s ON s.index = i.indexrelid;
+
+COMMENT ON VIEW pg_stat_hnsw_indexes IS
+	'hnsw indexes of the database, and what scans have done in all sessions';
+
+GRANT SELECT ON pg_stat_hnsw_indexes TO PUBLIC;
+
+CREATE FUNCTION hnsw_stats_reset(index regclass DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_stats_reset' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION hnsw_stats_reset(regclass) IS
+	'sets what pg_stat_hnsw_indexes counts of an index, or of all of the database, to zero';
+
+REVOKE ALL ON FUNCTION hnsw_stats_reset(regclass) FROM PUBLIC;
+
 CREATE FUNCTION hnsw_search(
 	index regclass,
 	queries vector[],

@@ -231,4 +231,15 @@ CompatFindSetting(const char *name)
 	index_beginscan(heap, index, snapshot, nkeys, norderbys)
 #endif
 
+/* How a hash table in shared memory treats keys that are bytes; all but its locks. */
+#if PG_VERSION_NUM >= 170000
+#define CompatSharedHash(key, entry) \
+	{.key_size = (key), .entry_size = (entry), .compare_function = dshash_memcmp, \
+	 .hash_function = dshash_memhash, .copy_function = dshash_memcpy}
+#else
+#define CompatSharedHash(key, entry) \
+	{.key_size = (key), .entry_size = (entry), .compare_function = dshash_memcmp, \
+	 .hash_function = dshash_memhash}
+#endif
+
 #endif							/* VECTORX_COMPAT_H */

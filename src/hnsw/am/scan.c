@@ -88,6 +88,7 @@ close_graph(void *arg)
 	if (so->g == NULL)
 		return;
 	release_search(so, true);
+	HnswCountersClose(so);
 	HnswClose(so->g);
 	so->g = NULL;
 }
@@ -107,6 +108,7 @@ hnswbeginscan(Relation index, int nkeys, int norderbys)
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, cb);
 	so->g = HnswOpen(index);
 	so->stats.index = RelationGetRelid(index);
+	HnswCountersOpen(so);
 	scan->opaque = so;
 	return scan;
 }
@@ -121,6 +123,7 @@ end_search(HnswScan *so)
 		HnswSweepEnd(so->sweep);
 	so->sweep = NULL;
 	release_search(so, false);
+	HnswCountersAdd(so);
 }
 
 /* amrescan: forgets the scan before, whose hints it sets; the handle stays. */

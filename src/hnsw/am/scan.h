@@ -103,6 +103,8 @@ typedef struct HnswScan
 	BlockNumber heap_blocks;	/* blocks the table is known to have */
 
 	HnswScanStats stats;
+	HnswScanStats counted;		/* of these, those in pending */
+	struct HnswPending *pending;	/* this session's counters of the index (counters.c) */
 
 	/* for fetching exact vectors */
 	IndexFetchTableData *fetch;
@@ -118,6 +120,11 @@ extern bool HnswPlaceBound(HnswScan *so);
 /* ---- stats.c ---- */
 extern void HnswStatsAddSearch(HnswScanStats *stats, HnswSearch *s);
 extern void HnswStatsEndScan(const HnswScanStats *stats);
+
+/* ---- counters.c ---- */
+extern void HnswCountersOpen(HnswScan *so);
+extern void HnswCountersAdd(HnswScan *so);
+extern void HnswCountersClose(HnswScan *so);
 
 /* ---- rows.c ---- */
 extern void HnswMarkKilled(HnswScan *so);
