@@ -303,7 +303,8 @@ ORDER BY f));
 # What a build that has ended may not leave, in words: files of no relation,
 # temporary files, dynamic shared memory, workers.  Shared memory is looked for
 # in the data folder, where it is with dynamic_shared_memory_type = mmap; the
-# server itself has some, which is what is there when this is first called.
+# server itself and the counters of scans have some, which is what is there when
+# this is first called.
 # Files of relations whose transaction was under way when the server was killed
 # remain: "killed" lets pass, for good, those that are there now.
 sub leftovers
@@ -319,6 +320,7 @@ sub leftovers
 	push @left, map { "file $_" } grep { !$node->{vx_files}{$_} } @files;
 	push @left, map { "temporary file $_" } glob($node->data_dir . '/base/pgsql_tmp/*'),
 	  glob($node->data_dir . '/pg_tblspc/*/PG_*/pgsql_tmp/*');
+	$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS vectorx; SELECT FROM hnsw_index_stats()') if !defined $node->{vx_segments};
 	my @segments = glob($node->data_dir . '/pg_dynshmem/*');
 	$node->{vx_segments} //= @segments;
 	push @left, "segments @segments" if @segments > $node->{vx_segments};
