@@ -142,6 +142,29 @@ SELECT count(*), bool_and(n = r) FROM (SELECT row_number() OVER () AS n, rank() 
 	(SELECT v <-> '[0.1,0.2,0.3,0.1]' AS d FROM hiter ORDER BY 1 LIMIT 10) s) s;
 SELECT sweeps, returned FROM hnsw_last_scan();
 
+-- rows of one node, whose vectors are equal but for their length, are at distances of their own
+CREATE TABLE hpar (id int, v vector(8));
+INSERT INTO hpar SELECT i, (SELECT array_agg((1 + i % 7) * ((i / 7 * 37 + k * k * 11) % 100))::vector FROM generate_series(1, 8) k)
+	FROM generate_series(1, 2100) i;
+CREATE INDEX ON hpar USING hnsw (v vector_cosine_ops);
+ANALYZE hpar;
+SET enable_hashagg = off;
+SET enable_hashjoin = off;
+SET enable_nestloop = off;
+SELECT count(*) > 100 AS many, count(*) = count(DISTINCT d) AS distinct FROM (SELECT DISTINCT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY d) s;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) a
+	JOIN (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) b USING (d);
+SELECT count(*) FROM (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) a
+	JOIN (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) b USING (d);
+SET enable_indexscan = off;
+SELECT count(*) FROM (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) a
+	JOIN (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) b USING (d);
+RESET enable_indexscan;
+RESET enable_hashagg;
+RESET enable_hashjoin;
+RESET enable_nestloop;
+DROP TABLE hpar;
+
 -- what a scan has done
 SET hnsw.ef_search = 40;
 SELECT count(*) FROM (SELECT id FROM hiter ORDER BY v <-> '[0,0,0,0]' LIMIT 10) s;

@@ -1,6 +1,7 @@
 # Own vectors that have changed in ways that leave their squared norm and the sum of
 # their codes: hnsw_check must tell, by the distances that stand beside links, for each
-# metric and each precision of own vectors.
+# metric and each precision of own vectors.  Also records of higher levels that lead down to
+# another node, and a centre so far away that no search can be made.
 use strict;
 use warnings FATAL => 'all';
 
@@ -8,7 +9,7 @@ use Test::More;
 
 use VectorxTest;
 
-use constant { BLCKSZ => 8192, NODE => 3, LIVE => 1, DIM => 48, DAMAGED => 6 };
+use constant { BLCKSZ => 8192, CENTRE => 2, NODE => 3, UPPER => 4, LIVE => 1, DIM => 48, DAMAGED => 6 };
 # page.h: where a page's data and a record's TIDs begin, fields of record and metapage
 use constant { DATA => 40, RECORD => 32, SCALE => 16, OFFSET => 20, CODESUM => 24 };
 use constant { META_MAX_TIDS => 26, META_REC_SIZE => 30 };
@@ -99,21 +100,21 @@ sub moves
 	return abs(other_offset($head) - unpack('f', substr($head, OFFSET, 4))) / $scale;
 }
 
-# Live records of level 0, as they stand: where, and the offset in the file.
+# Live records on pages of a kind, as they stand: where, and the offset in the file.
 sub records
 {
-	my ($bytes) = @_;
+	my ($bytes, $page_kind) = @_;
 	my $size = unpack('S', substr($bytes, DATA + META_REC_SIZE, 2));
 	my @found;
 
 	foreach my $blk (1 .. length($bytes) / BLCKSZ - 1)
 	{
 		my ($kind, $nslots) = unpack('SS', substr($bytes, $blk * BLCKSZ + 24, 4));
-		next unless $kind == NODE;
+		next unless $kind == $page_kind;
 		foreach my $slot (0 .. $nslots - 1)
 		{
 			my $at = $blk * BLCKSZ + DATA + $slot * $size;
-			push @found, { where => "$blk|$slot", at => $at, head => substr($bytes, $at, RECORD) }
+			push @found, { where => "$blk|$slot", tid => pack('SSS', 0, $blk, $slot), at => $at, head => substr($bytes, $at, RECORD) }
 			  if ord(substr($bytes, $at, 1)) == LIVE;
 		}
 	}
@@ -127,7 +128,8 @@ sub damage
 	my $bytes = PostgreSQL::Test::Utils::slurp_file($path);
 	my $tids = 6 * unpack('S', substr($bytes, DATA + META_MAX_TIDS, 2));
 	my $length = DIM * $width{$own};
-	my @records = records($bytes);
+	my @records = records($bytes, NODE);
+	my ($upper) = records($bytes, UPPER);
 	my @where;
 
 	@records = sort { moves($b->{head}) <=> moves($a->{head}) } @records if $own eq 'int8';
@@ -145,10 +147,23 @@ sub damage
 		}
 		substr($bytes, $at, $length) = $i % 2 ? turn_sign($vector, $width{$own}) : swap_elements($vector, $width{$own});
 	}
+	# the first link leads down, the second to the node on level 0
+	foreach my $record (grep { $_->{tid} ne substr($bytes, $upper->{at} + RECORD + 6, 6) } $records[0], $records[1])
+	{
+		push @where, $upper->{where} unless $where[-1] eq $upper->{where};
+		substr($bytes, $upper->{at} + RECORD + 6, 6) = $record->{tid};
+	}
+	overwrite($path, $bytes);
+	return sort @where;
+}
+
+sub overwrite
+{
+	my ($path, $bytes) = @_;
+
 	open(my $fh, '>:raw', $path) or die "$path: $!";
 	print $fh $bytes;
 	close($fh) or die "$path: $!";
-	return sort @where;
 }
 
 my %where = map { $_ => [ damage($file{$_}, s/.*_//r) ] } sort keys %file;
@@ -162,9 +177,19 @@ foreach my $name (sort keys %file)
 	my %reported = map { (join('|', (split /\|/)[ 0, 1 ]) => 1) } @problems;
 	my %damaged = map { $_ => 1 } @{ $where{$name} };
 
-	is(join(' ', grep { $reported{$_} } @{ $where{$name} }), join(' ', @{ $where{$name} }), "$name: changed vectors are told");
+	is(join(' ', grep { $reported{$_} } @{ $where{$name} }), join(' ', @{ $where{$name} }), "$name: changed vectors and links down are told");
 	is(join("\n", grep { !(/^(\d+\|\d+)\|/ && $damaged{$1}) && !(/to block (\d+) slot (\d+)/ && $damaged{"$1|$2"}) } @problems),
 		'', "$name: and no others");
 }
+$node->stop;
+
+# ---- the centre
+
+my $bytes = PostgreSQL::Test::Utils::slurp_file($file{l2_int8});
+is(unpack('S', substr($bytes, BLCKSZ + 24, 2)), CENTRE, 'the centre is on the second page');
+substr($bytes, BLCKSZ + DATA, 4) = pack('f', 3e38);
+overwrite($file{l2_int8}, $bytes);
+$node->start;
+is($node->safe_psql('postgres', "SELECT * FROM hnsw_check('l2_int8_idx') WHERE problem ~ 'centre'"), '1||the centre is too far', 'a centre too far away is told');
 $node->stop;
 done_testing();

@@ -28,6 +28,7 @@
 #include "hnsw/layout/page.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
+#include "simd/vx_simd.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -132,6 +133,8 @@ check_centre(Check *c, BlockNumber blk)
 			HnswProblem(c, blk, NO_POS, "element %d of the centre is not finite", from + i);
 			return;
 		}
+	if (!isfinite(vx_simd->sumsq(x, n)))
+		HnswProblem(c, blk, NO_POS, "the centre is too far");
 }
 
 /* Root and entry point, once the slots are known. */

@@ -23,7 +23,10 @@
 #include "utils/memutils.h"
 
 /* So many distances beside a record's links that are as is likely let its vector pass. */
-#define EDGES_AGREE	2
+#define EDGES_AGREE	4
+
+/* The least float above zero. */
+#define LEAST_FLOAT	0x1p-149f
 
 static bool
 valid_heap_tid(const ItemPointerData *tid)
@@ -116,13 +119,46 @@ check_chain(Check *c, BlockNumber blk, int slot, BlockNumber next, bool live)
 	return n;
 }
 
+/* Read the head of a record again, which may have changed since the page was read. */
+static const HnswRecord *
+read_record(Check *c, BlockNumber blk, uint16 slot, char *to)
+{
+	HnswInspectReadPart(&c->x, blk, HnswSlotOffset(&c->x.lay, slot), sizeof(HnswRecord), to, NULL);
+	return (const HnswRecord *) to;
+}
+
+/*
+ * A link down of a live record of a higher level, which leads to the same node on another:
+ * while the record is live, so is that, and its vector the same.
+ */
+static void
+check_down(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const ItemPointerData *down,
+		   uint8 level, const char *what)
+{
+	HnswCandidate at;
+	SlotNote	note;
+	const HnswRecord *target;
+	const HnswRecord *now;
+
+	HnswTidGet(down, &at);
+	note = note_of(c, at.blk, at.slot);
+	if (note.state == NO_SLOT || note.state == HNSW_FREE || note.level != level)
+	{
+		HnswProblem(c, blk, slot, "its %s, block %u slot %u, is not a record of level %u",
+				what, at.blk, at.slot, level);
+		return;
+	}
+	target = read_record(c, at.blk, at.slot, c->neighbour);
+	now = read_record(c, blk, slot, c->links);
+	if (target->hash != rec->hash && now->state == HNSW_LIVE && now->generation == rec->generation)
+		HnswProblem(c, blk, slot, "its %s, block %u slot %u, is of another vector", what, at.blk, at.slot);
+}
+
 /* Heap TIDs of a record of level 0, or links down of a higher one. */
 static void
 check_tids(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 {
 	const ItemPointerData *tids = HnswNodeTids(&c->x.lay, (const char *) rec);
-	HnswCandidate at;
-	SlotNote	note;
 	int64		n;
 
 	if (rec->level == 0)
@@ -150,16 +186,8 @@ check_tids(Check *c, BlockNumber blk, int slot, const HnswRecord *rec)
 	/* where a dead record leads may have been freed before it */
 	if (rec->state == HNSW_DEAD)
 		return;
-	HnswTidGet(&tids[0], &at);
-	note = note_of(c, at.blk, at.slot);
-	if (note.state == NO_SLOT || note.state == HNSW_FREE || note.level != rec->level - 1)
-		HnswProblem(c, blk, slot, "its link down, block %u slot %u, is not a record of level %d",
-				at.blk, at.slot, rec->level - 1);
-	HnswTidGet(&tids[1], &at);
-	note = note_of(c, at.blk, at.slot);
-	if (note.state == NO_SLOT || note.state == HNSW_FREE || note.level != 0)
-		HnswProblem(c, blk, slot, "its node, block %u slot %u, is not a record of level 0",
-				at.blk, at.slot);
+	check_down(c, blk, slot, rec, &tids[0], rec->level - 1, "link down");
+	check_down(c, blk, slot, rec, &tids[1], 0, "node");
 }
 
 /*
@@ -187,6 +215,17 @@ find_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, char *to)
 		done += n;
 	}
 	return to;
+}
+
+/*
+ * How far a squared norm may be from one that another processor has summed, in another order:
+ * half of float's precision a term at worst, of which an eighth never came near in 16,000; and
+ * half of the least float where squares are denormal.
+ */
+static float
+norm2_slack(float norm2, int dim)
+{
+	return norm2 * (1e-5f + dim * FLT_EPSILON / 8) + dim * LEAST_FLOAT;
 }
 
 /*
@@ -237,7 +276,7 @@ check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const char
 			return false;
 		}
 	norm2 = vx_simd->sumsq(c->decoded, dim);
-	if (norm2 != rec->norm2 && !(fabsf(norm2 - rec->norm2) <= 1e-5f * norm2))
+	if (norm2 != rec->norm2 && !(fabsf(norm2 - rec->norm2) <= norm2_slack(norm2, dim)))
 	{
 		HnswProblem(c, blk, slot, "the vector's squared norm is %g, not %g", norm2, rec->norm2);
 		return false;

@@ -303,6 +303,32 @@ HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist)
 }
 
 /*
+ * The next of a node's TIDs, which HnswLoadTids has read, whose row is visible, as a node of
+ * its own with its own distance (*dist, as HnswScanItem's).  False when there are no more.
+ */
+bool
+HnswNextRow(IndexScanDesc scan, HnswScan *so, const HnswFound *f, HnswFound *row, double *dist)
+{
+	while (so->next_tid < so->ntids)
+	{
+		ItemPointer tid = &so->tids[so->next_tid++];
+		bool		all_dead = false;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswCheckHeapTid(scan, so, f, tid);
+		if (!fetch_distance(scan, so, tid, dist, &all_dead))
+			continue;
+		*row = *f;
+		row->tids[0] = *tid;
+		row->ntids = 1;
+		row->overflow = InvalidBlockNumber;
+		return true;
+	}
+	end_fetch(so);
+	return false;
+}
+
+/*
  * The exact distance of a node, in index units, if one of its rows is visible: an
  * HnswSweepRank for queries whose nodes' stored vectors tell too little.
  */

@@ -23,7 +23,7 @@
  *
  * Nodes all of whose rows turn out to be dead to all transactions are marked, so
  * that later scans do not look at the rows again (HnswIsKilled).  A scan on a
- * standby ignores these hints, and finds the same in the same order.
+ * standby ignores these hints, and finds the same in the same order, but for equal distances.
  */
 #include "postgres.h"
 
@@ -194,6 +194,25 @@ slack_of(const HnswScan *so, const HnswFound *f)
 	return q->far ? INFINITY : HnswDistanceSlack(&so->g->space, q, f->dist, f->norm2, f->scale) * q->unit;
 }
 
+/*
+ * Rows of a node have vectors that are equal once normalised: where that is the metric's work,
+ * their distances may differ by its rounding.  Where all rows are to be in order, each
+ * becomes an item; and no distance tells of another row's by less than this.
+ */
+#define ROW_SLACK	1e-6
+
+static inline double
+row_slack(const HnswScan *so)
+{
+	return so->by_row && so->exact ? ROW_SLACK : 0;
+}
+
+static inline bool
+has_rows(const HnswScan *so, const HnswFound *f)
+{
+	return so->by_row && so->exact && (f->ntids > 1 || f->overflow != InvalidBlockNumber);
+}
+
 /* A found node, whose distance lies between two, becomes an item. */
 static void
 add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late)
@@ -262,7 +281,7 @@ add_results(HnswScan *so)
 	{
 		const HnswFound *f = &res->found[res->order[i].idx];
 		double		dist = f->dist * so->search->query.unit;
-		double		slack = slack_of(so, f);
+		double		slack = slack_of(so, f) + row_slack(so);
 
 		add_item(so, f, dist - slack, dist + slack, false);
 		so->nwithin += dist <= so->bound;
@@ -308,8 +327,8 @@ add_ahead(HnswScan *so)
 	while (so->have_ahead)
 	{
 		const HnswSwept *ahead = &so->ahead;
-		double		least = ahead->least * so->search->query.unit;
-		double		slack = so->ranked ? 0 : slack_of(so, &ahead->node);
+		double		least = ahead->least * so->search->query.unit - row_slack(so);
+		double		slack = (so->ranked ? 0 : slack_of(so, &ahead->node)) + row_slack(so);
 
 		if (!so->ordered)
 		{
@@ -596,6 +615,20 @@ postpone(HnswScan *so, HnswScanItem item)
 	items_sift_up(so->items, so->nitems++, item);
 }
 
+/* Each row of a node becomes an item, instead of the node. */
+static void
+split_node(IndexScanDesc scan, HnswScan *so, const HnswScanItem *item)
+{
+	HnswFound	node = so->found[item->idx];
+	HnswFound	row;
+	double		dist;
+
+	done_with(so, &node);
+	HnswLoadTids(so, &node);
+	while (HnswNextRow(scan, so, &node, &row, &dist))
+		add_item(so, &row, dist, dist, item->late);
+}
+
 /* The next nearest node becomes the current one; false when there is none. */
 static bool
 next_node(IndexScanDesc scan, HnswScan *so)
@@ -623,6 +656,11 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		{
 			done_with(so, f);
 			so->nkilled_all++;
+			continue;
+		}
+		if (has_rows(so, f))
+		{
+			split_node(scan, so, &item);
 			continue;
 		}
 		if (so->ordered && item.key < item.high && so->nitems > 0 && so->items[0].late == item.late &&
@@ -706,6 +744,7 @@ start(IndexScanDesc scan, HnswScan *so)
 	old = MemoryContextSwitchTo(so->cxt);
 	so->empty = !HnswReadKeys(scan, so);
 	MemoryContextSwitchTo(old);
+	so->by_row = so->ordered && so->expected >= HNSW_ALL_ROWS && so->g->lay->metric->normalised;
 	so->search = so->g->search ? so->g->search : HnswSearchCreate(so->g, so->g->idle);
 	so->g->search = NULL;
 	HnswReadSettings(&so->settings);

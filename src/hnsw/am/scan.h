@@ -60,6 +60,7 @@ typedef struct HnswScan
 	HnswSettings settings;		/* of the session when the scan began */
 
 	int64		expected;		/* nodes that are likely to be asked for; 0: not known */
+	bool		by_row;			/* each row has a distance of its own, and all are to be in order */
 	double		bound;			/* rows beyond, as HnswScanItem's, are not wanted */
 	bool		all;			/* all rows within are */
 	bool		ended;			/* the bound has been reached */
@@ -132,6 +133,7 @@ extern void HnswNoteKilled(HnswScan *so, const HnswFound *f);
 extern void HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const ItemPointerData *tid);
 extern void HnswLoadTids(HnswScan *so, const HnswFound *f);
 extern bool HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist);
+extern bool HnswNextRow(IndexScanDesc scan, HnswScan *so, const HnswFound *f, HnswFound *row, double *dist);
 extern bool HnswRankNode(void *arg, const HnswFound *found, double *dist);
 extern int HnswDropKilled(void *arg, HnswFound *found, int n);
 
