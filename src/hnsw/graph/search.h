@@ -117,7 +117,7 @@ typedef struct HnswSearch
 static inline int64
 HnswRadiusWidth(int ef, int64 n)
 {
-	return ef + n * 5 / 4;
+	return ef + n * 7 / 4;
 }
 
 /* Candidates that there is room for from the beginning. */
