@@ -103,5 +103,34 @@ DROP TABLE counted;));
 	is($out, "10\n10\nt", "hits are counted: " . ($kind || 'ordinary') . ' table');
 }
 
+# ---- pages from disk
+
+# Read ahead or not, a search finds the same.  Whether it is slow enough to read ahead depends on
+# the disk; the files are taken out of the operating system's cache.
+$node->safe_psql('postgres', q(
+CREATE TABLE far (id int, v vector(64));
+INSERT INTO far SELECT id, v FROM hot;
+CREATE INDEX far_l1 ON far USING hnsw (v vector_l1_ops);
+CREATE INDEX far_l2 ON far USING hnsw (v vector_l2_ops);
+));
+my %found;
+foreach my $concurrency (0, 1, 64)
+{
+	my @files = map { $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$_')") } qw(far far_l1 far_l2);
+
+	$node->restart;
+	foreach my $file (@files)
+	{
+		system('dd', "of=$file", 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none') == 0 or die "dd: $?";
+	}
+	$found{$concurrency} = $node->safe_psql('postgres', qq(
+SET enable_seqscan = off;
+SET effective_io_concurrency = $concurrency;
+) . join("\n", map { my $op = $_; map { "SELECT array_agg(id) FROM (SELECT id FROM far ORDER BY v $op (SELECT v FROM hot WHERE id = $_) LIMIT 30) f;" } 1 .. 20 } '<+>', '<->'));
+}
+is($found{1}, $found{0}, 'a page asked for ahead changes nothing');
+is($found{64}, $found{0}, 'nor do many');
+cmp_ok(length($found{0}), '>', 40 * 30, 'and there is something to find');
+
 $node->stop;
 done_testing();

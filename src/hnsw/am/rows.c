@@ -345,6 +345,25 @@ HnswRankNode(void *arg, const HnswFound *found, double *dist)
 	return true;
 }
 
+/* Where pages come from disk: have those of the first rows of the next n items read meanwhile. */
+void
+HnswReadAheadRows(IndexScanDesc scan, HnswScan *so, int n)
+{
+	if (so->expected > 0)
+		n = (int) Min(n, so->expected - so->npassed);
+	for (int i = 0; i < Min(n, so->nitems); i++)
+	{
+		HnswScanItem *item = &so->items[i];
+		const HnswFound *f = &so->found[item->idx];
+
+		if (item->ahead || f->ntids == 0)
+			continue;
+		item->ahead = true;
+		HnswCheckHeapTid(scan, so, f, &f->tids[0]);
+		(void) PrefetchBuffer(scan->heapRelation, MAIN_FORKNUM, ItemPointerGetBlockNumberNoCheck(&f->tids[0]));
+	}
+}
+
 /* One heap TID of a batch of nodes. */
 typedef struct RankTid
 {

@@ -241,6 +241,7 @@ add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late)
 	item.high = most;
 	item.idx = so->items[so->nitems].idx;
 	item.late = late;
+	item.ahead = false;
 	so->found[item.idx] = *f;
 	items_sift_up(so->items, so->nitems++, item);
 }
@@ -638,6 +639,7 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		HnswScanItem	item;
 		HnswFound  *f;
 		double		dist;
+		int			ahead;
 
 		CHECK_FOR_INTERRUPTS();
 		add_ahead(so);
@@ -645,6 +647,9 @@ next_node(IndexScanDesc scan, HnswScan *so)
 			continue;
 		if (so->nitems == 0)
 			return false;
+		ahead = HnswReadAhead(so->g);
+		if (unlikely(ahead > 0))
+			HnswReadAheadRows(scan, so, ahead);
 		item = pop_item(so);
 		if (item.key > so->bound && !beyond_reach(so, so->bound))
 		{

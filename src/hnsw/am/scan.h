@@ -20,6 +20,7 @@ typedef struct HnswScanItem
 	double		high;			/* upper bound; the distance itself when exact */
 	int32		idx;			/* in found[] */
 	bool		late;			/* comes after all that are not */
+	bool		ahead;			/* the row's page has been asked for */
 } HnswScanItem;
 
 /* A node without a row that anyone sees, as it was. */
@@ -132,6 +133,7 @@ extern void HnswMarkKilled(HnswScan *so);
 extern void HnswNoteKilled(HnswScan *so, const HnswFound *f);
 extern void HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const ItemPointerData *tid);
 extern void HnswLoadTids(HnswScan *so, const HnswFound *f);
+extern void HnswReadAheadRows(IndexScanDesc scan, HnswScan *so, int n);
 extern bool HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist);
 extern bool HnswNextRow(IndexScanDesc scan, HnswScan *so, const HnswFound *f, HnswFound *row, double *dist);
 extern bool HnswRankNode(void *arg, const HnswFound *found, double *dist);

@@ -27,6 +27,7 @@
 
 #include "hnsw/base/marks.h"
 #include "hnsw/base/waitpoint.h"
+#include "hnsw/graph/ahead.h"
 #include "hnsw/graph/known.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/sweep.h"
@@ -132,6 +133,7 @@ pop_candidate(HnswSearch *s)
 	HnswCandidate last = s->heap[--s->nheap];
 
 	candidates_sift_down(s->heap, s->nheap, last);
+	top.todo &= ~HNSW_TODO_AHEAD;
 	return top;
 }
 
@@ -544,6 +546,8 @@ expand(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 	memcpy(links, HnswNodeLinks(g->lay, node), nlinks * sizeof(ItemPointerData));
 	HnswRelease(g, &pin);
 
+	if (unlikely(HnswReadAhead(g) > 0))
+		HnswReadAheadLinks(g, s, links, nlinks);
 	for (int i = 0; i < nlinks; i++)
 	{
 		BlockNumber nblk = HnswLinkBlock(&links[i]);
@@ -593,7 +597,10 @@ static void
 work_off(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
 {
 	bool		sketch = g->lay->sketch != HNSW_SKETCH_NONE;
+	int			ahead = HnswReadAhead(g);
 
+	if (unlikely(ahead > 0))
+		HnswReadAheadQueue(g, s, result_bound(res), ahead);
 	if (c->todo == HNSW_TODO_RESULT || (!sketch && (c->todo & HNSW_TODO_RESULT)))
 		reconsider(g, s, res, level, c);
 	if (!(c->todo & HNSW_TODO_LINKS))

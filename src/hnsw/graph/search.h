@@ -32,6 +32,7 @@ typedef struct HnswFound
 #define HNSW_TODO_RESULT	1	/* it may be a result */
 #define HNSW_TODO_LINKS		2	/* its links have not been looked at */
 #define HNSW_TODO_MARK		4	/* queued by every estimate: visited once, as marked then */
+#define HNSW_TODO_AHEAD		8	/* the page has been asked for; of no meaning when it is taken out */
 #define HNSW_TODO_ALL		(HNSW_TODO_RESULT | HNSW_TODO_LINKS)
 
 typedef struct HnswCandidate

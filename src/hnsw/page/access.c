@@ -19,12 +19,14 @@
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
 #include "storage/lmgr.h"
 #include "storage/smgr.h"
 #include "utils/memutils.h"
+#include "utils/spccache.h"
 
 /*
  * Report a page that cannot be what it claims to be: an error (index_corrupted) that
@@ -111,6 +113,33 @@ HnswCheckNotHeld(HnswIndex *g, BlockNumber blk, Buffer buf)
 }
 
 /*
+ * A page that takes longer comes from disk, not from the operating system's cache.  After
+ * one, so many visits are taken to need others.
+ */
+#define DISK_MICROSECONDS	30
+#define COLD_VISITS			256
+
+/* Read a page, and note where it comes from. */
+static Buffer
+read_page(HnswIndex *g, BlockNumber blk)
+{
+	instr_time	start;
+	instr_time	end;
+	Buffer		buf;
+
+	INSTR_TIME_SET_CURRENT(start);
+	buf = ReadBuffer(g->rel, blk);
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, start);
+	if (INSTR_TIME_GET_MICROSEC(end) > DISK_MICROSECONDS)
+	{
+		g->cold = COLD_VISITS;
+		g->ahead = get_tablespace_io_concurrency(g->rel->rd_rel->reltablespace);
+	}
+	return buf;
+}
+
+/*
  * Pin a page.  The block's last known buffer is tried first, which saves the
  * look-up in the shared hash table.
  */
@@ -127,7 +156,7 @@ pin_page(HnswIndex *g, BlockNumber blk, HnswPin *pin)
 		pin->buf = recent.buf;
 	else
 	{
-		pin->buf = ReadBuffer(g->rel, blk);
+		pin->buf = read_page(g, blk);
 		remember_buffer(g, blk, pin->buf);
 	}
 	pin->page = BufferGetPage(pin->buf);
@@ -213,6 +242,18 @@ HnswPrefetch(HnswIndex *g, BlockNumber blk, uint16 slot)
 	at += from;
 	for (int i = 0; i <= g->lay->rec_size / 64; i++)
 		__builtin_prefetch(at + i * 64);
+}
+
+/*
+ * Have the operating system begin to read a node page, and the side pages behind it,
+ * unless they are in shared buffers.  The block has been checked to exist; which page
+ * it is by the time it is read makes no difference.
+ */
+void
+HnswReadAheadPage(HnswIndex *g, BlockNumber blk)
+{
+	for (int i = 0; i <= g->lay->side_pages && blk + i < g->nblocks; i++)
+		(void) PrefetchBuffer(g->rel, MAIN_FORKNUM, blk + i);
 }
 
 /* Initialise a new page of a kind; the caller holds it exclusively. */

@@ -63,6 +63,7 @@ extern bool HnswClaimFreePage(HnswIndex *g, BlockNumber blk, HnswPin *pin);
 extern void HnswInitPage(HnswPin *pin, HnswPageKind kind);
 extern void HnswKnowBlocks(HnswIndex *g, BlockNumber blk);
 extern bool HnswBlockExists(HnswIndex *g, BlockNumber blk);
+extern void HnswReadAheadPage(HnswIndex *g, BlockNumber blk);
 extern void HnswPrefetch(HnswIndex *g, BlockNumber blk, uint16 slot);
 extern void HnswWriteBegin(HnswIndex *g, HnswWrite *w);
 extern int	HnswWriteAdd(HnswWrite *w, HnswPin *pin, bool image);
@@ -77,5 +78,18 @@ pg_noreturn extern void HnswCorrupted(HnswIndex *g, BlockNumber blk, int slot,
 extern void HnswLockInserts(Relation index);
 extern void HnswUnlockInserts(Relation index);
 extern void HnswWaitForInserts(Relation index);
+
+/*
+ * How many pages, likely to be needed next, are worth asking the operating system for at a
+ * visit: none, unless pages have come from disk lately.
+ */
+static inline int
+HnswReadAhead(HnswIndex *g)
+{
+	if (likely(g->cold == 0))
+		return 0;
+	g->cold--;
+	return g->ahead;
+}
 
 #endif							/* HNSW_PAGE_ACCESS_H */

@@ -53,6 +53,8 @@ typedef struct HnswIndex
 	HnswRecent *recent;			/* recent buffers, a hint: block b is at b modulo nrecent */
 	uint32		nrecent;		/* a power of 2 */
 	uint32		nreplaced;		/* entries that gave way to others since it grew */
+	int			cold;			/* so many visits more are taken to need pages from disk */
+	int			ahead;			/* then: pages to be asked for before they are needed */
 
 	/* what grows with use: kept for the next scan or insert, or freed, between two */
 	MemoryContext idle;			/* holds it */
