@@ -19,7 +19,12 @@ vector the query is near to ("near"), or the part that is farthest from it ("far
     .venv/bin/python bench/server.py .venv/bin/python bench/filters.py
     .venv/bin/python bench/server.py .venv/bin/python bench/filters.py --system pgvector
 
-The second form asks pgvector, with hnsw.iterative_scan = relaxed_order.
+    .venv/bin/python bench/server.py .venv/bin/python bench/filters.py --grid
+
+The second form asks pgvector, with hnsw.iterative_scan = relaxed_order.  The third goes over sets of
+100 and 384 dimensions, few and many rows, LIMIT 10 and 100, statements with constants and
+prepared ones with a plan for any parameters ("generic"), and says in how many of these
+cells the plan that is taken needs at most 1.5 times as long as the best.
 """
 from __future__ import annotations
 
@@ -80,50 +85,113 @@ class Bench:
             self.conn.execute(f"CREATE INDEX ON filters ({c})")
         self.conn.execute("VACUUM ANALYZE filters")
 
-    def conditions(self, share: float, lie: str) -> Iterator[tuple[str, np.ndarray]]:
-        """For each query its WHERE clause and which rows match."""
+    def conditions(self, share: float, lie: str) -> Iterator[tuple[tuple[str, str, int] | None, np.ndarray]]:
+        """For each query its condition (column, operator, number) and which rows match."""
         count = len(self.base)
         for q in range(len(self.queries)):
             column = "r" if lie == "random" else f"n{self.centre[q]}"
             if lie == "far":
                 bound = count - round(share * count)
-                yield f"WHERE {column} >= {bound}", self.columns[column] >= bound
+                yield (column, ">=", bound), self.columns[column] >= bound
             elif share < 1:
                 bound = round(share * count)
-                yield f"WHERE {column} < {bound}", self.columns[column] < bound
+                yield (column, "<", bound), self.columns[column] < bound
             else:
-                yield "", np.ones(count, bool)
+                yield None, np.ones(count, bool)
+
+    def statements(self, share: float, lie: str, limit: int) -> tuple[list[str], list[str], list[np.ndarray]]:
+        """For each query the statement with constants, that of a prepared one, and which rows match."""
+        constant, generic, masks, prepared = [], [], [], set()
+        self.conn.execute("DEALLOCATE ALL")
+        for query, (condition, mask) in zip(self.queries, self.conditions(share, lie)):
+            column, operator, bound = condition or ("id", ">=", 0)
+            where = f"WHERE {column} {operator} {bound}" if condition else ""
+            constant.append(f"SELECT id FROM filters {where} ORDER BY v <=> '{text(query)}' LIMIT {limit}")
+            if column not in prepared:
+                self.conn.execute(f"PREPARE {column}(int, vector, int) AS SELECT id FROM filters "
+                                  f"{f'WHERE {column} {operator} $1' if condition else ''} ORDER BY v <=> $2 LIMIT $3")
+                prepared.add(column)
+            generic.append(f"EXECUTE {column}({bound}, '{text(query)}', {limit})")
+            masks.append(mask)
+        return constant, generic, masks
 
     def plan(self, name: str) -> None:
         for switch in SWITCHES:
             self.conn.execute(f"SET {switch} = {PLANS[name].get(switch, 'on')}")
 
-    def cell(self, share: float, lie: str, limit: int) -> dict[str, float | str]:
-        asked = [(f"SELECT id FROM filters {where} ORDER BY v <=> '{text(query)}' LIMIT {limit}", mask)
-                 for query, (where, mask) in zip(self.queries, self.conditions(share, lie))]
+    def cell(self, share: float, lie: str, limit: int, generic: bool) -> dict[str, float | str]:
+        constant, prepared, masks = self.statements(share, lie, limit)
+        self.conn.execute(f"SET plan_cache_mode = {'force_generic_plan' if generic else 'auto'}")
         times: dict[str, list[float]] = {name: [] for name in PLANS}
         found: list[list[int]] = []
         for turn in range(self.args.rounds + 1):
             for name in PLANS:
                 self.plan(name)
+                statements = prepared if generic and name == "taken" else constant
                 before = cpu(self.pid)
-                rows = [[r[0] for r in self.conn.execute(sql).fetchall()] for sql, _ in asked]
+                rows = [[r[0] for r in self.conn.execute(sql, prepare=False).fetchall()] for sql in statements]
                 if turn > 0:
-                    times[name].append((cpu(self.pid) - before) / len(asked) * 1e6)
+                    times[name].append((cpu(self.pid) - before) / len(statements) * 1e6)
                 if name == "taken":
                     found = rows
         recall, short = [], 0
-        for distances, ids, (_, mask) in zip(self.distances, found, asked):
+        for distances, ids, mask in zip(self.distances, found, masks):
             k = min(limit, int(mask.sum()))
             short += len(ids) < k
             if k > 0:
                 worst = np.partition(distances[mask], k - 1)[k - 1] + 1e-6
                 recall.append(sum(distances[i] <= worst for i in set(ids)) / k)
         self.plan("taken")
-        top = self.conn.execute("EXPLAIN " + asked[0][0]).fetchall()
+        top = self.conn.execute("EXPLAIN " + (prepared if generic else constant)[0]).fetchall()
         used = "index" if any("filters_v_idx" in line[0] for line in top) else "exact"
         return {"recall": float(np.mean(recall)), "short": short, "plan": used,
                 **{name: statistics.median(t) for name, t in times.items()}}
+
+
+def table(conn: psycopg.Connection, args: argparse.Namespace, generic: bool, bench: Bench | None = None) -> list[float]:
+    """Measure and print; the taken plan's times as multiples of the best."""
+    if bench is None:
+        bench = loaded(conn, args)
+    ratios = []
+    print(f"{args.system}, {args.set}, {len(bench.base)} rows, ef_search {args.ef}{', generic plans' if generic else ''}")
+    print("limit  lie     share   recall  short  plan     taken    index    exact  x none  x best")
+    for limit in args.limits:
+        none = 0.0
+        for lie in args.lies:
+            for share in args.shares:
+                if share == 1 and none:
+                    continue
+                c = bench.cell(share, lie, limit, generic)
+                none = none or float(c["index"])
+                best = min(float(c["index"]), float(c["exact"]))
+                ratios.append(float(c["taken"]) / best)
+                print(f"{limit:5d}  {lie:6s}  {share:5g}   {c['recall']:6.3f}  {c['short']:5d}  {c['plan']}  "
+                      f"{c['taken']:7.0f}  {c['index']:7.0f}  {c['exact']:7.0f}  {c['taken'] / none:6.2f}  "
+                      f"{ratios[-1]:6.2f}", flush=True)
+    return ratios
+
+
+def loaded(conn: psycopg.Connection, args: argparse.Namespace) -> Bench:
+    conn.prepare_threshold = None  # prepared statements are made by hand
+    bench = Bench(conn, args)
+    bench.load()
+    conn.execute(f"SET jit = off; SET hnsw.ef_search = {args.ef}; SET max_parallel_workers_per_gather = 0")
+    if args.system == "pgvector":
+        conn.execute("SET hnsw.iterative_scan = relaxed_order")
+    return bench
+
+
+def grid(conn: psycopg.Connection, args: argparse.Namespace) -> None:
+    args.limits, most = [10, 100], args.rows
+    ratios = []
+    for args.set in SETS:
+        for args.rows in (4000, most):
+            bench = loaded(conn, args)
+            for generic in (False, True):
+                ratios += table(conn, args, generic, bench)
+    good = sum(r <= 1.5 for r in ratios)
+    print(f"{good} of {len(ratios)} cells within 1.5 times the best plan ({good / len(ratios):.1%}), "
+          f"{sum(r <= 3 for r in ratios)} within 3 times, the worst {max(ratios):.1f}")
 
 
 def main() -> None:
@@ -137,29 +205,15 @@ def main() -> None:
     parser.add_argument("--lies", nargs="+", default=["random", "near", "far"])
     parser.add_argument("--limits", type=int, nargs="+", default=[10])
     parser.add_argument("--ef", type=int, default=40)
+    parser.add_argument("--grid", action="store_true", help="sets, rows, limits and generic plans; how good the plans are")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
 
     with vxdb.connect(dbname=args.system) as conn:
-        bench = Bench(conn, args)
-        bench.load()
-        conn.execute(f"SET jit = off; SET hnsw.ef_search = {args.ef}; SET max_parallel_workers_per_gather = 0")
-        if args.system == "pgvector":
-            conn.execute("SET hnsw.iterative_scan = relaxed_order")
-        print(f"{args.system}, {args.set}, {len(bench.base)} rows, ef_search {args.ef}")
-        print("limit  lie     share   recall  short  plan     taken    index    exact  x none  x best")
-        for limit in args.limits:
-            none = 0.0
-            for lie in args.lies:
-                for share in args.shares:
-                    if share == 1 and none:
-                        continue
-                    c = bench.cell(share, lie, limit)
-                    none = none or float(c["index"])
-                    best = min(float(c["index"]), float(c["exact"]))
-                    print(f"{limit:5d}  {lie:6s}  {share:5g}   {c['recall']:6.3f}  {c['short']:5d}  {c['plan']}  "
-                          f"{c['taken']:7.0f}  {c['index']:7.0f}  {c['exact']:7.0f}  {c['taken'] / none:6.2f}  "
-                          f"{c['taken'] / best:6.2f}", flush=True)
+        if args.grid:
+            grid(conn, args)
+        else:
+            table(conn, args, False)
 
 
 if __name__ == "__main__":

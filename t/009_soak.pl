@@ -2,7 +2,7 @@
 # autovacuum at its most aggressive, until the table has been replaced three times
 # over.  Every row of every answer is checked.  Afterwards the index must be sound,
 # find every row by its own vector, find nearly as much as indexes built over the same
-# rows do (soak.py says how nearly), and be at most 1.2 times as large.
+# rows do (soak.py says how nearly), and be at most 1.24 times as large.
 #
 # The short form is one small table of the shipped word vectors.  VX_SOAK_ROWS is
 # the long form: so many rows (as far as a set has them) of every set and metric.

@@ -630,6 +630,18 @@ split_node(IndexScanDesc scan, HnswScan *so, const HnswScanItem *item)
 		add_item(so, &row, dist, dist, item->late);
 }
 
+/*
+ * The executor has come to the bound, and has all that was found within, but for what is late.
+ * Is more to be looked for?
+ */
+static bool
+wants_all(HnswScan *so)
+{
+	if (so->ended || found_all(so) || so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
+		so->ended = true;
+	return !so->ended;
+}
+
 /* The next nearest node becomes the current one; false when there is none. */
 static bool
 next_node(IndexScanDesc scan, HnswScan *so)
@@ -653,7 +665,10 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		item = pop_item(so);
 		if (item.key > so->bound && !beyond_reach(so, so->bound))
 		{
-			so->ended = true;	/* but for those that are late */
+			if (!wants_all(so))
+				continue;
+			items_sift_up(so->items, so->nitems++, item);
+			so->ended = !search_more(scan, so);
 			continue;
 		}
 		f = &so->found[item.idx];
