@@ -23,8 +23,9 @@ vector the query is near to ("near"), or the part that is farthest from it ("far
 
 The second form asks pgvector, with hnsw.iterative_scan = relaxed_order.  The third goes over sets of
 100 and 384 dimensions, few and many rows, LIMIT 10 and 100, statements with constants and
-prepared ones with a plan for any parameters ("generic"), and says in how many of these
-cells the plan that is taken needs at most 1.5 times as long as the best.
+prepared ones (which PostgreSQL, after five times, may give a plan for any parameters),
+and says in how many of these cells the plan that is taken needs at most 1.5 times as
+long as the best.
 """
 from __future__ import annotations
 
@@ -101,33 +102,32 @@ class Bench:
 
     def statements(self, share: float, lie: str, limit: int) -> tuple[list[str], list[str], list[np.ndarray]]:
         """For each query the statement with constants, that of a prepared one, and which rows match."""
-        constant, generic, masks, prepared = [], [], [], set()
+        constant, executed, masks, names = [], [], [], set()
         self.conn.execute("DEALLOCATE ALL")
         for query, (condition, mask) in zip(self.queries, self.conditions(share, lie)):
             column, operator, bound = condition or ("id", ">=", 0)
             where = f"WHERE {column} {operator} {bound}" if condition else ""
             constant.append(f"SELECT id FROM filters {where} ORDER BY v <=> '{text(query)}' LIMIT {limit}")
-            if column not in prepared:
+            if column not in names:
                 self.conn.execute(f"PREPARE {column}(int, vector, int) AS SELECT id FROM filters "
                                   f"{f'WHERE {column} {operator} $1' if condition else ''} ORDER BY v <=> $2 LIMIT $3")
-                prepared.add(column)
-            generic.append(f"EXECUTE {column}({bound}, '{text(query)}', {limit})")
+                names.add(column)
+            executed.append(f"EXECUTE {column}({bound}, '{text(query)}', {limit})")
             masks.append(mask)
-        return constant, generic, masks
+        return constant, executed, masks
 
     def plan(self, name: str) -> None:
         for switch in SWITCHES:
             self.conn.execute(f"SET {switch} = {PLANS[name].get(switch, 'on')}")
 
-    def cell(self, share: float, lie: str, limit: int, generic: bool) -> dict[str, float | str]:
-        constant, prepared, masks = self.statements(share, lie, limit)
-        self.conn.execute(f"SET plan_cache_mode = {'force_generic_plan' if generic else 'auto'}")
+    def cell(self, share: float, lie: str, limit: int, prepared: bool) -> dict[str, float | str]:
+        constant, executed, masks = self.statements(share, lie, limit)
         times: dict[str, list[float]] = {name: [] for name in PLANS}
         found: list[list[int]] = []
         for turn in range(self.args.rounds + 1):
             for name in PLANS:
                 self.plan(name)
-                statements = prepared if generic and name == "taken" else constant
+                statements = executed if prepared and name == "taken" else constant
                 before = cpu(self.pid)
                 rows = [[r[0] for r in self.conn.execute(sql, prepare=False).fetchall()] for sql in statements]
                 if turn > 0:
@@ -142,18 +142,18 @@ class Bench:
                 worst = np.partition(distances[mask], k - 1)[k - 1] + 1e-6
                 recall.append(sum(distances[i] <= worst for i in set(ids)) / k)
         self.plan("taken")
-        top = self.conn.execute("EXPLAIN " + (prepared if generic else constant)[0]).fetchall()
+        top = self.conn.execute("EXPLAIN " + (executed if prepared else constant)[0]).fetchall()
         used = "index" if any("filters_v_idx" in line[0] for line in top) else "exact"
         return {"recall": float(np.mean(recall)), "short": short, "plan": used,
                 **{name: statistics.median(t) for name, t in times.items()}}
 
 
-def table(conn: psycopg.Connection, args: argparse.Namespace, generic: bool, bench: Bench | None = None) -> list[float]:
+def table(conn: psycopg.Connection, args: argparse.Namespace, prepared: bool, bench: Bench | None = None) -> list[float]:
     """Measure and print; the taken plan's times as multiples of the best."""
     if bench is None:
         bench = loaded(conn, args)
     ratios = []
-    print(f"{args.system}, {args.set}, {len(bench.base)} rows, ef_search {args.ef}{', generic plans' if generic else ''}")
+    print(f"{args.system}, {args.set}, {len(bench.base)} rows, ef_search {args.ef}{', prepared' if prepared else ''}")
     print("limit  lie     share   recall  short  plan     taken    index    exact  x none  x best")
     for limit in args.limits:
         none = 0.0
@@ -161,7 +161,7 @@ def table(conn: psycopg.Connection, args: argparse.Namespace, generic: bool, ben
             for share in args.shares:
                 if share == 1 and none:
                     continue
-                c = bench.cell(share, lie, limit, generic)
+                c = bench.cell(share, lie, limit, prepared)
                 none = none or float(c["index"])
                 best = min(float(c["index"]), float(c["exact"]))
                 ratios.append(float(c["taken"]) / best)
@@ -187,8 +187,8 @@ def grid(conn: psycopg.Connection, args: argparse.Namespace) -> None:
     for args.set in SETS:
         for args.rows in (4000, most):
             bench = loaded(conn, args)
-            for generic in (False, True):
-                ratios += table(conn, args, generic, bench)
+            for prepared in (False, True):
+                ratios += table(conn, args, prepared, bench)
     good = sum(r <= 1.5 for r in ratios)
     print(f"{good} of {len(ratios)} cells within 1.5 times the best plan ({good / len(ratios):.1%}), "
           f"{sum(r <= 3 for r in ratios)} within 3 times, the worst {max(ratios):.1f}")

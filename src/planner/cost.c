@@ -14,6 +14,7 @@
 #include "hnsw/am/am.h"
 #include "hnsw/am/options.h"
 #include "hnsw/graph/search.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "planner/planner.h"
@@ -175,6 +176,40 @@ HnswRowsWithin(PlannerInfo *root, const IndexPath *path)
 	return clamp_row_est(Max(path->indexinfo->tuples, 1) * HNSW_WITHIN_SHARE * matching(root, path));
 }
 
+/* For expression_tree_walker: is a parameter of the statement in the expression? */
+static bool
+has_parameter(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind == PARAM_EXTERN;
+	return expression_tree_walker(node, has_parameter, context);
+}
+
+/*
+ * A plan for any parameters takes it that a third of the rows are less than one. Where it is few,
+ * that makes a scan by far the dearest of all plans, and where it is many, the price of few
+ * makes PostgreSQL go on with plans for the values, which know.
+ */
+#define UNKNOWN_SHARE	0.01
+
+/* Is a condition on a parameter among those of which there is no telling how many rows meet them? */
+static bool
+is_unknown(const IndexOptInfo *index)
+{
+	ListCell   *cell;
+
+	foreach(cell, index->indrestrictinfo)
+	{
+		RestrictInfo *condition = lfirst_node(RestrictInfo, cell);
+
+		if (condition->norm_selec == DEFAULT_INEQ_SEL && has_parameter((Node *) condition->clause, NULL))
+			return true;
+	}
+	return false;
+}
+
 /*
  * What each row costs beyond the first search with hnsw.iterative_scan off.  Rows beyond
  * hnsw.ef_search do not come at all, and where a condition, or the lack of a LIMIT, asks
@@ -232,6 +267,8 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	hnsw_paths_costed++;
 	HnswReadSettings(&settings);
 	share = matching(root, path);
+	if (is_unknown(index))
+		share = Min(share, UNKNOWN_SHARE);
 	limit = query_limit(root, &settings);
 	wide = wide_visit_cost(index, tuples);
 	visits = visits_of(settings.ef_search, tuples);
