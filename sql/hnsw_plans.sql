@@ -9,6 +9,15 @@ EXPLAIN (COSTS OFF) SELECT id FROM hplan ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMI
 EXPLAIN (COSTS OFF) SELECT id FROM hplan WHERE kind = 3 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 3;
 EXPLAIN (COSTS OFF) SELECT a.id, n.id FROM (SELECT * FROM hplan WHERE id < 3) AS a,
 	LATERAL (SELECT id FROM hplan ORDER BY v <-> a.v LIMIT 3) AS n;
+-- how many rows a parameter lets through: who knows only by its value goes on with plans for it
+CREATE INDEX hplan_id ON hplan (id);
+PREPARE few(int) AS SELECT id FROM hplan WHERE id < $1 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 3;
+DO $$ BEGIN FOR i IN 1 .. 6 LOOP EXECUTE 'EXECUTE few(50)'; END LOOP; END $$;
+EXPLAIN (COSTS OFF) EXECUTE few(50);
+EXPLAIN (COSTS OFF) EXECUTE few(15000);
+SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = 'few';
+DEALLOCATE few;
+DROP INDEX hplan_id;
 -- all rows: a scan returns hnsw.ef_search only
 EXPLAIN (COSTS OFF) SELECT id FROM hplan ORDER BY v <-> '[1,2,3,4,5,6,7,8]';
 -- no order, another order, another direction, another operator
