@@ -45,6 +45,7 @@ def recall(conn: psycopg.Connection, metric: str, queries: np.ndarray, truth: np
 def run(tap: Tap, conn: psycopg.Connection, spec: dict) -> None:
     rows, queries = groups(spec)
     index = f"CREATE INDEX items_embedding ON items USING hnsw (embedding vector_{spec['metric']}_ops)"
+    index += f" WITH (m = {spec.get('m', 16)})"
     truth = distances(spec["metric"], queries, rows)
     name = f"{spec['metric']}, {spec['dim']}-d, groups of {spec['size']}, spread {spec['spread']}"
     for how in ("built", "grown"):

@@ -155,16 +155,61 @@ is_upper(const Linking *l, uint32 member)
 	return node_of(l, member)->level > l->level - l->b->levels;
 }
 
-/* Is one of a member's n nearest candidates on the level above? */
+/*
+ * Of how many members of the level above a member is one of the nearest: counted up to what a
+ * byte holds, and not down from there.  Where all of a cluster are equally near, their lists have
+ * the same few, and who is above need not be in any; but these few are in its list.
+ */
+typedef uint8 Above;
+
+/* A member has come to the level above (by: 1), or left it (-1). */
+static void
+count_above(const Linking *l, Above *above, uint32 member, int by)
+{
+	const BatchLevel *level = l->level;
+	const BatchLink *list = level->links + (Size) member * level->width;
+
+	for (int i = 0; i < Min(level->width / 2, level->nlinks[member]); i++)
+	{
+		Above	   *count = &above[BatchLinkMember(list[i])];
+
+		if (*count < PG_UINT8_MAX)
+			*count += by;
+	}
+}
+
+/* For each member, of how many. */
+static Above *
+count_all_above(const Linking *l)
+{
+	Above	   *above = MemoryContextAllocExtended(l->b->cxt, l->level->n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	for (uint32 m = 0; m < l->level->n; m++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_upper(l, m))
+			count_above(l, above, m, 1);
+	}
+	return above;
+}
+
+/*
+ * Is one of a member's n nearest candidates on the level above, or one of the nearest of more than
+ * "others" there?
+ */
 static bool
-has_upper(const Linking *l, uint32 member, int n)
+has_upper(const Linking *l, const Above *above, uint32 member, int n, int others)
 {
 	const BatchLevel *level = l->level;
 	const BatchLink *list = level->links + (Size) member * level->width;
 
 	for (int i = 0; i < Min(n, level->nlinks[member]); i++)
-		if (is_upper(l, BatchLinkMember(list[i])))
+	{
+		uint32		to = BatchLinkMember(list[i]);
+
+		if (is_upper(l, to) || above[to] > others)
 			return true;
+	}
 	return false;
 }
 
@@ -196,6 +241,7 @@ spread_levels(Linking *l)
 {
 	const BatchLevel *level = l->level;
 	const int	most = level->width / 2;
+	Above	   *above = NULL;
 	uint32		giver = 0;
 
 	for (uint32 m = 0; m < level->n; m++)
@@ -203,17 +249,24 @@ spread_levels(Linking *l)
 		int			n;
 
 		CHECK_FOR_INTERRUPTS();
-		if (is_upper(l, m) || (n = count_nearer(l, m)) < most ||
-			has_upper(l, m, n))
+		if (is_upper(l, m) || (n = count_nearer(l, m)) < most)
+			continue;
+		if (above == NULL)
+			above = count_all_above(l);
+		if (has_upper(l, above, m, n, 0))
 			continue;
 		while (giver < level->n &&
-			   !(is_upper(l, giver) && has_upper(l, giver, most)))
+			   !(is_upper(l, giver) && has_upper(l, above, giver, most, 1)))
 			giver++;
 		if (giver == level->n)
 			break;
 		node_of(l, m)->level = node_of(l, giver)->level;
 		node_of(l, giver)->level = (uint8) (level - l->b->levels);
+		count_above(l, above, m, 1);
+		count_above(l, above, giver, -1);
 	}
+	if (above)
+		pfree(above);
 }
 
 /*
