@@ -156,6 +156,15 @@ EXPLAIN (COSTS OFF) SELECT count(*) FROM (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d 
 	JOIN (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) b USING (d);
 SELECT count(*) FROM (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) a
 	JOIN (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) b USING (d);
+-- also with little memory and a limit beyond the table
+SET work_mem = '64kB';
+SET hnsw.max_scan_tuples = 20000;
+SET hnsw.iterative_scan = relaxed_order;
+SELECT count(*), count(DISTINCT id), bool_and(d >= before) FROM (SELECT id, d, lag(d, 1, d) OVER (ORDER BY n) AS before FROM
+	(SELECT id, v <=> '[1,2,3,4,5,6,7,8]' AS d, row_number() OVER (ORDER BY v <=> '[1,2,3,4,5,6,7,8]') AS n FROM hpar) s) s;
+RESET work_mem;
+RESET hnsw.max_scan_tuples;
+RESET hnsw.iterative_scan;
 SET enable_indexscan = off;
 SELECT count(*) FROM (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) a
 	JOIN (SELECT v <=> '[1,2,3,4,5,6,7,8]' AS d FROM hpar ORDER BY 1) b USING (d);

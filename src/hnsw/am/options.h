@@ -55,6 +55,9 @@ HnswFirstSearch(const HnswSettings *s, double expected)
 	return 1.25 * expected + s->ef_search / 2;
 }
 
+/* Less effort finds next to nothing within a distance where nothing else is returned. */
+#define HNSW_WITHIN_EF		40
+
 /*
  * At least so many where there is a bound of the distance: what is nearer and not found then is
  * missed.
@@ -62,7 +65,9 @@ HnswFirstSearch(const HnswSettings *s, double expected)
 static inline int
 HnswFirstWithin(const HnswSettings *s)
 {
-	return s->iterative_scan == HNSW_ITERATIVE_OFF ? s->ef_search : s->ef_search + s->ef_search * 3 / 5;
+	int			ef = Max(s->ef_search, HNSW_WITHIN_EF);
+
+	return s->iterative_scan == HNSW_ITERATIVE_OFF ? s->ef_search : ef + ef * 3 / 5;
 }
 
 extern void HnswSettingsDefine(void);

@@ -215,7 +215,7 @@ has_rows(const HnswScan *so, const HnswFound *f)
 
 /* A found node, whose distance lies between two, becomes an item. */
 static void
-add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late)
+add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late, bool row)
 {
 	HnswScanItem	item;
 
@@ -241,9 +241,29 @@ add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late)
 	item.high = most;
 	item.idx = so->items[so->nitems].idx;
 	item.late = late;
+	item.row = row;
 	item.ahead = false;
 	so->found[item.idx] = *f;
 	items_sift_up(so->items, so->nitems++, item);
+}
+
+/* Items that a sweep finds again go. */
+static void
+forget_items(HnswScan *so)
+{
+	int			n = so->nitems;
+
+	so->nitems = 0;
+	for (int i = 0; i < n; i++)
+	{
+		HnswScanItem	item = so->items[i];
+
+		if (!item.row)
+			continue;
+		/* what is there goes behind, with its place in found[] */
+		so->items[i] = so->items[so->nitems];
+		items_sift_up(so->items, so->nitems++, item);
+	}
 }
 
 /* ---- searching ---- */
@@ -284,7 +304,7 @@ add_results(HnswScan *so)
 		double		dist = f->dist * so->search->query.unit;
 		double		slack = slack_of(so, f) + row_slack(so);
 
-		add_item(so, f, dist - slack, dist + slack, false);
+		add_item(so, f, dist - slack, dist + slack, false, false);
 		so->nwithin += dist <= so->bound;
 	}
 	so->nfound += res->nfound;
@@ -314,7 +334,7 @@ start_sweep(IndexScanDesc scan, HnswScan *so)
 	args.by_row = !so->ordered;
 	args.bound = so->bound / so->search->query.unit;
 	args.memory = Min(HnswScanMemory(&so->settings) / 1024, MAX_KILOBYTES);
-	so->nitems = 0;
+	forget_items(so);
 	so->stats.sweeps++;
 	so->sweep = HnswSweepBegin(so->g, so->search, &args);
 	MemoryContextSwitchTo(old);
@@ -344,7 +364,7 @@ add_ahead(HnswScan *so)
 		if (so->nitems > 0 && (ahead->late != so->items[0].late ? ahead->late :
 							   least >= so->items[0].high))
 			return;
-		add_item(so, &ahead->node, least, least + 2 * slack, ahead->late);
+		add_item(so, &ahead->node, least, least + 2 * slack, ahead->late, false);
 		so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
 	}
 }
@@ -358,6 +378,16 @@ share_memory(HnswScan *so)
 
 	so->search->heap_limit = Max(memory / 2 / sizeof(HnswCandidate), HNSW_MIN_QUEUE);
 	so->max_more = Max(Min(memory / 4 / per_node, MAX_MORE), MIN_MORE);
+}
+
+/* Is a sweep, which looks at all nodes, more than hnsw.max_scan_tuples allows? */
+static bool
+is_limited(const HnswScan *so)
+{
+	const int	most = so->settings.max_scan_tuples;
+
+	return most < INT_MAX &&
+		(uint64) most < HnswNodeNumber(so->g, RelationGetNumberOfBlocks(so->g->rel), 0);
 }
 
 /*
@@ -385,7 +415,7 @@ choose_width(HnswScan *so)
 	}
 	so->ef = (int) Max(Min(width, so->max_more), settings->ef_search);
 	so->stats.width = so->ef;
-	return width <= settings->ef_search || settings->max_scan_tuples < INT_MAX ||
+	return width <= settings->ef_search || is_limited(so) ||
 		width * HNSW_VISITS_PER_EF < HnswSweepCost(so->g);
 }
 
@@ -524,7 +554,7 @@ search_more(IndexScanDesc scan, HnswScan *so)
 {
 	HnswSearch *s = so->search;
 	const HnswSettings *settings = &so->settings;
-	bool		limited;		/* a sweep looks at all nodes: too many */
+	bool		limited = is_limited(so);
 	int64		left;
 
 	/* an empty index, or a sweep, has no more; nor is there any beyond the bound */
@@ -539,7 +569,6 @@ search_more(IndexScanDesc scan, HnswScan *so)
 		return false;
 	/* twice as many in all */
 	so->ef = (int) Min(Max(so->ef, Min(so->nfound, so->max_more)), left);
-	limited = (uint64) settings->max_scan_tuples < HnswNodeNumber(so->g, so->g->nblocks, 0);
 	if (limited || !is_rare(so))
 	{
 		so->stats.resumes++;
@@ -627,7 +656,7 @@ split_node(IndexScanDesc scan, HnswScan *so, const HnswScanItem *item)
 	done_with(so, &node);
 	HnswLoadTids(so, &node);
 	while (HnswNextRow(scan, so, &node, &row, &dist))
-		add_item(so, &row, dist, dist, item->late);
+		add_item(so, &row, dist, dist, item->late, true);
 }
 
 /*
@@ -771,6 +800,9 @@ start(IndexScanDesc scan, HnswScan *so)
 	/* what has no order has no late rows, nor is it a search for a few */
 	if (!so->ordered)
 		so->settings.iterative_scan = HNSW_ITERATIVE_RELAXED;
+	/* nor may any come late where the plan takes the order for granted */
+	else if (so->expected >= (int64) HNSW_ALL_ROWS && so->settings.iterative_scan == HNSW_ITERATIVE_RELAXED)
+		so->settings.iterative_scan = HNSW_ITERATIVE_STRICT;
 	so->stats.searches++;
 	if (!so->empty)
 		search(scan, so);

@@ -20,6 +20,7 @@ typedef struct HnswScanItem
 	double		high;			/* upper bound; the distance itself when exact */
 	int32		idx;			/* in found[] */
 	bool		late;			/* comes after all that are not */
+	bool		row;			/* of a node that is done with: nothing finds it again */
 	bool		ahead;			/* the row's page has been asked for */
 } HnswScanItem;
 
