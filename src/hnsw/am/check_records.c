@@ -119,11 +119,11 @@ check_chain(Check *c, BlockNumber blk, int slot, BlockNumber next, bool live)
 	return n;
 }
 
-/* Read the head of a record again, which may have changed since the page was read. */
+/* Read the beginning of a record, so many bytes, which may have changed since its slot was noted. */
 static const HnswRecord *
-read_record(Check *c, BlockNumber blk, uint16 slot, char *to)
+read_record(Check *c, BlockNumber blk, uint16 slot, Size bytes, char *to)
 {
-	HnswInspectReadPart(&c->x, blk, HnswSlotOffset(&c->x.lay, slot), sizeof(HnswRecord), to, NULL);
+	HnswInspectReadPart(&c->x, blk, HnswSlotOffset(&c->x.lay, slot), bytes, to, NULL);
 	return (const HnswRecord *) to;
 }
 
@@ -148,8 +148,8 @@ check_down(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const Ite
 				what, at.blk, at.slot, level);
 		return;
 	}
-	target = read_record(c, at.blk, at.slot, c->neighbour);
-	now = read_record(c, blk, slot, c->links);
+	target = read_record(c, at.blk, at.slot, sizeof(HnswRecord), c->neighbour);
+	now = read_record(c, blk, slot, sizeof(HnswRecord), c->links);
 	if (target->hash != rec->hash && now->state == HNSW_LIVE && now->generation == rec->generation)
 		HnswProblem(c, blk, slot, "its %s, block %u slot %u, is of another vector", what, at.blk, at.slot);
 }
@@ -310,15 +310,14 @@ stored_of(const HnswRecord *rec, const char *own)
 static bool
 read_neighbour(Check *c, const ItemPointerData *link, uint8 level, HnswStored *x)
 {
-	const HnswLayout *lay = &c->x.lay;
-	const HnswRecord *rec = (const HnswRecord *) c->neighbour;
+	const HnswRecord *rec;
 	BlockNumber	blk = HnswLinkBlock(link);
 	uint16		slot = HnswLinkSlot(link);
 	SlotNote	note = note_of(c, blk, slot);
 
 	if (note.state != HNSW_LIVE || note.level != level)
 		return false;
-	HnswInspectReadPart(&c->x, blk, HnswSlotOffset(lay, slot), lay->off_links, c->neighbour, NULL);
+	rec = read_record(c, blk, slot, c->x.lay.off_links, c->neighbour);
 	*x = stored_of(rec, find_own(c, blk, slot, rec, c->neighbour_own));
 	return rec->state == HNSW_LIVE && rec->level == level && x->own != NULL;
 }

@@ -71,7 +71,6 @@ release_search(HnswScan *so, bool error)
 	so->search = NULL;
 	if (s == NULL)
 		return;
-	s->radius = -INFINITY;
 	HnswStatsAddSearch(&so->stats, s);
 	if (!error && so->g->search == NULL &&
 		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES)
@@ -204,13 +203,13 @@ slack_of(const HnswScan *so, const HnswFound *f)
 static inline double
 row_slack(const HnswScan *so)
 {
-	return so->by_row && so->exact ? ROW_SLACK : 0;
+	return so->by_row ? ROW_SLACK : 0;
 }
 
 static inline bool
 has_rows(const HnswScan *so, const HnswFound *f)
 {
-	return so->by_row && so->exact && (f->ntids > 1 || f->overflow != InvalidBlockNumber);
+	return so->by_row && (f->ntids > 1 || f->overflow != InvalidBlockNumber);
 }
 
 /* A found node, whose distance lies between two, becomes an item. */
@@ -442,6 +441,7 @@ search(IndexScanDesc scan, HnswScan *so)
 	HnswReadMeta(g, &meta);		/* also loads the centre */
 	if (!HnswPrepareQuery(&g->space, HnswCentre(g), so->query, &s->query))
 		so->exact = false;
+	so->by_row = so->ordered && so->exact && so->expected >= HNSW_ALL_ROWS && g->lay->metric->normalised;
 	HnswMarksReset(&s->taken);
 	s->nvisits_all = s->nvisits = s->nscored = 0;
 	s->radius = -INFINITY;
@@ -659,18 +659,6 @@ split_node(IndexScanDesc scan, HnswScan *so, const HnswScanItem *item)
 		add_item(so, &row, dist, dist, item->late, true);
 }
 
-/*
- * The executor has come to the bound, and has all that was found within, but for what is late.
- * Is more to be looked for?
- */
-static bool
-wants_all(HnswScan *so)
-{
-	if (so->ended || found_all(so) || so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
-		so->ended = true;
-	return !so->ended;
-}
-
 /* The next nearest node becomes the current one; false when there is none. */
 static bool
 next_node(IndexScanDesc scan, HnswScan *so)
@@ -694,8 +682,12 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		item = pop_item(so);
 		if (item.key > so->bound && !beyond_reach(so, so->bound))
 		{
-			if (!wants_all(so))
+			/* all that was found within has been returned, but for what is late */
+			if (so->ended || found_all(so) || so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
+			{
+				so->ended = true;
 				continue;
+			}
 			items_sift_up(so->items, so->nitems++, item);
 			so->ended = !search_more(scan, so);
 			continue;
@@ -793,7 +785,6 @@ start(IndexScanDesc scan, HnswScan *so)
 	old = MemoryContextSwitchTo(so->cxt);
 	so->empty = !HnswReadKeys(scan, so);
 	MemoryContextSwitchTo(old);
-	so->by_row = so->ordered && so->expected >= HNSW_ALL_ROWS && so->g->lay->metric->normalised;
 	so->search = so->g->search ? so->g->search : HnswSearchCreate(so->g, so->g->idle);
 	so->g->search = NULL;
 	HnswReadSettings(&so->settings);
