@@ -25,19 +25,23 @@
 #include "planner/planner.h"
 #include "utils/rel.h"
 
-/* The rows of an index of ours as of the last ANALYZE or VACUUM; -1 for others, or if unknown. */
-static double
-rows_of_index(Oid relid)
+/*
+ * Is an index of a plan one of this access method's?  Then also its rows as of the last
+ * ANALYZE or VACUUM, if that is not NULL; -1 if unknown.
+ */
+bool
+HnswIsOurs(Oid relid, double *rows)
 {
 	Relation	index = RelationIdGetRelation(relid);
-	double		rows = -1;
+	bool		ours;
 
 	if (index == NULL)
-		return -1;
-	if (HnswIsOurs(index))
-		rows = index->rd_rel->reltuples;
+		return false;
+	ours = HnswIsAm(index->rd_indam);
+	if (ours && rows)
+		*rows = index->rd_rel->reltuples;
 	RelationClose(index);
-	return rows;
+	return ours;
 }
 
 /*
@@ -55,8 +59,7 @@ expect_of_scan(IndexScan *scan, double wanted, bool ordered)
 
 	if (*hinted == NIL || !IsA(linitial(*hinted), OpExpr))
 		return;
-	rows = rows_of_index(scan->indexid);
-	if (rows < 0)
+	if (!HnswIsOurs(scan->indexid, &rows) || rows < 0)
 		return;
 	if (ordered)
 		wanted = HNSW_ALL_ROWS;

@@ -25,13 +25,13 @@ extern double HnswRowsWithin(PlannerInfo *root, const IndexPath *path);
 #define HNSW_WITHIN_SHARE	DEFAULT_RANGE_INEQ_SEL
 
 /* ---- expected.c ---- */
+extern bool HnswIsOurs(Oid relid, double *rows);
 extern void HnswExpectRows(Plan *plan, bool all);
 
 /* ---- paths.c ---- */
 extern void HnswPathsInit(void);
 
 /* ---- unread.c ---- */
-extern bool HnswIsOurs(Relation index);
 extern void HnswPlanInit(void);
 
 #endif							/* PLANNER_PLANNER_H */

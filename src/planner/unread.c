@@ -22,7 +22,6 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "planner/planner.h"
-#include "utils/rel.h"
 
 static planner_hook_type next_planner = NULL;
 
@@ -46,26 +45,6 @@ wanted_columns(const List *tlist)
 	return columns;
 }
 
-/* Is an index one of this access method's? */
-bool
-HnswIsOurs(Relation index)
-{
-	return index->rd_indam != NULL && index->rd_indam->amgettuple == hnswgettuple;
-}
-
-static bool
-is_ours(const IndexScan *scan)
-{
-	Relation	index = RelationIdGetRelation(scan->indexid);
-	bool		ours;
-
-	if (index == NULL)
-		return false;
-	ours = HnswIsOurs(index);
-	RelationClose(index);
-	return ours;
-}
-
 /* Put NULL for what the scan is ordered by in columns that are not read. */
 static void
 clear_distance(IndexScan *scan, const Bitmapset *read)
@@ -73,7 +52,7 @@ clear_distance(IndexScan *scan, const Bitmapset *read)
 	List	   *tlist = NIL;
 	ListCell   *cell;
 
-	if (scan->indexorderbyorig == NIL || !is_ours(scan))
+	if (scan->indexorderbyorig == NIL || !HnswIsOurs(scan->indexid, NULL))
 		return;
 	/* a new list: other nodes may share the old one, or its entries */
 	foreach(cell, scan->scan.plan.targetlist)

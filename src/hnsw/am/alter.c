@@ -142,8 +142,7 @@ tell_pending(Oid relid)
 
 	if (index == NULL)
 		return;
-	if (index->rd_indam != NULL && index->rd_indam->amgettuple == hnswgettuple &&
-		!RELATION_IS_OTHER_TEMP(index))
+	if (HnswIsAm(index->rd_indam) && !RELATION_IS_OTHER_TEMP(index))
 	{
 		opts = options_to_be(relid);
 		if (!same_options(opts, (HnswOptions *) index->rd_options) &&

@@ -38,6 +38,8 @@ extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_cou
 
 extern bool hnswvalidate(Oid opclass);
 
+extern bool HnswIsAm(const IndexAmRoutine *am);
+
 extern void HnswStatsInit(void);
 
 #endif							/* HNSW_AM_AM_H */

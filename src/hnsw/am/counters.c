@@ -406,7 +406,7 @@ check_index(Oid relid)
 				 errmsg("there is no relation with OID %u", relid)));
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	if (form->relkind != RELKIND_INDEX ||
-		GetIndexAmRoutineByAmId(form->relam, false)->ambuild != hnswbuild)
+		!HnswIsAm(GetIndexAmRoutineByAmId(form->relam, false)))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an hnsw index", NameStr(form->relname))));

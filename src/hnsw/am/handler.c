@@ -39,6 +39,13 @@ phase_name(int64 phase)
 	}
 }
 
+/* Is an access method (of an index: rd_indam) this one, by whatever name it was created? */
+bool
+HnswIsAm(const IndexAmRoutine *am)
+{
+	return am != NULL && am->amgettuple == hnswgettuple;
+}
+
 Datum
 vectorx_hnswhandler(PG_FUNCTION_ARGS)
 {

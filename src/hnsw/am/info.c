@@ -69,7 +69,7 @@ HnswInspectOpen(HnswInspect *x, Oid relid)
 	/* the table's lock comes before the index's */
 	x->heap = table_open(heapid, AccessShareLock);
 	x->index = index_open(relid, AccessShareLock);
-	if (x->index->rd_indam->ambuild != hnswbuild)
+	if (!HnswIsAm(x->index->rd_indam))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an hnsw index", name)));

@@ -120,7 +120,7 @@ explain_node(PlanState *node, List *ancestors, const char *relationship, const c
 	{
 		IndexScanDesc scan = ((IndexScanState *) node)->iss_ScanDesc;
 
-		if (scan && scan->indexRelation->rd_indam->amgettuple == hnswgettuple)
+		if (scan && HnswIsAm(scan->indexRelation->rd_indam))
 			explain_scan((const HnswScan *) scan->opaque, es);
 	}
 }
