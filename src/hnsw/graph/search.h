@@ -139,7 +139,6 @@ HnswRadiusWidth(int ef, int64 n)
  */
 #define HNSW_SWEEP_VISITS(pages, nodes)	((pages) / 4 + (nodes) / 4)
 
-extern HnswSearch *HnswSearchCreate(HnswIndex *g, MemoryContext parent);
 extern void HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt,
 						   int ef, bool keep_own);
 extern void HnswSearchLevel(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
@@ -153,10 +152,12 @@ extern float HnswMeasure(HnswIndex *g, const HnswQuery *q, HnswPin *pin, uint16 
 						 const char *node, const char **own);
 extern void HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk,
 						 uint16 slot, float dist, HnswFound *f);
+
+/* ---- descend.c ---- */
+extern HnswSearch *HnswSearchCreate(HnswIndex *g, MemoryContext parent);
 extern int	HnswStepDown(HnswIndex *g, const HnswResult *res, int width, HnswCandidate *at);
 extern int	HnswDescend(HnswIndex *g, HnswSearch *s, const HnswMetaPage *meta,
 						int stop_level, int width, HnswCandidate *at);
-
 extern float HnswFoundDistance(HnswIndex *g, HnswResult *res, int a, int b);
 
 #endif							/* HNSW_GRAPH_SEARCH_H */
