@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include <float.h>
-
 #include "types/vector.h"
 
 Vector *
@@ -48,15 +46,6 @@ VectorCheckDim(int64 dim)
 }
 
 void
-VectorCheckTypmod(int32 typmod, int dim)
-{
-	if (unlikely(typmod != -1 && typmod != dim))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("expected %d dimensions, not %d", typmod, dim)));
-}
-
-void
 VectorCheckSameDim(const Vector *a, const Vector *b)
 {
 	if (unlikely(a->dim != b->dim))
@@ -64,34 +53,4 @@ VectorCheckSameDim(const Vector *a, const Vector *b)
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("different vector dimensions %d and %d",
 						a->dim, b->dim)));
-}
-
-bool
-VectorHasNonFinite(const float *x, int dim)
-{
-	int bad = 0;
-
-	/* NaN compares false too; no branch, so that the loop is vectorised. */
-	for (int i = 0; i < dim; i++)
-		bad |= !(fabsf(x[i]) <= FLT_MAX);
-	return bad != 0;
-}
-
-void
-VectorCheckElements(const float *x, int dim)
-{
-	if (likely(!VectorHasNonFinite(x, dim)))
-		return;
-
-	for (int i = 0; i < dim; i++)
-	{
-		if (isnan(x[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("NaN not allowed in vector")));
-		if (isinf(x[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("infinite value not allowed in vector")));
-	}
 }

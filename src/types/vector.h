@@ -67,17 +67,8 @@ extern Vector *InitVector(int dim);
 /* Raise an error unless a vector can have this number of elements. */
 extern void VectorCheckDim(int64 dim);
 
-/* Raise an error if typmod demands another number of elements (-1: none). */
-extern void VectorCheckTypmod(int32 typmod, int dim);
-
 /* Raise an error if the two have not equally many elements. */
 extern void VectorCheckSameDim(const Vector *a, const Vector *b);
-
-/* Raise an error if one of dim numbers is NaN or infinite. */
-extern void VectorCheckElements(const float *x, int dim);
-
-/* Is one of dim numbers NaN or infinite? */
-extern bool VectorHasNonFinite(const float *x, int dim);
 
 /*
  * vector_distance.c: the functions in the operator classes of hnsw, which
@@ -88,8 +79,6 @@ extern PGDLLEXPORT Datum vectorx_vector_negative_inner_product(PG_FUNCTION_ARGS)
 extern PGDLLEXPORT Datum vectorx_l1_distance(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum vectorx_vector_norm(PG_FUNCTION_ARGS);
 
-/* The Euclidean norm of a vector, summed in double precision. */
-extern double VectorNorm(const Vector *v);
 extern double VectorCosineDistance(const Vector *a, const Vector *b);
 
 /* vector_compare.c: element by element, then by length; <0, 0 or >0. */

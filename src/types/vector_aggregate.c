@@ -15,6 +15,7 @@
 #include "utils/array.h"
 #include "utils/float.h"
 
+#include "types/element.h"
 #include "types/vector.h"
 
 #define STATE_DATA(state) ((float8 *) ARR_DATA_PTR(state))
@@ -172,6 +173,6 @@ vectorx_vector_avg(PG_FUNCTION_ARGS)
 	result = InitVector(dim);
 	for (int i = 0; i < dim; i++)
 		result->x[i] = (float) (STATE_DATA(state)[i + 1] / rows);
-	VectorCheckElements(result->x, dim);
+	ElementsCheckFinite(result->x, dim, "vector");
 	PG_RETURN_VECTOR_P(result);
 }

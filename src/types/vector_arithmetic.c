@@ -10,6 +10,7 @@
 #include "utils/float.h"
 #include "utils/varbit.h"
 
+#include "types/element.h"
 #include "types/vector.h"
 
 /*
@@ -27,7 +28,7 @@ vectorx_vector_add(PG_FUNCTION_ARGS)
 	result = InitVector(a->dim);
 	for (int i = 0; i < a->dim; i++)
 		result->x[i] = a->x[i] + b->x[i];
-	if (unlikely(VectorHasNonFinite(result->x, result->dim)))
+	if (unlikely(ElementsHaveNonFinite(result->x, result->dim)))
 		float_overflow_error();
 	PG_RETURN_VECTOR_P(result);
 }
@@ -47,7 +48,7 @@ vectorx_vector_sub(PG_FUNCTION_ARGS)
 	result = InitVector(a->dim);
 	for (int i = 0; i < a->dim; i++)
 		result->x[i] = a->x[i] - b->x[i];
-	if (unlikely(VectorHasNonFinite(result->x, result->dim)))
+	if (unlikely(ElementsHaveNonFinite(result->x, result->dim)))
 		float_overflow_error();
 	PG_RETURN_VECTOR_P(result);
 }
@@ -130,14 +131,14 @@ Datum
 vectorx_l2_normalize(PG_FUNCTION_ARGS)
 {
 	Vector *v = PG_GETARG_VECTOR_P(0);
-	double norm = VectorNorm(v);
+	double norm = ElementsNorm(v->x, v->dim);
 	Vector *result = InitVector(v->dim);
 
 	if (norm > 0)
 	{
 		for (int i = 0; i < v->dim; i++)
 			result->x[i] = (float) (v->x[i] / norm);
-		if (unlikely(VectorHasNonFinite(result->x, result->dim)))
+		if (unlikely(ElementsHaveNonFinite(result->x, result->dim)))
 			float_overflow_error();
 	}
 	PG_RETURN_VECTOR_P(result);

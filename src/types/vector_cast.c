@@ -9,9 +9,8 @@
 
 #include "catalog/pg_type.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
+#include "types/element.h"
 #include "types/vector.h"
 
 /*
@@ -25,53 +24,8 @@ vectorx_vector(PG_FUNCTION_ARGS)
 	Vector *v = PG_GETARG_VECTOR_P(0);
 	int32 typmod = PG_GETARG_INT32(1);
 
-	VectorCheckTypmod(typmod, v->dim);
+	ElementCheckTypmod(typmod, v->dim);
 	PG_RETURN_VECTOR_P(v);
-}
-
-/*
- * Convert n array elements that are not null, stored one after the other as
- * PostgreSQL stores them, to floats.  Numbers too large become infinities,
- * which the caller reports (numeric reports them itself).
- */
-static void
-convert_elements(ArrayType *array, int n, float *x)
-{
-	const char *data = ARR_DATA_PTR(array);
-
-	switch (ARR_ELEMTYPE(array))
-	{
-		case FLOAT4OID:
-			memcpy(x, data, sizeof(float) * n);
-			break;
-		case FLOAT8OID:
-			for (int i = 0; i < n; i++)
-				x[i] = (float) ((const float8 *) data)[i];
-			break;
-		case INT4OID:
-			for (int i = 0; i < n; i++)
-				x[i] = (float) ((const int32 *) data)[i];
-			break;
-		case NUMERICOID:
-		{
-			Datum *elements;
-			int count;
-
-			deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT,
-							  &elements, NULL, &count);
-			for (int i = 0; i < n; i++)
-				x[i] = DatumGetFloat4(DirectFunctionCall1(numeric_float4,
-														  elements[i]));
-			pfree(elements);
-			break;
-		}
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("unsupported array type"),
-					 errdetail("The array's elements are of type %s.",
-							   format_type_be(ARR_ELEMTYPE(array)))));
-	}
 }
 
 /*
@@ -84,25 +38,15 @@ vectorx_array_to_vector(PG_FUNCTION_ARGS)
 {
 	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
 	int32 typmod = PG_GETARG_INT32(1);
-	int dim;
+	int dim = ElementsOfArray(array);
 	Vector *result;
 
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("array must be 1-D")));
-	if (ARR_HASNULL(array) && array_contains_nulls(array))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("array must not contain nulls")));
-
-	dim = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	VectorCheckDim(dim);
-	VectorCheckTypmod(typmod, dim);
+	ElementCheckTypmod(typmod, dim);
 
 	result = InitVector(dim);
-	convert_elements(array, dim, result->x);
-	VectorCheckElements(result->x, dim);
+	ElementsFromArray(array, dim, result->x);
+	ElementsCheckFinite(result->x, dim, "vector");
 	PG_RETURN_VECTOR_P(result);
 }
 

@@ -13,6 +13,7 @@
 
 #include "simd/vx_simd.h"
 
+#include "types/element.h"
 #include "types/vector.h"
 
 /*
@@ -178,27 +179,6 @@ vectorx_l1_distance(PG_FUNCTION_ARGS)
 }
 
 /*
- * Not the kernel's sum of squares: in single precision it would overflow for
- * elements from 2e19 on, and normalisation should be accurate.  Four sums, so
- * that one addition need not wait for another.
- */
-double
-VectorNorm(const Vector *v)
-{
-	double sums[4] = { 0, 0, 0, 0 };
-	int i = 0;
-
-	for (; i + 4 <= v->dim; i += 4)
-	{
-		for (int j = 0; j < 4; j++)
-			sums[j] += (double) v->x[i + j] * (double) v->x[i + j];
-	}
-	for (; i < v->dim; i++)
-		sums[0] += (double) v->x[i] * (double) v->x[i];
-	return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
-}
-
-/*
  * vector_norm(vector): Euclidean norm.
  */
 PG_FUNCTION_INFO_V1(vectorx_vector_norm);
@@ -207,5 +187,5 @@ vectorx_vector_norm(PG_FUNCTION_ARGS)
 {
 	Vector *v = PG_GETARG_VECTOR_P(0);
 
-	PG_RETURN_FLOAT8(VectorNorm(v));
+	PG_RETURN_FLOAT8(ElementsNorm(v->x, v->dim));
 }

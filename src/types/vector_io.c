@@ -7,31 +7,11 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "libpq/pqformat.h"
-#include "port/pg_bswap.h"
-#include "utils/array.h"
 
-#include "types/parse_float.h"
+#include "types/element.h"
 #include "types/vector.h"
-
-/*
- * White space of the text format, whatever the locale.
- */
-static inline bool
-is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static inline const char *
-skip_space(const char *p)
-{
-	while (is_space(*p))
-		p++;
-	return p;
-}
 
 /*
  * Parse "number, number, ... ]" at p into x, of VECTOR_MAX_DIM elements.
@@ -49,7 +29,6 @@ parse_elements(const char *text, const char *p, const char *end, float *x,
 	for (;;)
 	{
 		const char *stop;
-		bool overflow;
 
 		if (unlikely(dim == VECTOR_MAX_DIM))
 			CompatInputError(context, NULL,
@@ -57,26 +36,15 @@ parse_elements(const char *text, const char *p, const char *end, float *x,
 							  errmsg("vector cannot have more than %d dimensions",
 									 VECTOR_MAX_DIM)));
 
-		p = skip_space(p);
-		stop = VxParseFloat(p, end, &x[dim], &overflow);
+		p = ElementSkipSpace(p);
+		stop = ElementRead(p, end, &x[dim], "vector", context);
+		if (unlikely(stop == NULL))
+			return NULL;
 		if (unlikely(stop == p))
 			break;
-		if (unlikely(overflow))
-			CompatInputError(context, NULL,
-							 (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-							  errmsg("\"%s\" is out of range for type vector",
-									 pnstrdup(p, stop - p))));
-		if (unlikely(isnan(x[dim])))
-			CompatInputError(context, NULL,
-							 (errcode(ERRCODE_DATA_EXCEPTION),
-							  errmsg("NaN not allowed in vector")));
-		if (unlikely(isinf(x[dim])))
-			CompatInputError(context, NULL,
-							 (errcode(ERRCODE_DATA_EXCEPTION),
-							  errmsg("infinite value not allowed in vector")));
 		dim++;
 
-		p = skip_space(stop);
+		p = ElementSkipSpace(stop);
 		if (*p == ',')
 			p++;
 		else if (*p == ']')
@@ -112,14 +80,14 @@ vectorx_vector_in(PG_FUNCTION_ARGS)
 	int dim;
 	Vector *result;
 
-	p = skip_space(text);
+	p = ElementSkipSpace(text);
 	if (*p != '[')
 		CompatInputError(context, (Datum) 0,
 						 (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 						  errmsg("invalid input syntax for type vector: \"%s\"",
 								 text),
 						  errdetail("Vector contents must start with \"[\".")));
-	p = skip_space(p + 1);
+	p = ElementSkipSpace(p + 1);
 	if (*p == ']')
 		CompatInputError(context, (Datum) 0,
 						 (errcode(ERRCODE_DATA_EXCEPTION),
@@ -129,7 +97,7 @@ vectorx_vector_in(PG_FUNCTION_ARGS)
 	if (p == NULL)
 		return (Datum) 0;
 
-	p = skip_space(p);
+	p = ElementSkipSpace(p);
 	if (*p != '\0')
 		CompatInputError(context, (Datum) 0,
 						 (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
@@ -180,41 +148,7 @@ PG_FUNCTION_INFO_V1(vectorx_vector_typmod_in);
 Datum
 vectorx_vector_typmod_in(PG_FUNCTION_ARGS)
 {
-	ArrayType *modifiers = PG_GETARG_ARRAYTYPE_P(0);
-	int n;
-	int32 *values = ArrayGetIntegerTypmods(modifiers, &n);
-
-	if (n != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid type modifier")));
-	if (values[0] < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("dimensions for type vector must be at least 1")));
-	if (values[0] > VECTOR_MAX_DIM)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("dimensions for type vector cannot exceed %d",
-						VECTOR_MAX_DIM)));
-	PG_RETURN_INT32(values[0]);
-}
-
-/*
- * Turn dim floats, of any alignment, from network byte order to the machine's
- * or back.
- */
-static void
-swap_elements(char *p, int dim)
-{
-	for (int i = 0; i < dim; i++)
-	{
-		uint32 bits;
-
-		memcpy(&bits, p + sizeof(bits) * i, sizeof(bits));
-		bits = pg_ntoh32(bits);
-		memcpy(p + sizeof(bits) * i, &bits, sizeof(bits));
-	}
+	PG_RETURN_INT32(ElementTypmodIn(PG_GETARG_ARRAYTYPE_P(0), VECTOR_MAX_DIM, "vector"));
 }
 
 /*
@@ -232,7 +166,7 @@ vectorx_vector_recv(PG_FUNCTION_ARGS)
 	Vector *result;
 
 	VectorCheckDim(dim);
-	VectorCheckTypmod(typmod, dim);
+	ElementCheckTypmod(typmod, dim);
 	if (unused != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
@@ -241,8 +175,8 @@ vectorx_vector_recv(PG_FUNCTION_ARGS)
 	/* all at once: a call for each element would cost more than the rest */
 	result = InitVector(dim);
 	pq_copymsgbytes(buf, (char *) result->x, (int) (sizeof(float) * dim));
-	swap_elements((char *) result->x, dim);
-	VectorCheckElements(result->x, dim);
+	ElementsSwap((char *) result->x, dim);
+	ElementsCheckFinite(result->x, dim, "vector");
 	PG_RETURN_VECTOR_P(result);
 }
 
@@ -262,6 +196,6 @@ vectorx_vector_send(PG_FUNCTION_ARGS)
 	pq_sendint16(&buf, 0);
 	start = buf.len;
 	pq_sendbytes(&buf, (const char *) v->x, (int) (sizeof(float) * v->dim));
-	swap_elements(buf.data + start, v->dim);
+	ElementsSwap(buf.data + start, v->dim);
 	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
 }

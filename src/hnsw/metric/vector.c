@@ -16,6 +16,7 @@
 #include "hnsw/metric/metric.h"
 #include "hnsw/metric/vector.h"
 #include "simd/vx_simd.h"
+#include "types/element.h"
 #include "types/vector.h"
 #include "utils/lsyscache.h"
 
@@ -65,7 +66,7 @@ check_length(const HnswSpace *sp, float length)
 static void
 normalise(const Vector *v, float *out)
 {
-	double		norm = VectorNorm(v);
+	double		norm = ElementsNorm(v->x, v->dim);
 
 	for (int i = 0; i < v->dim; i++)
 		out[i] = (float) (v->x[i] / norm);
