@@ -277,7 +277,10 @@ class Table:
         args = (q, q) if tell else (q,)
         self.searches += 1
 
+        # one search in any case, where it finds all; else few nodes are swept at once
+        mode = r.choice(["off", "strict_order"]) if ef == MOST_EF else "strict_order"
         self.execute(f"SET hnsw.ef_search = {ef}")
+        self.execute(f"SET hnsw.iterative_scan = {mode}")
         self.execute("SET enable_seqscan = off")
         self.execute("SET enable_sort = off")
         if r.random() < 0.05 and check_rows:
@@ -298,7 +301,7 @@ class Table:
             self.execute(f"SELECT id, CASE WHEN {self.which} THEN {distance} END, {where} FROM fuzzed", (q,)).fetchall()
         self.execute("RESET enable_indexscan")
 
-        self.what = f"ef_search {ef}, limit {limit}, where {where}"
+        self.what = f"ef_search {ef}, {mode}, limit {limit}, where {where}"
         if check_rows and ({row[0] for row in everything} != self.ids or len(everything) != len(self.ids)):
             raise Wrong("the table has other rows than were put into it")
         # what an index holds: no null, under cosine no zero

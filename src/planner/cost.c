@@ -272,6 +272,8 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	limit = query_limit(root, &settings);
 	wide = wide_visit_cost(index, tuples);
 	visits = visits_of(settings.ef_search, tuples);
+	if (settings.iterative_scan != HNSW_ITERATIVE_OFF)
+		visits = Min(visits, HNSW_SWEEP_VISITS((double) index->pages, tuples));
 	beyond = visits_beyond(index, &settings, tuples, limit < 0 ? rows : Min(limit / share, rows));
 	*startup = search_cost(index, tuples, visits) + beyond * wide;
 	if (settings.iterative_scan == HNSW_ITERATIVE_OFF && path->indexorderbys != NIL)

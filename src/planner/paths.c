@@ -158,7 +158,13 @@ match_bound(PlannerInfo *root, IndexOptInfo *index, RestrictInfo *rinfo, Bound *
 	return false;
 }
 
-/* All bounds among a relation's conditions and those of joins to it. */
+/*
+ * All bounds among a relation's conditions and those of joins to it.  Also of those that the
+ * server would not let an index check before a policy, or a view, has hidden rows
+ * (restriction_is_securely_promotable): a scan compares stored vectors with q and r, which
+ * are computed without a row, by functions of this library, whose errors say nothing of a row's
+ * values.  The condition itself is checked after the policies.
+ */
 static List *
 find_bounds(PlannerInfo *root, IndexOptInfo *index)
 {

@@ -414,7 +414,7 @@ choose_width(HnswScan *so)
 	}
 	so->ef = (int) Max(Min(width, so->max_more), settings->ef_search);
 	so->stats.width = so->ef;
-	return width <= settings->ef_search || is_limited(so) ||
+	return settings->iterative_scan == HNSW_ITERATIVE_OFF || is_limited(so) ||
 		width * HNSW_VISITS_PER_EF < HnswSweepCost(so->g);
 }
 
@@ -462,7 +462,7 @@ search(IndexScanDesc scan, HnswScan *so)
 	if (!s->dry)
 		add_results(so);
 	/* all are wanted, and they were too many for one search */
-	if (s->dry || (so->all && !found_all(so) && so->settings.max_scan_tuples == INT_MAX))
+	if (s->dry || (so->all && !found_all(so) && !is_limited(so)))
 		start_sweep(scan, so);
 }
 
