@@ -42,8 +42,7 @@ OBJS = $(SRCS:.c=.o)
 DEPS = $(SRCS:.c=.d)
 
 # sql/setup.sql makes the extension, so that it comes before any test that is named.
-REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/vector_*.sql)) \
-		$(sort $(wildcard sql/hnsw_*.sql)))
+REGRESS = $(filter-out vectorx--%,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql))))
 override REGRESS := setup $(filter-out setup,$(REGRESS))
 ISOLATION_SPECS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
 WAIT_POINT_SPECS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/waitpoints/*.spec)))

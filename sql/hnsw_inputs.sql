@@ -74,7 +74,7 @@ SELECT outcome($$INSERT INTO hin (v) VALUES ('[1,2,3]'), ('[1,2,NaN]')$$);
 SELECT outcome($$INSERT INTO hin (v) VALUES ('[1,2,3]'), ('[1,2,-inf]')$$);
 SELECT outcome($$INSERT INTO hin (v) VALUES ('[1,2,3]'), ('{1,2,Infinity}'::real[])$$);
 SELECT outcome($$INSERT INTO hin (v) VALUES ('[1,2,3]'), ('[1,2,3e39]')$$);
-SELECT outcome($$INSERT INTO hin (v) VALUES ('[1,2,3]'), (l2_normalize('[1,2,3,4]'))$$);
+SELECT outcome($$INSERT INTO hin (v) VALUES ('[1,2,3]'), (l2_normalize('[1,2,3,4]'::vector))$$);
 SELECT outcome($$INSERT INTO hin (v) VALUES ('[1,2,3]'), ('[]')$$);
 SELECT outcome($$UPDATE hin SET v = v || '[1]'$$);
 SELECT outcome($$SELECT id FROM hin ORDER BY v <-> '[1,2,nan]' LIMIT 1$$);

@@ -31,6 +31,7 @@
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(vectorx_function_cost);
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_function_cost);
 
 /* Bytes that a value out of line leaves in its row; statistics count these. */
 #define POINTER_BYTES	18
@@ -104,12 +105,30 @@ table_of(PlannerInfo *root, const Var *var)
 }
 
 /*
+ * What a type modifier, over 0, tells of a value's bytes; 0: nothing.
+ */
+typedef double (*bytes_declared) (int32 typmod);
+
+static double
+vector_bytes(int32 typmod)
+{
+	return typmod <= VECTOR_MAX_DIM ? (double) VECTOR_SIZE(typmod) : 0;
+}
+
+/* Of a sparse vector's dimensions few may have elements. */
+static double
+sparsevec_bytes(int32 typmod)
+{
+	return 0;
+}
+
+/*
  * The bytes of a vector or array and what share of the rows has them out of
  * line.  Only a table's own column can be: what an expression returns, and a
  * constant, is in memory.
  */
 static double
-value_bytes(PlannerInfo *root, Node *value, double *outside)
+value_bytes(PlannerInfo *root, Node *value, bytes_declared declared, double *outside)
 {
 	double		bytes = 0;
 	double		width;
@@ -119,8 +138,8 @@ value_bytes(PlannerInfo *root, Node *value, double *outside)
 	*outside = 0;
 	while (value && IsA(value, RelabelType))
 		value = (Node *) ((RelabelType *) value)->arg;
-	if (typmod > 0 && typmod <= VECTOR_MAX_DIM)
-		bytes = VECTOR_SIZE(typmod);
+	if (typmod > 0)
+		bytes = declared(typmod);
 	if (value == NULL || !IsA(value, Var))
 		return bytes;
 	relid = table_of(root, (Var *) value);
@@ -173,36 +192,54 @@ arguments(Node *call)
 }
 
 /*
- * vector_function_cost(internal): a planner support function.  It knows only
- * SupportRequestCost, and has no answer where the planner does not tell the
- * arguments, as for an aggregate's transition function.
+ * The answer to the planner.  There is none to requests other than
+ * SupportRequestCost, nor where the planner does not tell the arguments, as for an
+ * aggregate's transition function.
  */
-Datum
-vectorx_function_cost(PG_FUNCTION_ARGS)
+static SupportRequestCost *
+call_cost(Node *request, bytes_declared declared)
 {
-	Node	   *request = (Node *) PG_GETARG_POINTER(0);
 	SupportRequestCost *cost = (SupportRequestCost *) request;
 	double		most = 0;
 	List	   *args;
 	ListCell   *cell;
 
 	if (!IsA(request, SupportRequestCost))
-		PG_RETURN_POINTER(NULL);
+		return NULL;
 	args = arguments(cost->node);
 	if (args == NIL)
-		PG_RETURN_POINTER(NULL);
+		return NULL;
 
 	cost->startup = 0;
 	cost->per_tuple = cpu_operator_cost;
 	foreach(cell, args)
 	{
 		double		outside;
-		double		bytes = value_bytes(cost->root, lfirst(cell), &outside);
+		double		bytes = value_bytes(cost->root, lfirst(cell), declared, &outside);
 
 		most = Max(most, bytes);
 		if (outside > 0)
 			cost->per_tuple += outside * fetch_cost(bytes);
 	}
 	cost->per_tuple += cpu_operator_cost * most / OPERATOR_BYTES;
-	PG_RETURN_POINTER(cost);
+	return cost;
+}
+
+/*
+ * vector_function_cost(internal): a planner support function, for functions of
+ * vectors and arrays.
+ */
+Datum
+vectorx_function_cost(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(call_cost((Node *) PG_GETARG_POINTER(0), vector_bytes));
+}
+
+/*
+ * sparsevec_function_cost(internal): the same for functions of sparsevec.
+ */
+Datum
+vectorx_sparsevec_function_cost(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(call_cost((Node *) PG_GETARG_POINTER(0), sparsevec_bytes));
 }

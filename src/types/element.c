@@ -113,7 +113,7 @@ ElementsSwap(char *p, int n)
  * that one addition need not wait for another.
  */
 double
-ElementsNorm(const float *x, int n)
+ElementsSumSquares(const float *x, int n)
 {
 	double		sums[4] = {0, 0, 0, 0};
 	int			i = 0;
@@ -125,7 +125,13 @@ ElementsNorm(const float *x, int n)
 	}
 	for (; i < n; i++)
 		sums[0] += (double) x[i] * (double) x[i];
-	return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
+	return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+double
+ElementsNorm(const float *x, int n)
+{
+	return sqrt(ElementsSumSquares(x, n));
 }
 
 int

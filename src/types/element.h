@@ -70,7 +70,8 @@ extern void ElementsCheckFinite(const float *x, int n, const char *type);
 /* Turn n words of 4 bytes, of any alignment, from network byte order or to it. */
 extern void ElementsSwap(char *p, int n);
 
-/* The Euclidean norm of n numbers, summed in double precision. */
+/* The sum of the squares of n numbers, in double precision; its root, the Euclidean norm. */
+extern double ElementsSumSquares(const float *x, int n);
 extern double ElementsNorm(const float *x, int n);
 
 /* The number of an array's elements; an error if it has nulls or more dimensions than one. */

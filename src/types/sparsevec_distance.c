@@ -1,0 +1,249 @@
+/*
+ * sparsevec_distance.c
+ *		Distances and norms of sparsevec, as functions of C and of SQL.
+ *
+ * Sums are in double precision, and rounded to float at last: so distances are
+ * those of the type vector but for its rounding, too large sums are infinite,
+ * and none raises an error for its size.  They do not depend on the order of
+ * the arguments.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "utils/float.h"
+
+#include "types/element.h"
+#include "types/sparsevec.h"
+
+/* x, or 0 if not kept; no branch. */
+static inline float
+kept(float x, bool keep)
+{
+	uint32		bits;
+
+	memcpy(&bits, &x, sizeof(bits));
+	bits &= -(uint32) keep;
+	memcpy(&x, &bits, sizeof(x));
+	return x;
+}
+
+/*
+ * The sum, over the indices that either has, of what "term" makes of the two elements there,
+ * of which one may be 0.  Which of the two walks goes on is as good as random, so that a
+ * branch on it could not be predicted: there is none.
+ */
+static inline double
+sum_over(const SparseVec *a, const SparseVec *b, double (*term) (double u, double v))
+{
+	const float *x = SparseVecValues(a);
+	const float *y = SparseVecValues(b);
+	int			m = a->nnz;
+	int			n = b->nnz;
+	int			i = 0;
+	int			j = 0;
+	double		sum = 0;
+
+	SparseVecCheckSameDim(a, b);
+	while (i < m && j < n)
+	{
+		int32		left = a->indices[i];
+		int32		right = b->indices[j];
+
+		sum += term(kept(x[i], left <= right), kept(y[j], right <= left));
+		i += left <= right;
+		j += right <= left;
+	}
+	for (; i < m; i++)
+		sum += term(x[i], 0);
+	for (; j < n; j++)
+		sum += term(0, y[j]);
+	return sum;
+}
+
+static inline double
+squared_difference(double u, double v)
+{
+	return (u - v) * (u - v);
+}
+
+static inline double
+product(double u, double v)
+{
+	return u * v;
+}
+
+static inline double
+absolute_difference(double u, double v)
+{
+	return fabs(u - v);
+}
+
+double
+SparseVecSquaredDistance(const SparseVec *a, const SparseVec *b)
+{
+	return sum_over(a, b, squared_difference);
+}
+
+double
+SparseVecInnerProduct(const SparseVec *a, const SparseVec *b)
+{
+	return sum_over(a, b, product);
+}
+
+double
+SparseVecTaxicabDistance(const SparseVec *a, const SparseVec *b)
+{
+	return sum_over(a, b, absolute_difference);
+}
+
+/*
+ * 1 minus the cosine, in [0, 2]; NaN where VectorCosineDistance has it: for a
+ * squared norm that is zero or infinite as a float.
+ */
+double
+SparseVecCosineDistance(const SparseVec *a, const SparseVec *b)
+{
+	double		ab = SparseVecInnerProduct(a, b);
+	double		aa = ElementsSumSquares(SparseVecValues(a), a->nnz);
+	double		bb = ElementsSumSquares(SparseVecValues(b), b->nnz);
+	double		cosine;
+
+	if ((float) aa == 0 || (float) bb == 0 || isinf((float) aa) || isinf((float) bb))
+		return get_float8_nan();
+	cosine = ab / sqrt(aa * bb);
+
+	/* the comparisons let NaN through */
+	if (cosine > 1)
+		cosine = 1;
+	else if (cosine < -1)
+		cosine = -1;
+	return 1 - cosine;
+}
+
+/*
+ * l2_distance(sparsevec, sparsevec), <->: Euclidean distance.
+ */
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_l2_distance);
+Datum
+vectorx_sparsevec_l2_distance(PG_FUNCTION_ARGS)
+{
+	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+
+	PG_RETURN_FLOAT8(sqrt((double) (float) SparseVecSquaredDistance(a, b)));
+}
+
+/*
+ * sparsevec_l2_squared_distance(sparsevec, sparsevec): its square, which orders
+ * equally and is what an index needs.
+ */
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_l2_squared_distance);
+Datum
+vectorx_sparsevec_l2_squared_distance(PG_FUNCTION_ARGS)
+{
+	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+
+	PG_RETURN_FLOAT8((double) (float) SparseVecSquaredDistance(a, b));
+}
+
+/*
+ * inner_product(sparsevec, sparsevec)
+ */
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_inner_product);
+Datum
+vectorx_sparsevec_inner_product(PG_FUNCTION_ARGS)
+{
+	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+
+	PG_RETURN_FLOAT8((double) (float) SparseVecInnerProduct(a, b));
+}
+
+/*
+ * sparsevec_negative_inner_product(sparsevec, sparsevec), <#>
+ */
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_negative_inner_product);
+Datum
+vectorx_sparsevec_negative_inner_product(PG_FUNCTION_ARGS)
+{
+	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+
+	PG_RETURN_FLOAT8((double) (float) -SparseVecInnerProduct(a, b));
+}
+
+/*
+ * cosine_distance(sparsevec, sparsevec), <=>
+ */
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_cosine_distance);
+Datum
+vectorx_sparsevec_cosine_distance(PG_FUNCTION_ARGS)
+{
+	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+
+	PG_RETURN_FLOAT8(SparseVecCosineDistance(a, b));
+}
+
+/*
+ * l1_distance(sparsevec, sparsevec), <+>: sum of the absolute differences.
+ */
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_l1_distance);
+Datum
+vectorx_sparsevec_l1_distance(PG_FUNCTION_ARGS)
+{
+	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+
+	PG_RETURN_FLOAT8((double) (float) SparseVecTaxicabDistance(a, b));
+}
+
+/*
+ * l2_norm(sparsevec): Euclidean norm.
+ */
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_l2_norm);
+Datum
+vectorx_sparsevec_l2_norm(PG_FUNCTION_ARGS)
+{
+	SparseVec  *v = PG_GETARG_SPARSEVEC_P(0);
+
+	PG_RETURN_FLOAT8(ElementsNorm(SparseVecValues(v), v->nnz));
+}
+
+/*
+ * l2_normalize(sparsevec): the vector divided by its Euclidean norm, or the
+ * vector itself if that is zero.  Elements that become zero are left out.
+ */
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_l2_normalize);
+Datum
+vectorx_sparsevec_l2_normalize(PG_FUNCTION_ARGS)
+{
+	SparseVec  *v = PG_GETARG_SPARSEVEC_P(0);
+	const float *x = SparseVecValues(v);
+	double		length = ElementsNorm(x, v->nnz);
+	SparseVec  *result;
+	float	   *values;
+	int			nnz = 0;
+
+	if (!(length > 0))
+		PG_RETURN_SPARSEVEC_P(v);
+	for (int i = 0; i < v->nnz; i++)
+		nnz += (float) (x[i] / length) != 0;
+	result = InitSparseVec(v->dim, nnz);
+	values = SparseVecValues(result);
+	for (int i = 0, n = 0; n < nnz; i++)
+	{
+		float		value = (float) (x[i] / length);
+
+		if (value != 0)
+		{
+			result->indices[n] = v->indices[i];
+			values[n++] = value;
+		}
+	}
+	if (unlikely(ElementsHaveNonFinite(values, nnz)))
+		float_overflow_error();
+	PG_RETURN_SPARSEVEC_P(result);
+}
