@@ -38,6 +38,30 @@ SHOW hnsw.ef_search;
 CREATE INDEX hsearch_half ON hsearch USING hnsw ((subvector(v, 1, 3)::vector(3)) vector_l2_ops) WHERE id < 100;
 SELECT count(*), bool_and(h.id < 100), bool_and(abs(s.distance - (subvector(h.v, 1, 3) <-> '[1,0,0]')) < 1e-6)
 	FROM hnsw_search('hsearch_half', ARRAY['[1,0,0]']::vector[], 2000) s JOIN hsearch h ON h.ctid = s.ctid;
+-- with workers: the same rows in the same order, also those of this transaction
+BEGIN;
+INSERT INTO hsearch SELECT 5000 + i, random_vector(6) FROM generate_series(1, 50) AS i;
+CREATE TABLE hmany AS SELECT array_agg(v ORDER BY n) AS a FROM (SELECT n, random_vector(6) AS v FROM generate_series(1, 100) AS n) q;
+SET LOCAL max_parallel_workers_per_gather = 0;
+CREATE TABLE hfound AS SELECT query, rank, s.ctid AS row, distance FROM hmany, hnsw_search('hsearch_v', a, 500) s;
+SET LOCAL max_parallel_workers_per_gather = 2;
+SET LOCAL jit = off;
+SET LOCAL client_min_messages = debug1;
+CREATE TABLE hfound2 AS SELECT row_number() OVER () AS n, query, rank, s.ctid AS row, distance FROM hmany, hnsw_search('hsearch_v', a, 500) s;
+SET LOCAL client_min_messages = notice;
+SELECT count(*), count(*) FILTER (WHERE id > 5000), (SELECT count(*) FROM (TABLE hfound EXCEPT SELECT query, rank, row, distance FROM hfound2) t) AS missing
+	FROM hfound2 f JOIN hsearch h ON h.ctid = f.row;
+SELECT count(*) AS out_of_order FROM hfound2 WHERE n <> (query - 1) * 500 + rank;
+-- an error of a worker, or of the leader, is the statement's, and others go on
+SAVEPOINT s;
+SELECT outcome($$SELECT count(*) FROM hmany, hnsw_search('hsearch_v', a || array_fill('[1,2]'::vector, ARRAY[50]), 500)$$);
+ROLLBACK TO s;
+SELECT count(*) FROM hmany, hnsw_search('hsearch_v', a, 500);
+ROLLBACK;
+-- no worker sees a temporary table
+CREATE TEMPORARY TABLE hsearch_temp AS SELECT id, v FROM hsearch;
+CREATE INDEX hsearch_temp_v ON hsearch_temp USING hnsw (v vector_cosine_ops);
+SELECT count(*) FROM hnsw_search('hsearch_temp_v', array_fill('[1,2,3,4,5,6]'::vector, ARRAY[100]), 500);
 -- rights, and row security
 CREATE ROLE regress_hnsw_search;
 SET ROLE regress_hnsw_search;

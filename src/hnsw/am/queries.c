@@ -4,7 +4,7 @@
  *
  * One scan of the index, begun anew for each query, which keeps its memory: no parser,
  * planner or executor between two searches.  The rows are those that the statement's
- * snapshot sees.
+ * snapshot sees.  Many queries are shared out among workers (queries_parallel.c).
  */
 #include "postgres.h"
 
@@ -20,6 +20,7 @@
 #include "hnsw/am/hint.h"
 #include "hnsw/am/info.h"
 #include "hnsw/am/options.h"
+#include "hnsw/am/queries.h"
 #include "hnsw/hnsw.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -32,22 +33,9 @@
 
 PG_FUNCTION_INFO_V1(vectorx_hnsw_search);
 
-/* What stays the same for all queries. */
-typedef struct Queries
-{
-	HnswInspect x;				/* the index and its table */
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
-	IndexInfo  *info;			/* for expressions */
-	EState	   *estate;
-	FmgrInfo	distance;		/* of the operator */
-	int			k;
-	ReturnSetInfo *out;
-} Queries;
-
 /* The function behind the operator that the index orders by. */
 static void
-find_distance(Queries *q)
+find_distance(HnswQueries *q)
 {
 	Relation	index = q->x.index;
 	Oid			type = index->rd_opcintype[0];
@@ -63,7 +51,7 @@ find_distance(Queries *q)
 
 /* Open the index; an error if it, or its table's rows, must not be used. */
 static void
-open_index(Queries *q, Oid relid)
+open_index(HnswQueries *q, Oid relid)
 {
 	HnswInspectOpen(&q->x, relid);
 	if (!q->x.index->rd_index->indisvalid)
@@ -93,8 +81,22 @@ open_index(Queries *q, Oid relid)
 	q->scan = CompatIndexBeginScan(q->x.heap, q->x.index, GetActiveSnapshot(), 0, 1);
 }
 
-static void
-close_index(Queries *q)
+/* Open an index for queries (an array of one dimension without nulls), of which so many rows are wanted. */
+void
+HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k)
+{
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+
+	get_typlenbyvalalign(ARR_ELEMTYPE(queries), &typlen, &typbyval, &typalign);
+	deconstruct_array(queries, ARR_ELEMTYPE(queries), typlen, typbyval, typalign, &q->queries, NULL, &q->n);
+	q->k = k;
+	open_index(q, index);
+}
+
+void
+HnswQueriesClose(HnswQueries *q)
 {
 	index_endscan(q->scan);
 	ExecDropSingleTupleTableSlot(q->slot);
@@ -104,7 +106,7 @@ close_index(Queries *q)
 
 /* The indexed value's distance from the query, of the row in q->slot. */
 static double
-distance_of(Queries *q, Datum query)
+distance_of(HnswQueries *q, Datum query)
 {
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
@@ -118,25 +120,42 @@ distance_of(Queries *q, Datum query)
 	return distance;
 }
 
-/* The rows of one query, whose number from 1 is given. */
 static void
-search_one(Queries *q, int number, Datum query)
+put_row(HnswQueries *q, Datum *values)
 {
+	bool		nulls[HNSW_QUERIES_COLUMNS] = {false};
+
+	if (q->sort == NULL)
+	{
+		tuplestore_putvalues(q->out->setResult, q->out->setDesc, values, nulls);
+		return;
+	}
+	ExecClearTuple(q->row);
+	memcpy(q->row->tts_values, values, HNSW_QUERIES_COLUMNS * sizeof(Datum));
+	memcpy(q->row->tts_isnull, nulls, sizeof(nulls));
+	ExecStoreVirtualTuple(q->row);
+	tuplesort_puttupleslot(q->sort, q->row);
+}
+
+/* Find the rows of one query, whose number from 1 is given. */
+void
+HnswQueriesSearch(HnswQueries *q, int number)
+{
+	Datum		query = q->queries[number - 1];
 	ScanKeyData key;
 
 	ScanKeyEntryInitialize(&key, SK_ORDER_BY, 1, 1, InvalidOid, HnswHintOfRows(q->k), q->distance.fn_oid, query);
 	index_rescan(q->scan, NULL, 0, &key, 1);
 	for (int rank = 1; rank <= q->k && index_getnext_slot(q->scan, ForwardScanDirection, q->slot); rank++)
 	{
-		Datum		values[4];
-		bool		nulls[4] = {false};
+		Datum		values[HNSW_QUERIES_COLUMNS];
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = Int32GetDatum(number);
 		values[1] = Int32GetDatum(rank);
 		values[2] = PointerGetDatum(&q->slot->tts_tid);
 		values[3] = Float8GetDatum(distance_of(q, query));
-		tuplestore_putvalues(q->out->setResult, q->out->setDesc, values, nulls);
+		put_row(q, values);
 	}
 	ExecClearTuple(q->slot);
 }
@@ -187,31 +206,27 @@ check_arguments(FunctionCallInfo fcinfo)
 Datum
 vectorx_hnsw_search(PG_FUNCTION_ARGS)
 {
-	Queries		q;
+	HnswQueries q;
 	ArrayType  *array;
-	Datum	   *queries;
-	int			n;
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
 	int			level = 0;
+	int			workers;
 
 	check_arguments(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	memset(&q, 0, sizeof(q));
 	q.out = (ReturnSetInfo *) fcinfo->resultinfo;
-	q.k = PG_GETARG_INT32(2);
 	array = PG_GETARG_ARRAYTYPE_P(1);
-	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
-	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &queries, NULL, &n);
-
-	open_index(&q, PG_GETARG_OID(0));
+	HnswQueriesOpen(&q, PG_GETARG_OID(0), array, PG_GETARG_INT32(2));
 	if (!PG_ARGISNULL(3))
 		level = set_ef_search(PG_GETARG_INT32(3));
-	for (int i = 0; i < n; i++)
-		search_one(&q, i + 1, queries[i]);
+	workers = HnswQueriesWorkers(&q);
+	if (workers == 0 || !HnswQueriesParallel(&q, array, workers))
+	{
+		for (int i = 1; i <= q.n; i++)
+			HnswQueriesSearch(&q, i);
+	}
 	if (level > 0)
 		AtEOXact_GUC(true, level);
-	close_index(&q);
+	HnswQueriesClose(&q);
 	return (Datum) 0;
 }
