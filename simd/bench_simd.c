@@ -107,6 +107,7 @@ call_panels(const VxKernels *k, int n)
 }
 
 static void call_subtract(const VxKernels *k, int n) { float_sink = k->subtract(a, b, n, f); }
+static void call_hamming(const VxKernels *k, int n) { int_sink = (int32_t) k->hamming((const uint8_t *) a, (const uint8_t *) b, n / 8); }
 static void call_below(const VxKernels *k, int n) { int_sink = k->below(a, n, 0.1f, h); }
 
 typedef struct Case
@@ -127,6 +128,7 @@ static const Case cases[] = {
 	{"dot_i8_i8", call_dot_i8_i8, 2},
 	{"dot_i8_panels 4x32", call_panels, 36},
 	{"subtract", call_subtract, 12},
+	{"hamming", call_hamming, 0.25},
 	{"below", call_below, 4},
 	{"l2sq_many x32", call_many, 132},
 	{"f32_to_f16", call_f32_to_f16, 6},

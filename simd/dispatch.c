@@ -24,6 +24,7 @@ typedef struct CpuFeatures
 	int			avx512;			/* F, BW, VL and DQ */
 	int			vnni;
 	int			vbmi;
+	int			vpopcntdq;
 } CpuFeatures;
 
 /* Register sets saved by the operating system, as bits of XCR0. */
@@ -65,7 +66,7 @@ cpu_features(void)
 	if (!fma_f16c || (xcr0 & XCR0_AVX) != XCR0_AVX)
 		return &features;
 
-	/* leaf 7, ebx: AVX2 5, F 16, DQ 17, BW 30, VL 31; ecx: VBMI 1, VNNI 11 */
+	/* leaf 7, ebx: AVX2 5, F 16, DQ 17, BW 30, VL 31; ecx: VBMI 1, VNNI 11, VPOPCNTDQ 14 */
 	if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
 		return &features;
 	features.avx2 = ebx >> 5 & 1;
@@ -73,6 +74,7 @@ cpu_features(void)
 		(ebx >> 16 & 1) && (ebx >> 17 & 1) && (ebx >> 30 & 1) && (ebx >> 31 & 1);
 	features.vbmi = features.avx512 && (ecx >> 1 & 1);
 	features.vnni = features.avx512 && (ecx >> 11 & 1);
+	features.vpopcntdq = features.avx512 && (ecx >> 14 & 1);
 	return &features;
 }
 
@@ -94,6 +96,11 @@ avx512_kernels(void)
 		}
 		if (cpu->vnni && cpu->vbmi)
 			kernels.scan32 = vx_scan32_vbmi;
+		if (cpu->vpopcntdq)
+		{
+			kernels.hamming = vx_hamming_vpopcntdq;
+			kernels.common_bits = vx_common_bits_vpopcntdq;
+		}
 	}
 	return &kernels;
 }

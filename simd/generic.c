@@ -693,6 +693,30 @@ subtract(const float *a, const float *b, int n, float *r)
 	return sumsq(r, n);
 }
 
+static uint64_t
+hamming(const uint8_t *a, const uint8_t *b, int n)
+{
+	uint64_t	count = 0;
+
+	for (int i = 0; i < n; i += 8)
+		count += vx_count_bits(vx_load_bits(a + i, n - i) ^ vx_load_bits(b + i, n - i));
+	return count;
+}
+
+static void
+common_bits(const uint8_t *a, const uint8_t *b, int n, uint64_t *both, uint64_t *either)
+{
+	*both = *either = 0;
+	for (int i = 0; i < n; i += 8)
+	{
+		uint64_t	x = vx_load_bits(a + i, n - i);
+		uint64_t	y = vx_load_bits(b + i, n - i);
+
+		*both += vx_count_bits(x & y);
+		*either += vx_count_bits(x | y);
+	}
+}
+
 const VxKernels vx_kernels_generic = {
 	.name = "generic",
 	.l2sq = l2sq,
@@ -709,6 +733,8 @@ const VxKernels vx_kernels_generic = {
 	.panel_distances = panel_distances,
 	.below = below,
 	.subtract = subtract,
+	.hamming = hamming,
+	.common_bits = common_bits,
 	.f32_to_f16 = f32_to_f16,
 	.f16_to_f32 = f16_to_f32,
 	.quantize_i8 = quantize_i8,

@@ -156,16 +156,42 @@ vx_row_word(const int8_t *row, int i, int n)
 	return word;
 }
 
+/* The next 8 bytes of a bit string, or the "left" of them that there are and zeros. */
+VX_INLINE uint64_t
+vx_load_bits(const uint8_t *p, int left)
+{
+	uint64_t	bits = 0;
+
+	if (__builtin_expect(left >= 8, 1))
+		memcpy(&bits, p, 8);
+	else
+		memcpy(&bits, p, (size_t) left);
+	return bits;
+}
+
+/* Bits that are set; in plain arithmetic, since the baseline has no instruction for it. */
+VX_INLINE uint64_t
+vx_count_bits(uint64_t x)
+{
+	x -= x >> 1 & UINT64_C(0x5555555555555555);
+	x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
+	x = (x + (x >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+	return x * UINT64_C(0x0101010101010101) >> 56;
+}
+
 extern const VxKernels vx_kernels_generic;
 
 #ifdef VX_X86
 extern const VxKernels vx_kernels_avx2;
 extern const VxKernels vx_kernels_avx512;
 
-/* The AVX2 twin serves AVX-512 without VNNI as well. */
+/* The AVX2 twins serve AVX-512 without VNNI or VPOPCNTDQ as well. */
 extern void vx_dot_i8_panels_avx2(const int8_t *const *rows, int nrows, int n,
 								  const int8_t *panels, int npanels,
 								  int32_t *out, size_t stride);
+extern uint64_t vx_hamming_avx2(const uint8_t *a, const uint8_t *b, int n);
+extern void vx_common_bits_avx2(const uint8_t *a, const uint8_t *b, int n,
+								uint64_t *both, uint64_t *either);
 
 /* Replacements in the AVX-512 table for processors with more. */
 extern int32_t vx_dot_i16_i8_vnni(const int16_t *q, const int8_t *c, int n);
@@ -175,6 +201,9 @@ extern void vx_dot_i8_panels_vnni(const int8_t *const *rows, int nrows, int n,
 								  int32_t *out, size_t stride);
 extern void vx_scan32_vbmi(const uint8_t *codes, int groups,
 						   const uint8_t *table, uint32_t *sums);
+extern uint64_t vx_hamming_vpopcntdq(const uint8_t *a, const uint8_t *b, int n);
+extern void vx_common_bits_vpopcntdq(const uint8_t *a, const uint8_t *b, int n,
+									 uint64_t *both, uint64_t *either);
 #endif
 
 #endif							/* VX_KERNELS_H */

@@ -257,3 +257,41 @@ test_below_and_subtract(const VxKernels *k)
 		CHECK(found < n || front_untouched(at), "below n=%d: wrote before its output", n);
 	}
 }
+
+/* Bit strings of every length up to some hundred bytes, some long; random, sparse, equal, full. */
+void
+test_bits(const VxKernels *k)
+{
+	static uint8_t a[MAX_CODE];
+	static uint8_t b[MAX_CODE];
+
+	for (int step = 0; step < 4 * 320; step++)
+	{
+		int			n = step / 4 < 300 ? step / 4 : (step / 4 - 299) * 391;
+		const uint8_t *x;
+		const uint8_t *y;
+		uint64_t	differ = 0;
+		uint64_t	both = 0;
+		uint64_t	either = 0;
+		uint64_t	out[2];
+
+		for (int i = 0; i < n; i++)
+		{
+			a[i] = step % 4 == 3 ? 0xff : (uint8_t) random_bits();
+			b[i] = step % 4 == 2 ? a[i] : step % 4 == 3 ? 0 : (uint8_t) random_bits();
+			if (step % 4 == 1)
+				a[i] &= (uint8_t) (random_bits() & random_bits());
+			for (int bit = 0; bit < 8; bit++)
+			{
+				differ += (a[i] ^ b[i]) >> bit & 1;
+				both += (a[i] & b[i]) >> bit & 1;
+				either += (a[i] | b[i]) >> bit & 1;
+			}
+		}
+		x = at_end(0, a, (size_t) n);
+		y = at_end(1, b, (size_t) n);
+		CHECK(k->hamming(x, y, n) == differ, "hamming n=%d", n);
+		k->common_bits(x, y, n, &out[0], &out[1]);
+		CHECK(out[0] == both && out[1] == either, "common_bits n=%d", n);
+	}
+}

@@ -8,7 +8,7 @@
  * cannot run is named as not run.  Exit status 1 on any failure.
  *
  * The tests are in test_distance.c, test_convert.c and test_code.c.  The
- * AVX-512 level is tested twice where the processor has VNNI or VBMI: as
+ * AVX-512 level is tested twice where the processor has VNNI, VBMI or VPOPCNTDQ: as
  * dispatched, and as a processor without them would run it.
  */
 #include <sys/mman.h>
@@ -227,6 +227,7 @@ test_level(const char *name, const VxKernels *k)
 	test_many(k);
 	test_panels(k);
 	test_below_and_subtract(k);
+	test_bits(k);
 }
 
 int
@@ -273,17 +274,19 @@ main(void)
 #ifdef VX_X86
 		if (levels[i].level == VX_SIMD_AVX512)
 		{
-			if (k->scan32 == vx_kernels_avx512.scan32 && k->dot_i8_i8 == vx_kernels_avx512.dot_i8_i8)
-				printf("avx512 with VNNI and VBMI: not supported by this processor: not run\n");
+			if (k->scan32 == vx_kernels_avx512.scan32 && k->dot_i8_i8 == vx_kernels_avx512.dot_i8_i8 &&
+				k->hamming == vx_kernels_avx512.hamming)
+				printf("avx512 with VNNI, VBMI or VPOPCNTDQ: not supported by this processor: not run\n");
 			else
 			{
-				printf("avx512: VNNI %s, VBMI %s\n",
+				printf("avx512: VNNI %s, VBMI %s, VPOPCNTDQ %s\n",
 					   k->dot_i8_i8 == vx_dot_i8_i8_vnni ? "run" : "not run",
-					   k->scan32 == vx_scan32_vbmi ? "run" : "not run");
+					   k->scan32 == vx_scan32_vbmi ? "run" : "not run",
+					   k->hamming == vx_hamming_vpopcntdq ? "run" : "not run");
 				first_failed = failed;
 				first_passed = passed;
 				test_level("avx512 base", &vx_kernels_avx512);
-				printf("avx512 without VNNI and VBMI: run, %ld passed, %ld failed\n",
+				printf("avx512 without VNNI, VBMI and VPOPCNTDQ: run, %ld passed, %ld failed\n",
 					   passed - first_passed, failed - first_failed);
 			}
 		}

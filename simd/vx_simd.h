@@ -95,6 +95,14 @@ typedef struct VxKernels
 	/* r = a - b; returns the sum of r[i]^2 */
 	float		(*subtract) (const float *a, const float *b, int n, float *r);
 
+	/*
+	 * Bit strings of n bytes: how many bits differ; how many are set in both, and how many in
+	 * one at least.
+	 */
+	uint64_t	(*hamming) (const uint8_t *a, const uint8_t *b, int n);
+	void		(*common_bits) (const uint8_t *a, const uint8_t *b, int n,
+								uint64_t *both, uint64_t *either);
+
 	/* conversions; round to nearest even; overflow to infinity as IEEE says */
 	void		(*f32_to_f16) (const float *v, uint16_t *out, int n);
 	void		(*f16_to_f32) (const uint16_t *v, float *out, int n);

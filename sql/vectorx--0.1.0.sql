@@ -539,6 +539,29 @@ CREATE OPERATOR CLASS sparsevec_ops
 	OPERATOR 5 > ,
 	FUNCTION 1 sparsevec_cmp(sparsevec, sparsevec);
 
+-- bit strings
+
+CREATE FUNCTION bit_function_cost(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'vectorx_bit_function_cost' LANGUAGE C STRICT;
+
+CREATE FUNCTION hamming_distance(bit, bit) RETURNS float8
+	AS 'MODULE_PATHNAME', 'vectorx_hamming_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT bit_function_cost;
+
+CREATE FUNCTION jaccard_distance(bit, bit) RETURNS float8
+	AS 'MODULE_PATHNAME', 'vectorx_jaccard_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT bit_function_cost;
+
+CREATE OPERATOR <~> (
+	LEFTARG = bit, RIGHTARG = bit, FUNCTION = hamming_distance,
+	COMMUTATOR = '<~>'
+);
+
+CREATE OPERATOR <%> (
+	LEFTARG = bit, RIGHTARG = bit, FUNCTION = jaccard_distance,
+	COMMUTATOR = '<%>'
+);
+
 -- access method hnsw
 
 CREATE FUNCTION hnswhandler(internal) RETURNS index_am_handler

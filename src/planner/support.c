@@ -29,9 +29,11 @@
 #include "types/vector.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/varbit.h"
 
 PG_FUNCTION_INFO_V1(vectorx_function_cost);
 PG_FUNCTION_INFO_V1(vectorx_sparsevec_function_cost);
+PG_FUNCTION_INFO_V1(vectorx_bit_function_cost);
 
 /* Bytes that a value out of line leaves in its row; statistics count these. */
 #define POINTER_BYTES	18
@@ -120,6 +122,12 @@ static double
 sparsevec_bytes(int32 typmod)
 {
 	return 0;
+}
+
+static double
+bit_bytes(int32 typmod)
+{
+	return VARBITHDRSZ + VARHDRSZ + (double) typmod / BITS_PER_BYTE;
 }
 
 /*
@@ -242,4 +250,13 @@ Datum
 vectorx_sparsevec_function_cost(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_POINTER(call_cost((Node *) PG_GETARG_POINTER(0), sparsevec_bytes));
+}
+
+/*
+ * bit_function_cost(internal): the same for functions of bit strings.
+ */
+Datum
+vectorx_bit_function_cost(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(call_cost((Node *) PG_GETARG_POINTER(0), bit_bytes));
 }
