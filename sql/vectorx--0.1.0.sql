@@ -623,7 +623,10 @@ CREATE FUNCTION hnsw_info(
 	OUT sketch text,
 	OUT own_vector text,
 	OUT entry_point tid,
-	OUT after_reindex text)
+	OUT after_reindex text,
+	OUT calibrated_by text,
+	OUT calibration_queries int,
+	OUT search_factors real[])
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_info' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION hnsw_info(regclass) IS
@@ -711,6 +714,13 @@ CREATE FUNCTION hnsw_search(
 
 COMMENT ON FUNCTION hnsw_search(regclass, vector[], int, int) IS
 	'the k nearest rows of each of many query vectors, by an hnsw index';
+
+CREATE FUNCTION hnsw_calibrate(index regclass, queries vector[])
+	RETURNS int
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_calibrate' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100000;
+
+COMMENT ON FUNCTION hnsw_calibrate(regclass, vector[]) IS
+	'measure on these queries how far searches of an hnsw index have to go for hnsw.target_recall';
 
 CREATE FUNCTION hnsw_build_memory(
 	rows bigint,

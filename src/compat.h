@@ -206,6 +206,17 @@ CompatReadRecentBuffer(Relation rel, BlockNumber blk, Buffer buf)
 #define CompatOpenFile(file)	smgropen((file), InvalidBackendId)
 #endif
 
+/* Memory for what a check hook hands to the assign hook; NULL when there is none. */
+static inline void *
+CompatSettingExtra(Size size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	return malloc(size);
+#endif
+}
+
 /* What the server knows of a setting; NULL if there is none of the name. */
 static inline struct config_generic *
 CompatFindSetting(const char *name)

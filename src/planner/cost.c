@@ -10,9 +10,11 @@
 
 #include <math.h>
 
+#include "access/genam.h"
 #include "compat.h"
 #include "hnsw/am/am.h"
 #include "hnsw/am/options.h"
+#include "hnsw/am/recall.h"
 #include "hnsw/graph/search.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
@@ -98,6 +100,28 @@ visits_beyond(const IndexOptInfo *index, const HnswSettings *settings, double no
 
 	visits = Min(visits, HNSW_SWEEP_VISITS((double) index->pages, nodes));
 	return Max(visits - visits_of(settings->ef_search, nodes), 0);
+}
+
+/*
+ * What a search for so many rows visits that is to have a recall, as was measured (or a sweep
+ * in its stead); 0 when there is none to be had, or it was not measured.
+ */
+static double
+measured_visits(const IndexOptInfo *index, const HnswSettings *settings, double nodes, double rows)
+{
+	Relation	rel;
+	double		target;
+	double		visits = 0;
+	HnswCalibration cal;
+
+	if (index->hypothetical)
+		return 0;
+	rel = index_open(index->indexoid, NoLock);
+	target = HnswRecallTarget(rel, settings);
+	if (target > 0 && HnswReadCalibration(rel, &cal))
+		visits = HnswRecallVisits(&cal, target, rows > 0 ? rows : HNSW_RECALL_ROWS);
+	index_close(rel, NoLock);
+	return Min(visits, HNSW_SWEEP_VISITS((double) index->pages, nodes));
 }
 
 /*
@@ -250,6 +274,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	double		limit;
 	double		visits;
 	double		beyond;
+	double		measured;
 	Cost		wide;
 	Cost		row = ROW_OPERATORS * cpu_operator_cost;
 	HnswSettings settings;
@@ -275,6 +300,12 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	if (settings.iterative_scan != HNSW_ITERATIVE_OFF)
 		visits = Min(visits, HNSW_SWEEP_VISITS((double) index->pages, tuples));
 	beyond = visits_beyond(index, &settings, tuples, limit < 0 ? rows : Min(limit / share, rows));
+	measured = measured_visits(index, &settings, tuples, limit < 0 ? rows : Min(limit / share, rows));
+	if (measured > 0)
+	{
+		beyond = Max(measured - visits, 0);
+		visits = Min(measured, visits);
+	}
 	*startup = search_cost(index, tuples, visits) + beyond * wide;
 	if (settings.iterative_scan == HNSW_ITERATIVE_OFF && path->indexorderbys != NIL)
 		row += missing_cost(index, limit, share, settings.ef_search);

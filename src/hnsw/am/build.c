@@ -21,6 +21,7 @@
 #include "hnsw/am/am.h"
 #include "hnsw/am/build.h"
 #include "hnsw/am/options.h"
+#include "hnsw/am/recall.h"
 #include "hnsw/am/sample.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/bulk/batch.h"
@@ -293,6 +294,7 @@ take_part(BuildState *st)
 
 	if (leader)
 	{
+		HnswCalibrateBuild(st->g);
 		sh->nblocks = RelationGetNumberOfBlocks(st->index);
 		sh->log = RelationNeedsWAL(st->index);
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOG);

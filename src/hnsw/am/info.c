@@ -14,17 +14,20 @@
 #include "access/table.h"
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "hnsw/am/am.h"
 #include "hnsw/am/info.h"
 #include "hnsw/am/options.h"
+#include "hnsw/am/recall.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -188,6 +191,30 @@ own_text(const HnswLayout *lay)
 					lay->own_side ? ", side pages" : "");
 }
 
+/* What is known for hnsw.target_recall, at number n of a row, which is returned moved on. */
+static int
+add_calibration(HnswCalibration *cal, Datum *values, bool *nulls, int n)
+{
+	static const char *const kinds[] = {NULL, "build", "vacuum", "queries"};
+	Datum		factors[HNSW_RECALL_TARGETS * HNSW_RECALL_RANKS];
+	int			dims[] = {HNSW_RECALL_TARGETS, HNSW_RECALL_RANKS};
+	int			lower[] = {1, 1};
+
+	if (!HnswCalibrationUsable(cal))
+	{
+		for (int i = 0; i < 3; i++)
+			nulls[n++] = true;
+		return n;
+	}
+	for (int i = 0; i < (int) lengthof(factors); i++)
+		factors[i] = Float4GetDatum(cal->factor[i / HNSW_RECALL_RANKS][i % HNSW_RECALL_RANKS]);
+	values[n++] = CStringGetTextDatum(kinds[cal->kind]);
+	values[n++] = Int32GetDatum(cal->nqueries);
+	values[n++] = PointerGetDatum(construct_md_array(factors, NULL, 2, dims, lower, FLOAT4OID,
+													 sizeof(float4), true, TYPALIGN_INT));
+	return n;
+}
+
 /*
  * hnsw_info(index regclass): one row about the index.  Pages are read one
  * after the other while others may write: the counts are of no single moment.
@@ -199,8 +226,8 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	Info		info;
 	HnswLayout *lay = &x.lay;
 	TupleDesc	desc;
-	Datum		values[23];
-	bool		nulls[23] = { false };
+	Datum		values[26];
+	bool		nulls[26] = { false };
 	int			n = 0;
 	ItemPointerData entry;
 	char	   *pending;
@@ -263,6 +290,7 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 		values[n++] = CStringGetTextDatum(pending);
 	else
 		nulls[n++] = true;
+	n = add_calibration(&x.meta.calibration, values, nulls, n);
 	Assert(n == lengthof(values));
 
 	HnswInspectClose(&x);

@@ -7,10 +7,12 @@
 #include "access/reloptions.h"
 #include "common/pg_prng.h"
 #include "hnsw/am/options.h"
+#include "hnsw/am/recall.h"
 #include "hnsw/hnsw.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/meta.h"
+#include "utils/guc.h"
 
 static relopt_kind hnsw_relopt_kind;
 
@@ -31,6 +33,29 @@ static relopt_enum_elt_def own_values[] = {
 	{"int8", HNSW_OWN_INT8},
 	{NULL, 0}
 };
+
+/* "off" (0), or a recall; false if it is neither. */
+bool
+HnswParseTarget(const char *text, double *target)
+{
+	*target = 0;
+	if (pg_strcasecmp(text, "off") == 0)
+		return true;
+	return parse_real(text, target, 0, NULL) && *target >= HNSW_MIN_TARGET && *target <= HNSW_MAX_TARGET;
+}
+
+static void
+validate_target(const char *value)
+{
+	double		target;
+
+	if (!HnswParseTarget(value, &target))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\" option: \"%s\"", "target_recall", value),
+				 errdetail("Valid values are \"off\" and numbers from %g to %g.",
+						   HNSW_MIN_TARGET, HNSW_MAX_TARGET)));
+}
 
 /* Register storage parameters; called once, when the library loads. */
 void
@@ -55,6 +80,10 @@ HnswOptionsInit(void)
 					   own_values, HNSW_OWN_OPT_AUTO,
 					   "Valid values are \"auto\", \"fp32\", \"fp16\" and \"int8\".",
 					   AccessExclusiveLock);
+	/* of scans: no scan waits for it to be changed, nor is one changed that has begun */
+	add_string_reloption(hnsw_relopt_kind, "target_recall",
+						 "Recall that scans are to have, unless hnsw.target_recall is set",
+						 "off", validate_target, ShareUpdateExclusiveLock);
 }
 
 /* amoptions; for whoever creates an index, the first use of the access method. */
@@ -65,7 +94,8 @@ HnswOptionsParse(Datum reloptions, bool validate)
 		{"m", RELOPT_TYPE_INT, offsetof(HnswOptions, m)},
 		{"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptions, ef_construction)},
 		{"sketch_bits", RELOPT_TYPE_ENUM, offsetof(HnswOptions, sketch_bits)},
-		{"own_vector", RELOPT_TYPE_ENUM, offsetof(HnswOptions, own_vector)}
+		{"own_vector", RELOPT_TYPE_ENUM, offsetof(HnswOptions, own_vector)},
+		{"target_recall", RELOPT_TYPE_STRING, offsetof(HnswOptions, target_recall)}
 	};
 
 	HnswSettingsDefine();

@@ -15,6 +15,7 @@ typedef struct HnswOptions
 	int			ef_construction;
 	int			sketch_bits;	/* enum below */
 	int			own_vector;
+	int			target_recall;	/* where its text stands behind this; 0: not set */
 } HnswOptions;
 
 extern void HnswOptionsInit(void);
@@ -37,6 +38,8 @@ typedef struct HnswSettings
 	int			iterative_scan;
 	int			max_scan_tuples;	/* INT_MAX: no limit */
 	double		scan_mem_multiplier;
+	double		target_recall;	/* 0: off */
+	bool		target_chosen;	/* by someone: goes before the index's option */
 } HnswSettings;
 
 /* Nodes that a search visits for each of its width. */
@@ -70,6 +73,7 @@ HnswFirstWithin(const HnswSettings *s)
 	return s->iterative_scan == HNSW_ITERATIVE_OFF ? s->ef_search : ef + ef * 3 / 5;
 }
 
+extern bool HnswParseTarget(const char *text, double *target);
 extern void HnswSettingsDefine(void);
 extern void HnswReadSettings(HnswSettings *s);
 extern Size HnswScanMemory(const HnswSettings *s);

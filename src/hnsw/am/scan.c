@@ -38,6 +38,7 @@
 #include "hnsw/am/am.h"
 #include "hnsw/am/hint.h"
 #include "hnsw/am/options.h"
+#include "hnsw/am/recall.h"
 #include "hnsw/am/scan.h"
 #include "hnsw/base/marks.h"
 #include "hnsw/graph/coarse.h"
@@ -147,7 +148,7 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->emitted = NULL;
 	so->nemitted = so->maxemitted = 0;
 	so->nvisible = 0;
-	so->npassed = 0;
+	so->npassed = so->nrows = 0;
 	so->hold = 0;
 	so->empty = false;
 	so->have_cur = false;
@@ -282,6 +283,8 @@ found_all(const HnswScan *so)
 static int64
 hand_out(const HnswScan *so)
 {
+	if (so->target > 0)
+		return so->ef;
 	if (so->settings.iterative_scan == HNSW_ITERATIVE_OFF || found_all(so))
 		return PG_INT64_MAX;
 	/* one search was meant to do */
@@ -390,6 +393,18 @@ is_limited(const HnswScan *so)
 }
 
 /*
+ * Is the scan one for a recall, and can it be?  Where the index says nothing about that, or
+ * distances say nothing, hnsw.ef_search is the effort.
+ */
+static double
+target_of(const HnswScan *so, const HnswMetaPage *meta)
+{
+	if (!so->exact || so->search->query.far || !HnswCalibrationUsable(&meta->calibration))
+		return 0;
+	return HnswRecallTarget(so->g->rel, &so->settings);
+}
+
+/*
  * How wide the first search is.  False: so wide that a sweep is cheaper.
  */
 static bool
@@ -402,7 +417,10 @@ choose_width(HnswScan *so)
 	so->all = so->bound < INFINITY && so->expected >= (int64) HNSW_ALL_ROWS &&
 		settings->iterative_scan != HNSW_ITERATIVE_OFF;
 	if (so->all)
+	{
 		so->expected = 0;
+		so->target = 0;			/* nor is there a last one to end by */
+	}
 	width = HnswFirstSearch(settings, so->expected);
 	if (so->bound < INFINITY)
 		width = Max(width, HnswFirstWithin(settings));
@@ -413,6 +431,8 @@ choose_width(HnswScan *so)
 		so->search->max_width = Max(Min(so->max_more, settings->max_scan_tuples), settings->ef_search);
 	}
 	so->ef = (int) Max(Min(width, so->max_more), settings->ef_search);
+	if (so->target > 0)
+		so->ef = (int) Min(so->expected > 0 ? so->expected : HNSW_RECALL_ROWS, so->max_more);
 	so->stats.width = so->ef;
 	return settings->iterative_scan == HNSW_ITERATIVE_OFF || is_limited(so) ||
 		width * HNSW_VISITS_PER_EF < HnswSweepCost(so->g);
@@ -426,6 +446,10 @@ search_coarse(HnswScan *so, const HnswMetaPage *meta)
 
 	if (!so->exact || s->query.far || s->dry || !HnswResultsCoarse(so->g, &s->query, &s->results))
 		return;
+	/* nor do distances say then how far to go */
+	if (so->target > 0)
+		so->ef = Max(so->ef, so->settings.ef_search);
+	so->target = 0;
 	so->unclear = so->coarse = HnswSearchIndex(so->g, s, meta, so->ef, true);
 	so->empty = !so->coarse;
 }
@@ -448,13 +472,18 @@ search(IndexScanDesc scan, HnswScan *so)
 	so->empty = !HnswPlaceBound(so);
 	if (so->empty)
 		return;
+	so->calibration = meta.calibration;
+	so->target = target_of(so, &meta);
 	share_memory(so);
 	if (!choose_width(so))
 	{
 		start_sweep(scan, so);
 		return;
 	}
-	so->empty = !HnswSearchIndex(g, s, &meta, so->ef, false);
+	so->empty = so->target > 0 ?
+		!HnswSearchWithSlack(g, s, &meta, so->ef, HnswRecallFactor(&so->calibration, so->target, so->ef),
+							 so->calibration.width) :
+		!HnswSearchIndex(g, s, &meta, so->ef, false);
 	if (!so->empty)
 		search_coarse(so, &meta);
 	if (so->empty)
@@ -567,12 +596,19 @@ search_more(IndexScanDesc scan, HnswScan *so)
 	look_back(scan, so);
 	if (settings->iterative_scan == HNSW_ITERATIVE_OFF && so->nvisible >= settings->ef_search)
 		return false;
-	/* twice as many in all */
-	so->ef = (int) Min(Max(so->ef, Min(so->nfound, so->max_more)), left);
+	/* twice as many in all; to a recall steps are smaller, for they repeat nothing */
+	if (so->target > 0)
+		so->ef = (int) Min((int64) so->ef + Min(Max(so->ef / 2, HNSW_RECALL_ROWS), so->max_more), PG_INT32_MAX);
+	else
+		so->ef = (int) Min(Max(so->ef, Min(so->nfound, so->max_more)), left);
 	if (limited || !is_rare(so))
 	{
 		so->stats.resumes++;
-		HnswSearchMore(so->g, s, so->ef);
+		if (so->target > 0)
+			HnswSearchMoreWithSlack(so->g, s, so->ef,
+									HnswRecallFactor(&so->calibration, so->target, so->ef));
+		else
+			HnswSearchMore(so->g, s, so->ef);
 		if (limited && s->results.nfound == 0)
 			return false;		/* nor is it asked again */
 		if (!s->dry || limited)
@@ -612,6 +648,7 @@ done_with(HnswScan *so, const HnswFound *f)
 {
 	HnswMarksSet(&so->search->taken, HnswNodeNumber(so->g, f->blk, f->slot));
 	so->npassed++;
+	so->nrows += Max(f->ntids, 1);
 }
 
 /*
@@ -672,7 +709,7 @@ next_node(IndexScanDesc scan, HnswScan *so)
 
 		CHECK_FOR_INTERRUPTS();
 		add_ahead(so);
-		if ((so->nitems == 0 || so->npassed >= so->hold) && search_more(scan, so))
+		if ((so->nitems == 0 || (so->target > 0 ? so->nrows : so->npassed) >= so->hold) && search_more(scan, so))
 			continue;
 		if (so->nitems == 0)
 			return false;

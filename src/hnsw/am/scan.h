@@ -67,7 +67,9 @@ typedef struct HnswScan
 	bool		all;			/* all rows within are */
 	bool		ended;			/* the bound has been reached */
 	int64		nwithin;		/* nodes found that seem to be within */
-	int			ef;				/* nodes that the last search was for */
+	int			ef;				/* nodes that the last search was for; to a recall: all of them */
+	double		target;			/* recall to search for; 0: ef is the effort */
+	HnswCalibration calibration;	/* then: what it takes */
 	int			max_more;		/* so many are searched for at once, at most */
 	int64		hold;			/* so many nodes are returned before the search goes on */
 	HnswFound  *found;			/* pool of the items */
@@ -90,6 +92,7 @@ typedef struct HnswScan
 	int			maxemitted;
 	int64		nvisible;		/* nodes that had one, of those before them (hnsw.iterative_scan off) */
 	int64		npassed;		/* all nodes that have been items, and are done with */
+	int64		nrows;			/* of theirs, hints of dead ones aside */
 
 	/* the node whose TIDs are being returned */
 	HnswFound	cur;

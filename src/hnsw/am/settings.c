@@ -28,6 +28,7 @@
 #include "access/xact.h"
 #include "compat.h"
 #include "hnsw/am/options.h"
+#include "hnsw/am/recall.h"
 #include "hnsw/hnsw.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -38,6 +39,7 @@
 #define ITERATIVE_SCAN	"hnsw.iterative_scan"
 #define MAX_SCAN_TUPLES	"hnsw.max_scan_tuples"
 #define SCAN_MEM		"hnsw.scan_mem_multiplier"
+#define TARGET_RECALL	"hnsw.target_recall"
 
 static const struct config_enum_entry modes[] = {
 	{"off", HNSW_ITERATIVE_OFF, false},
@@ -51,6 +53,16 @@ static int	ef_search = HNSW_DEFAULT_EF_SEARCH;
 static int	iterative_scan = HNSW_ITERATIVE_STRICT;
 static int	max_scan_tuples = INT_MAX;
 static double scan_mem_multiplier = 1;
+static char *target_recall_text;
+
+/* What target_recall_text says. */
+typedef struct TargetRecall
+{
+	double		target;
+	bool		chosen;
+} TargetRecall;
+
+static TargetRecall target_recall;
 
 /* We have defined the settings.  Else another library has, or nobody. */
 static bool ours = false;
@@ -79,6 +91,30 @@ check_ef_search(int *newval, void **extra, GucSource source)
 {
 	*newval = clamp(*newval);
 	return true;
+}
+
+static bool
+check_target_recall(char **newval, void **extra, GucSource source)
+{
+	TargetRecall value = {0, source != PGC_S_DEFAULT};
+
+	if (!HnswParseTarget(*newval, &value.target))
+	{
+		GUC_check_errdetail("Valid values are \"off\" and numbers from %g to %g.",
+							HNSW_MIN_TARGET, HNSW_MAX_TARGET);
+		return false;
+	}
+	*extra = CompatSettingExtra(sizeof(value));
+	if (*extra == NULL)
+		return false;
+	memcpy(*extra, &value, sizeof(value));
+	return true;
+}
+
+static void
+assign_target_recall(const char *newval, void *extra)
+{
+	target_recall = *(const TargetRecall *) extra;
 }
 
 /* Has a library defined the setting?  A placeholder has none. */
@@ -117,6 +153,11 @@ define(void)
 							 "Memory that a scan may use to search further, as a multiple of work_mem.",
 							 NULL, &scan_mem_multiplier, 1, 1, 1000,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(TARGET_RECALL,
+							   "Recall that a scan is to have: it searches as far as measurements of the index say.",
+							   "\"off\" searches as far as hnsw.ef_search says.",
+							   &target_recall_text, "off",
+							   PGC_USERSET, 0, check_target_recall, assign_target_recall, NULL);
 	/* no one else can define any now; a warning names those set in vain */
 	MarkGUCPrefixReserved("hnsw");
 }
@@ -173,6 +214,10 @@ read_by_name(HnswSettings *s)
 	if (value == NULL || !parse_real(value, &s->scan_mem_multiplier, 0, NULL) ||
 		!(s->scan_mem_multiplier >= 1 && s->scan_mem_multiplier <= 1000))
 		s->scan_mem_multiplier = 1;
+	value = chosen(TARGET_RECALL);
+	s->target_chosen = value != NULL && HnswParseTarget(value, &s->target_recall);
+	if (!s->target_chosen)
+		s->target_recall = 0;
 }
 
 /* The settings hnsw.* of this session, each within its range. */
@@ -186,6 +231,8 @@ HnswReadSettings(HnswSettings *s)
 		s->iterative_scan = iterative_scan;
 		s->max_scan_tuples = max_scan_tuples;
 		s->scan_mem_multiplier = scan_mem_multiplier;
+		s->target_recall = target_recall.target;
+		s->target_chosen = target_recall.chosen;
 		return;
 	}
 	read_by_name(s);

@@ -26,6 +26,7 @@
 #include "commands/vacuum.h"
 #include "compat.h"
 #include "hnsw/am/am.h"
+#include "hnsw/am/recall.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
 #include "hnsw/graph/dead.h"
@@ -601,8 +602,11 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 IndexBulkDeleteResult *
 hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
-	if (info->analyze_only || stats == NULL)
+	if (info->analyze_only)
 		return stats;
+	HnswRecalibrate(info->index, stats != NULL && stats->tuples_removed * 5 >= stats->num_index_tuples);
+	if (stats == NULL)
+		return NULL;
 	stats->num_pages = RelationGetNumberOfBlocks(info->index);
 	IndexFreeSpaceMapVacuum(info->index);
 	return stats;

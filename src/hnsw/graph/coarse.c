@@ -20,7 +20,27 @@ noise(HnswIndex *g, const HnswQuery *q, const HnswFound *f, double *bias)
 }
 
 /*
- * Could quantisation account for all that the farthest result of a search (sorted) is
+ * The nearest and the farthest result of a search, of which there is one; with slack the
+ * farthest of the k that it was for.
+ */
+static void
+ends_of(const HnswResult *res, const HnswFound **best, const HnswFound **worst)
+{
+	*best = &res->found[res->order[0].idx];
+	*worst = &res->found[res->order[res->nfound - 1].idx];
+	for (int i = 0; i < res->nfound && res->slack; i++)
+	{
+		const HnswFound *f = &res->found[i];
+
+		if (f->dist < (*best)->dist)
+			*best = f;
+		if (f->dist == res->slack->dists[0])
+			*worst = f;
+	}
+}
+
+/*
+ * Could quantisation account for all that the farthest result of a search is
  * farther than the nearest?  Then which nodes it found was chance.
  */
 bool
@@ -32,8 +52,7 @@ HnswResultsCoarse(HnswIndex *g, const HnswQuery *q, const HnswResult *res)
 
 	if (res->nfound < 2)
 		return false;
-	best = &res->found[res->order[0].idx];
-	worst = &res->found[res->order[res->nfound - 1].idx];
+	ends_of(res, &best, &worst);
 	return worst->dist - best->dist < noise(g, q, best, &bias) + noise(g, q, worst, &bias);
 }
 

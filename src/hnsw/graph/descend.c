@@ -24,7 +24,8 @@ HnswSearchCreate(HnswIndex *g, MemoryContext parent)
 	MemoryContext cxt = AllocSetContextCreate(parent, "hnsw search", ALLOCSET_DEFAULT_SIZES);
 	HnswSearch *s = MemoryContextAllocZero(cxt, sizeof(HnswSearch));
 
-	s->cxt = cxt;
+	s->cxt = s->slack.cxt = cxt;
+	s->without.blk = InvalidBlockNumber;
 	HnswQueryInit(&g->space, &s->query, cxt);
 	HnswMarksInit(&s->marks, cxt);
 	HnswMarksInit(&s->taken, cxt);

@@ -30,6 +30,7 @@
 #include "hnsw/graph/ahead.h"
 #include "hnsw/graph/known.h"
 #include "hnsw/graph/search.h"
+#include "hnsw/graph/slack.h"
 #include "hnsw/graph/sweep.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
@@ -177,7 +178,6 @@ result_reserve(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef
 		res->own = result_array(cxt, res->own, Min(res->nfound, res->maxown), ef, lay->own_bytes);
 		res->maxown = ef;
 	}
-	res->ef = ef;
 }
 
 /*
@@ -190,15 +190,24 @@ HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef
 	res->nfound = 0;
 	res->nwithin = 0;
 	res->ef_first = ef;
-	res->best = INFINITY;
+	res->best = res->bound = INFINITY;
+	res->slack = NULL;
 	res->keep_own = keep_own;
+	res->ef = ef;
 	result_reserve(res, lay, cxt, ef, keep_own);
 }
 
 static inline float
 result_bound(const HnswResult *res)
 {
-	return res->nfound < res->ef ? INFINITY : res->order[0].key;
+	return res->bound;
+}
+
+/* Have enough nodes been found?  Not before there is a bound. */
+static inline bool
+enough(const HnswResult *res)
+{
+	return res->slack ? HnswSlackEnough(res->slack) : res->nfound >= res->ef;
 }
 
 /* What a search tells of a node in its page, which is locked, at distance dist. */
@@ -234,21 +243,32 @@ widen(HnswIndex *g, HnswSearch *s, HnswResult *res)
 	if (ef > res->maxfound)
 		result_reserve(res, g->lay, s->cxt, Max(ef, res->maxfound * 2), res->keep_own);
 	res->ef = ef;
+	res->bound = INFINITY;
 }
 
-/* Note a node; the caller has seen that it belongs among the ef nearest. */
+/* Note a node; the caller has seen that it is a result: among the ef nearest, or with slack. */
 static void
 add_result(HnswIndex *g, HnswSearch *s, HnswResult *res, float dist, const char *node,
 		   const char *own, BlockNumber blk, uint16 slot)
 {
+	const HnswRecord *rec = (const HnswRecord *) node;
 	HnswHeapItem item;
 
 	item.key = dist;
 	res->best = Min(res->best, dist);
-	if (res->nfound < res->ef)
+	if (res->slack)
+	{
+		if (res->nfound == res->maxfound)
+			result_reserve(res, g->lay, s->cxt, res->maxfound * 2, false);
+		item.idx = res->nfound;
+		res->order[res->nfound++] = item;
+		res->bound = HnswSlackAdd(res->slack, dist, rec->norm2, rec->ntids);
+	}
+	else if (res->nfound < res->ef)
 	{
 		item.idx = res->nfound;
 		results_sift_up(res->order, res->nfound++, item);
+		res->bound = res->nfound < res->ef ? INFINITY : res->order[0].key;
 	}
 	else
 	{
@@ -258,6 +278,7 @@ add_result(HnswIndex *g, HnswSearch *s, HnswResult *res, float dist, const char 
 			push_candidate(s, (HnswCandidate) {last->dist, last->blk, last->slot, HNSW_TODO_RESULT});
 		item.idx = res->order[0].idx;
 		results_sift_down(res->order, res->nfound, item);
+		res->bound = res->order[0].key;
 	}
 	HnswDescribe(g->lay, node, blk, slot, dist, &res->found[item.idx]);
 	/* another line of memory, worth its time where many have been in vain */
@@ -361,11 +382,11 @@ evaluate(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 	if (node == NULL)
 		return;
 	near = dist < result_bound(res);
-	if (near && wanted(res, node, level))
+	if ((near || res->slack) && wanted(res, node, level))
 		add_result(g, s, res, dist, node, own, blk, slot);
 	if (near || s->resumable)
 		push_candidate(s, (HnswCandidate) {dist, blk, slot,
-						   near ? HNSW_TODO_LINKS : HNSW_TODO_ALL});
+						   near || res->slack ? HNSW_TODO_LINKS : HNSW_TODO_ALL});
 	HnswRelease(g, &pin);
 	if (res->keep_own && g->lay->sketch == HNSW_SKETCH_NONE)
 		HnswKnow(s, blk, slot, dist);
@@ -499,7 +520,8 @@ visit(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandida
 	node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
 	if (node == NULL)
 		return;
-	improving = evaluated || dist < result_bound(res);
+	/* with slack the bound is where to end, and no measure of how good a node is */
+	improving = evaluated || dist < result_bound(res) || res->slack != NULL;
 	is_wanted = !evaluated && wanted(res, node, level);
 	if (improving && is_wanted)
 		add_result(g, s, res, dist, node, own, c->blk, c->slot);
@@ -631,7 +653,9 @@ hopeless(const HnswSearch *s, const HnswResult *res)
 {
 	double		visits = (double) (s->nvisits - s->judged_from);
 
-	if (!s->resumable || res->nfound >= res->ef || visits < MIN_JUDGED)
+	if (res->slack && !res->slack->traced && s->nvisits >= s->max_visits)
+		return true;
+	if (!s->resumable || enough(res) || visits < MIN_JUDGED)
 		return false;
 	if (s->coarse)
 		return visits > RARE * (res->nfound + 1.0);
@@ -654,28 +678,31 @@ walk(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidat
 
 		if (s->nheap == 0)
 		{
-			if (last_resort == NULL || res->nfound >= res->ef)
+			if (last_resort == NULL || enough(res))
 			{
 				/* with enough results there may be more, which were too far to be queued */
-				s->dry = res->nfound < res->ef || s->cutoff < result_bound(res);
+				s->dry = !enough(res) || s->cutoff < result_bound(res);
 				break;
 			}
 			push_seed(g, s, res, level, last_resort);
 			last_resort = NULL;
 			continue;
 		}
-		if (s->heap[0].key >= result_bound(res) && res->nfound >= res->ef)
+		if (s->heap[0].key >= result_bound(res) && enough(res))
 			break;
 		if (hopeless(s, res))
 		{
 			s->dry = true;
 			break;
 		}
+		if (res->slack && res->slack->traced)
+			HnswSlackTrace(res->slack, s->heap[0].key, res->nfound);
 		c = pop_candidate(s);
 		work_off(g, s, res, level, &c);
 		CHECK_FOR_INTERRUPTS();
 	}
-	sort_results(res);
+	if (!res->slack)
+		sort_results(res);
 }
 
 /* Forget the search before. */
@@ -698,6 +725,8 @@ search_level(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 			 const HnswCandidate *last_resort, bool resumable)
 {
 	reset(s, resumable);
+	if (s->without.blk != InvalidBlockNumber)
+		mark_visited(g, s, s->without.blk, s->without.slot);
 	for (int i = 0; i < nseeds; i++)
 		push_seed(g, s, res, level, &seeds[i]);
 	walk(g, s, res, level, last_resort);
@@ -718,8 +747,8 @@ HnswSearchLevel(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 }
 
 /*
- * The search of a scan: the ef nearest live nodes of level 0 into s->results,
- * sorted.  s->query is complete, seen the metapage it was prepared with.  False
+ * The search of a scan: live nodes of level 0 into s->results, which are ready, from the
+ * nearest "width" of each level.  s->query is complete, seen the metapage it was prepared with.  False
  * when the index is empty.  With s->dry there are fewer, and there may be nodes
  * that it did not come to: a VACUUM that works beside it takes records away that
  * it was to go on from.  Only reading all pages finds all (sweep.c), which has
@@ -727,16 +756,13 @@ HnswSearchLevel(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
  * and estimates say nothing; then neighbours of results are all read, and it starts from
  * as many places as it can.
  */
-bool
-HnswSearchIndex(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int ef, bool coarse)
+static bool
+search_index(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int width)
 {
 	HnswMetaPage meta = *seen;
-	const int	width = coarse ? HNSW_MAX_DESCENT : HnswDescentWidth(ef);
 	HnswCandidate at[HNSW_MAX_DESCENT];
 	int			n;
 
-	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
-	s->coarse = coarse;
 	s->max_visits = HnswSweepCost(g);
 	HNSW_WAIT_POINT("scan-search");
 	for (int attempt = 0;; attempt++)
@@ -758,6 +784,39 @@ HnswSearchIndex(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int ef, b
 	HnswTidGet(&meta.root, &s->root);
 	search_level(g, s, &s->results, 0, at, n, NULL, true);
 	return true;
+}
+
+/* Results (sorted): the ef nearest. */
+bool
+HnswSearchIndex(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int ef, bool coarse)
+{
+	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
+	s->coarse = coarse;
+	return search_index(g, s, seen, coarse ? HNSW_MAX_DESCENT : HnswDescentWidth(ef));
+}
+
+/* Results of a search from now on are all nodes it visits. */
+static void
+take_all(HnswIndex *g, HnswSearch *s)
+{
+	HnswResultInit(&s->results, g->lay, s->cxt, 64, false);
+	s->results.slack = &s->slack;
+	s->results.bound = HnswSlackBound(&s->slack);
+}
+
+/*
+ * The same, but it ends when no candidate is nearer than "factor" times the k-th nearest node
+ * (slack.h), and results are all nodes visited.  It begins from "width" records of each level.
+ * Dry also when a sweep is cheaper.
+ */
+bool
+HnswSearchWithSlack(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int64 k, double factor,
+					int width)
+{
+	HnswSlackBegin(&s->slack, g->lay->metric, s->query.norm2, k, factor);
+	take_all(g, s);
+	s->coarse = false;
+	return search_index(g, s, seen, width);
 }
 
 /* From now on all neighbours are queued, of the records visited so far as well. */
@@ -811,7 +870,17 @@ HnswSearchMore(HnswIndex *g, HnswSearch *s, int ef)
 	walk(g, s, &s->results, 0, NULL);
 }
 
-/* The same for a search that is dry: from the root, which leads to every live node. */
+/* The same for HnswSearchWithSlack: results becomes what is visited from now on. */
+void
+HnswSearchMoreWithSlack(HnswIndex *g, HnswSearch *s, int64 k, double factor)
+{
+	unbound(g, s);
+	HnswSlackWiden(&s->slack, k, factor);
+	take_all(g, s);
+	walk(g, s, &s->results, 0, NULL);
+}
+
+/* HnswSearchMore for a search that is dry: from the root, which leads to every live node. */
 void
 HnswSearchFromRoot(HnswIndex *g, HnswSearch *s, int ef)
 {

@@ -6,6 +6,7 @@
 #define HNSW_GRAPH_SEARCH_H
 
 #include "hnsw/base/marks.h"
+#include "hnsw/graph/slack.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/vector.h"
@@ -68,6 +69,8 @@ typedef struct HnswResult
 	int			maxfound;		/* size of order and found */
 	bool		keep_own;
 	float		best;			/* least distance found */
+	float		bound;			/* what is not nearer is no result, nor leads to any */
+	HnswSlack  *slack;			/* all nodes visited are results, and bound comes from this */
 	HnswHeapItem *order;		/* heap while searching, sorted afterwards */
 	HnswFound  *found;			/* pool; order[i].idx says which */
 	char	   *own;			/* own vectors of the pool, if kept */
@@ -85,6 +88,8 @@ typedef struct HnswSearch
 	HnswQuery	query;
 	HnswResult	results;		/* of scans and of level 0 in inserts */
 	HnswResult	descent;		/* upper levels */
+	HnswSlack	slack;			/* of a search that ends by distance */
+	HnswCandidate without;		/* passed over, as if the node were not there; none: no block */
 	HnswMarks	marks;			/* records that are not to be queued (again) */
 	struct nodeset_hash *known; /* of an insert: distances from its vector (known.h) */
 	HnswMarks	taken;			/* records of level 0 that the scan has got */
@@ -146,6 +151,9 @@ extern void HnswSearchLevel(HnswIndex *g, HnswSearch *s, HnswResult *res, int le
 							const HnswCandidate *last_resort);
 extern bool HnswSearchIndex(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int ef,
 							bool coarse);
+extern bool HnswSearchWithSlack(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int64 k,
+								double factor, int width);
+extern void HnswSearchMoreWithSlack(HnswIndex *g, HnswSearch *s, int64 k, double factor);
 extern void HnswSearchMore(HnswIndex *g, HnswSearch *s, int ef);
 extern void HnswSearchFromRoot(HnswIndex *g, HnswSearch *s, int ef);
 extern float HnswMeasure(HnswIndex *g, const HnswQuery *q, HnswPin *pin, uint16 slot,

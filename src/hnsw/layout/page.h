@@ -77,6 +77,30 @@ typedef enum HnswOwn
 	HNSW_OWN_INT8
 } HnswOwn;
 
+/* Who measured how far searches have to go for a recall (am/calibrate.c). */
+typedef enum HnswCalibrated
+{
+	HNSW_CALIBRATED_NOT = 0,
+	HNSW_CALIBRATED_BUILD,
+	HNSW_CALIBRATED_VACUUM,
+	HNSW_CALIBRATED_QUERIES		/* hnsw_calibrate */
+} HnswCalibrated;
+
+/* Recalls, and numbers of rows handed out (am/recall.h), that it was measured for. */
+#define HNSW_RECALL_TARGETS	8
+#define HNSW_RECALL_RANKS	3
+
+typedef struct HnswCalibration
+{
+	uint16		kind;			/* HnswCalibrated */
+	uint16		nqueries;
+	uint16		width;			/* records of each level to begin from */
+	uint16		unused;			/* zero */
+	float4		nodes;			/* about as many there were */
+	float4		factor[HNSW_RECALL_TARGETS][HNSW_RECALL_RANKS]; /* graph/slack.h */
+	float4		visits[HNSW_RECALL_TARGETS][HNSW_RECALL_RANKS]; /* of a search, on average */
+} HnswCalibration;
+
 typedef struct HnswMetaPage
 {
 	uint32		magic;
@@ -104,6 +128,8 @@ typedef struct HnswMetaPage
 	/* fixed at creation, too; what was no field before reads as zero */
 	uint16		shift;			/* own vectors are 2^-shift of the prepared ones */
 	uint8		unused[10];		/* zero */
+	/* changing, too; in indexes of before it lies behind pd_lower, and is zero */
+	HnswCalibration calibration;
 } HnswMetaPage;
 
 #define HnswPageGetMeta(page)	((HnswMetaPage *) HnswPageGetData(page))

@@ -227,5 +227,9 @@ HnswCreatePages(HnswIndex *g, const HnswMetaPage *meta)
 void
 HnswMetaWrite(HnswWrite *w, int page, const HnswMetaPage *meta)
 {
+	const uint16 lower = HNSW_PAGE_DATA + sizeof(HnswMetaPage);
+
+	/* the metapage of an older version is shorter, and what is behind it zero */
+	HnswWriteChanges(w, page, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
 	HnswWriteChanges(w, page, HNSW_PAGE_DATA, meta, sizeof(*meta));
 }

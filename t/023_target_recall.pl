@@ -1,0 +1,53 @@
+# hnsw.target_recall: the recall of queries that nothing was measured on is near the one that
+# is set, after a build, after growth and after churn; what was measured is the same on a
+# standby and after a crash.
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use VectorxTest;
+
+# How far recall may be off, which is more than samples of this size ever are: at most
+# "below" and "above".  Of a search with hnsw.ef_search recall is above .96 in each.
+my @cases = (
+	{ set => 'words',     metric => 'cosine', rows => 9000, targets => [ .8, .9, .98 ], below => .05, above => .07 },
+	{ set => 'words',     metric => 'ip',     rows => 6000, targets => [ .8, .98 ],     below => .07, above => .09 },
+	{ set => 'clustered', metric => 'l2',     rows => 6000, targets => [ .8, .98 ],     below => .07, above => .09 },
+);
+
+my $node = new_node('target', "shared_buffers = '128MB'\n", allows_streaming => 1);
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+
+run_python($node, 'target_recall.py', \@cases);
+
+my $measured = q(SELECT calibrated_by, calibration_queries, search_factors FROM hnsw_info('items_idx'));
+my $before = $node->safe_psql('postgres', $measured);
+like($before, qr/^vacuum\|/, 'VACUUM has measured last');
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+is($standby->safe_psql('postgres', $measured), $before, 'the same on a standby');
+my $search = q(SET enable_seqscan = off; SET enable_sort = off; SET hnsw.target_recall = .9;
+SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = (SELECT min(id) FROM items)) LIMIT 10;
+SELECT visited, width FROM hnsw_last_scan());
+is($standby->safe_psql('postgres', $search), $node->safe_psql('postgres', $search), 'and so a search');
+my ($status, undef, $error) = $standby->psql('postgres',
+	q(SELECT hnsw_calibrate('items_idx', (SELECT array_agg(embedding) FROM items))));
+like($error, qr/cannot execute hnsw_calibrate\(\) during recovery/, 'a standby measures nothing');
+$standby->stop;
+
+$node->safe_psql('postgres',
+	q(SELECT hnsw_calibrate('items_idx', (SELECT array_agg(embedding) FROM (SELECT embedding FROM items LIMIT 200) x))));
+$before = $node->safe_psql('postgres', $measured);
+like($before, qr/^queries\|/, 'hnsw_calibrate has measured');
+$node->stop('immediate');
+$node->start;
+is($node->safe_psql('postgres', $measured), $before, 'the same after a crash');
+is($node->safe_psql('postgres', q(SELECT count(*) FROM hnsw_check('items_idx'))), 0, 'the index is sound');
+
+$node->stop;
+done_testing();
