@@ -412,6 +412,7 @@ choose_width(HnswScan *so)
 {
 	const HnswSettings *settings = &so->settings;
 	double		width;
+	double		visits;
 
 	/* if all within a bound are wanted, it gets as wide as they are many */
 	so->all = so->bound < INFINITY && so->expected >= (int64) HNSW_ALL_ROWS &&
@@ -431,11 +432,15 @@ choose_width(HnswScan *so)
 		so->search->max_width = Max(Min(so->max_more, settings->max_scan_tuples), settings->ef_search);
 	}
 	so->ef = (int) Max(Min(width, so->max_more), settings->ef_search);
+	visits = width * HNSW_VISITS_PER_EF;
 	if (so->target > 0)
+	{
 		so->ef = (int) Min(so->expected > 0 ? so->expected : HNSW_RECALL_ROWS, so->max_more);
+		visits = HnswRecallVisits(&so->calibration, so->target, so->ef);
+	}
 	so->stats.width = so->ef;
 	return settings->iterative_scan == HNSW_ITERATIVE_OFF || is_limited(so) ||
-		width * HNSW_VISITS_PER_EF < HnswSweepCost(so->g);
+		visits < HnswSweepCost(so->g);
 }
 
 /* Is it chance which nodes the search found?  Then again, by distances only and from more places. */
