@@ -25,7 +25,7 @@ VX_TARGET(TARGET)
 
 /* fp32 in one masked pass, the others in plain C. */
 VX_INLINE float
-distance_short(const float *q, const void *v, float scale, float offset, int n,
+distance_short(const void *q, const void *v, float scale, float offset, int n,
 			   int op, int src)
 {
 	if (src == SRC_F32)
@@ -33,19 +33,35 @@ distance_short(const float *q, const void *v, float scale, float offset, int n,
 									 load_tail(v, n), op));
 	if (src == SRC_I8)
 		return vx_kernels_generic.l1_i8(q, v, scale, offset, n);
+	if (src == SRC_BOTH_F16)
+		return op == OP_L2SQ ? vx_kernels_generic.f16_l2sq(q, v, n) :
+			op == OP_DOT ? vx_kernels_generic.f16_dot(q, v, n) : vx_kernels_generic.f16_l1(q, v, n);
 	if (op == OP_DOT)
 		return vx_kernels_generic.dot_f16(q, v, n);
 	return vx_kernels_generic.l1_f16(q, v, n);
 }
 
+VX_INLINE __m256
+load_query_first(const void *v, int i, int n, int src)
+{
+	uint16_t	last[8] = {0};
+
+	if (src == SRC_F32)
+		return load_first((const float *) v + i, n - i);
+	if (i + 8 <= n)
+		return load_query(v, i, src);
+	memcpy(last, (const uint16_t *) v + i, (size_t) (n - i) * sizeof(uint16_t));
+	return load_query(last, 0, src);
+}
+
 /* The last eight elements, those before i as zero. */
 VX_INLINE __m256
-add_tail(__m256 acc, const float *q, const void *v, int i, int n, __m256 scale,
+add_tail(__m256 acc, const void *q, const void *v, int i, int n, __m256 scale,
 		 __m256 offset, int op, int src)
 {
 	__m256		mask = _mm256_castsi256_ps(last_lanes(n - i));
 
-	return accumulate(acc, _mm256_and_ps(mask, _mm256_loadu_ps(q + n - 8)),
+	return accumulate(acc, _mm256_and_ps(mask, load_query(q, n - 8, src)),
 					  _mm256_and_ps(mask, load_stored(v, n - 8, scale, offset, src)),
 					  op);
 }
@@ -496,6 +512,10 @@ const VxKernels LEVEL(kernels) = {
 	.dot_norms = dot_norms,
 	.dot_f16 = dot_f16,
 	.l1_f16 = l1_f16,
+	.f16_l2sq = f16_l2sq,
+	.f16_dot = f16_dot,
+	.f16_l1 = f16_l1,
+	.f16_dot_norms = f16_dot_norms,
 	.l1_i8 = l1_i8,
 	.dot_i16_i8 = dot_i16_i8,
 	.dot_i8_i8 = dot_i8_i8,

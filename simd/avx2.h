@@ -84,9 +84,17 @@ load_stored(const void *v, int i, __m256 scale, __m256 offset, int src)
 {
 	if (src == SRC_F32)
 		return _mm256_loadu_ps((const float *) v + i);
-	if (src == SRC_F16)
+	if (src != SRC_I8)
 		return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) ((const uint16_t *) v + i)));
 	return _mm256_fmadd_ps(load_i8((const int8_t *) v + i), scale, offset);
+}
+
+/* Elements i .. i + 7 of the vector that goes with it. */
+VX_INLINE __m256
+load_query(const void *q, int i, int src)
+{
+	return load_stored(q, i, _mm256_setzero_ps(), _mm256_setzero_ps(),
+					   src == SRC_BOTH_F16 ? SRC_F16 : SRC_F32);
 }
 
 VX_INLINE __m256

@@ -24,17 +24,23 @@ VX_TARGET(TARGET)
 #include "wide_rotate.h"
 
 VX_INLINE __m512
-add_tail(__m512 acc, const float *q, const void *v, int i, int n, __m512 scale,
+add_tail(__m512 acc, const void *q, const void *v, int i, int n, __m512 scale,
 		 __m512 offset, int op, int src)
 {
 	__mmask16	mask = first_lanes(n - i);
 
-	return accumulate(acc, _mm512_maskz_loadu_ps(mask, q + i),
+	return accumulate(acc, load_query_masked(q, i, mask, src),
 					  load_stored_masked(v, i, scale, offset, mask, src), op);
 }
 
+VX_INLINE __m512
+load_query_first(const void *v, int i, int n, int src)
+{
+	return load_query_masked(v, i, first_lanes(n - i), src);
+}
+
 VX_INLINE float
-distance_short(const float *q, const void *v, float scale, float offset, int n,
+distance_short(const void *q, const void *v, float scale, float offset, int n,
 			   int op, int src)
 {
 	return sum_floats(add_tail(_mm512_setzero_ps(), q, v, 0, n, _mm512_set1_ps(scale),
@@ -384,6 +390,10 @@ const VxKernels LEVEL(kernels) = {
 	.dot_norms = dot_norms,
 	.dot_f16 = dot_f16,
 	.l1_f16 = l1_f16,
+	.f16_l2sq = f16_l2sq,
+	.f16_dot = f16_dot,
+	.f16_l1 = f16_l1,
+	.f16_dot_norms = f16_dot_norms,
 	.l1_i8 = l1_i8,
 	.dot_i16_i8 = dot_i16_i8,
 	.dot_i8_i8 = dot_i8_i8,

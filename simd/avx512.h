@@ -82,7 +82,7 @@ load_stored(const void *v, int i, __m512 scale, __m512 offset, int src)
 {
 	if (src == SRC_F32)
 		return _mm512_loadu_ps((const float *) v + i);
-	if (src == SRC_F16)
+	if (src != SRC_I8)
 		return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) ((const uint16_t *) v + i)));
 	return _mm512_fmadd_ps(i8_to_floats(_mm_loadu_si128((const __m128i *) ((const int8_t *) v + i))),
 						   scale, offset);
@@ -95,10 +95,25 @@ load_stored_masked(const void *v, int i, __m512 scale, __m512 offset,
 {
 	if (src == SRC_F32)
 		return _mm512_maskz_loadu_ps(mask, (const float *) v + i);
-	if (src == SRC_F16)
+	if (src != SRC_I8)
 		return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, (const uint16_t *) v + i));
 	return _mm512_maskz_fmadd_ps(mask, i8_to_floats(_mm_maskz_loadu_epi8(mask, (const int8_t *) v + i)),
 								 scale, offset);
+}
+
+/* Elements i .. i + 15 of the vector that goes with it; the same with a mask. */
+VX_INLINE __m512
+load_query(const void *q, int i, int src)
+{
+	return load_stored(q, i, _mm512_setzero_ps(), _mm512_setzero_ps(),
+					   src == SRC_BOTH_F16 ? SRC_F16 : SRC_F32);
+}
+
+VX_INLINE __m512
+load_query_masked(const void *q, int i, __mmask16 mask, int src)
+{
+	return load_stored_masked(q, i, _mm512_setzero_ps(), _mm512_setzero_ps(), mask,
+							  src == SRC_BOTH_F16 ? SRC_F16 : SRC_F32);
 }
 
 VX_INLINE __m512

@@ -55,6 +55,8 @@ static void call_l1(const VxKernels *k, int n) { float_sink = k->l1(a, b, n); }
 static void call_sumsq(const VxKernels *k, int n) { float_sink = k->sumsq(a, n); }
 static void call_dot_norms(const VxKernels *k, int n) { k->dot_norms(a, b, n, f, f + 1, f + 2); }
 static void call_dot_f16(const VxKernels *k, int n) { float_sink = k->dot_f16(a, h, n); }
+static void call_f16_l2sq(const VxKernels *k, int n) { float_sink = k->f16_l2sq(h, h, n); }
+static void call_f16_dot_norms(const VxKernels *k, int n) { k->f16_dot_norms(h, h, n, f, f + 1, f + 2); }
 static void call_dot_i16_i8(const VxKernels *k, int n) { int_sink = k->dot_i16_i8(w, c8, n); }
 static void call_dot_i8_i8(const VxKernels *k, int n) { int_sink = k->dot_i8_i8(c8, d8, n); }
 static void call_f32_to_f16(const VxKernels *k, int n) { k->f32_to_f16(a, h, n); }
@@ -124,6 +126,8 @@ static const Case cases[] = {
 	{"sumsq", call_sumsq, 4},
 	{"dot_norms", call_dot_norms, 8},
 	{"dot_f16", call_dot_f16, 6},
+	{"f16_l2sq", call_f16_l2sq, 4},
+	{"f16_dot_norms", call_f16_dot_norms, 4},
 	{"dot_i16_i8", call_dot_i16_i8, 3},
 	{"dot_i8_i8", call_dot_i8_i8, 2},
 	{"dot_i8_panels 4x32", call_panels, 36},

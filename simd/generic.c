@@ -216,6 +216,57 @@ l1_f16(const float *q, const uint16_t *v, int n)
 }
 
 /*
+ * fp16 with fp16: widened a piece at a time, and summed as fp32.
+ */
+#define PIECE	64
+
+typedef float (*Sum) (const float *a, const float *b, int n);
+
+static inline float
+sum_of_pieces(const uint16_t *a, const uint16_t *b, int n, Sum sum)
+{
+	float		total = 0;
+
+	for (int i = 0; i < n; i += PIECE)
+	{
+		int			count = n - i < PIECE ? n - i : PIECE;
+		float		x[PIECE];
+		float		y[PIECE];
+
+		f16_to_f32(a + i, x, count);
+		f16_to_f32(b + i, y, count);
+		total += sum(x, y, count);
+	}
+	return total;
+}
+
+static float
+f16_l2sq(const uint16_t *a, const uint16_t *b, int n)
+{
+	return sum_of_pieces(a, b, n, l2sq);
+}
+
+static float
+f16_dot(const uint16_t *a, const uint16_t *b, int n)
+{
+	return sum_of_pieces(a, b, n, dot);
+}
+
+static float
+f16_l1(const uint16_t *a, const uint16_t *b, int n)
+{
+	return sum_of_pieces(a, b, n, l1);
+}
+
+static void
+f16_dot_norms(const uint16_t *a, const uint16_t *b, int n, float *ab, float *aa, float *bb)
+{
+	*ab = f16_dot(a, b, n);
+	*aa = f16_dot(a, a, n);
+	*bb = f16_dot(b, b, n);
+}
+
+/*
  * int8 and int16
  */
 static float
@@ -726,6 +777,10 @@ const VxKernels vx_kernels_generic = {
 	.dot_norms = dot_norms,
 	.dot_f16 = dot_f16,
 	.l1_f16 = l1_f16,
+	.f16_l2sq = f16_l2sq,
+	.f16_dot = f16_dot,
+	.f16_l1 = f16_l1,
+	.f16_dot_norms = f16_dot_norms,
 	.l1_i8 = l1_i8,
 	.dot_i16_i8 = dot_i16_i8,
 	.dot_i8_i8 = dot_i8_i8,

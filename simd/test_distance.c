@@ -6,6 +6,7 @@
 #include "test_simd.h"
 
 static uint16_t half_a[MAX_N + 16];
+static uint16_t half_b[MAX_N + 16];
 static int8_t code_a[MAX_N + 16];
 static int8_t code_b[MAX_N + 16];
 static int16_t word_a[MAX_N + 16];
@@ -100,6 +101,54 @@ test_stored(const VxKernels *k, int n, int kind)
 	CHECK(k->dot_i16_i8(w, c, n) == i16_sum, "dot_i16_i8 n=%d", n);
 	CHECK(k->dot_i8_i8(at_end(4, code_b, (size_t) n), c, n) == i8_sum,
 		  "dot_i8_i8 n=%d", n);
+}
+
+/* The largest, the smallest, and halves of any size. */
+void
+test_halves(const VxKernels *k, int n)
+{
+	int			kind = DATA_NORMAL;
+	const uint16_t *x;
+	const uint16_t *y;
+	Sum			l2 = {0, 0};
+	Sum			ab = {0, 0};
+	Sum			l1 = {0, 0};
+	Sum			aa = {0, 0};
+	Sum			bb = {0, 0};
+	float		out[3];
+
+	for (int i = 0; i < n; i++)
+	{
+		half_a[i] = (uint16_t) (random_bits() & (i % 7 ? 0xbfff : 0xffff));
+		half_b[i] = (uint16_t) (random_bits() & (i % 5 ? 0xbfff : 0x83ff));
+		if ((half_a[i] & 0x7c00) == 0x7c00)
+			half_a[i] = i % 2 ? 0x7bff : 0xfbff;
+		if ((half_b[i] & 0x7c00) == 0x7c00)
+			half_b[i] = 0xfbff;
+	}
+	x = at_end(0, half_a, (size_t) n * 2);
+	y = at_end(1, half_b, (size_t) n * 2);
+	for (int i = 0; i < n; i++)
+	{
+		double		a = half_value(x[i]);
+		double		b = half_value(y[i]);
+
+		sum_add(&l2, (a - b) * (a - b));
+		sum_add(&l1, fabs(a - b));
+		sum_add(&ab, a * b);
+		sum_add(&aa, a * a);
+		sum_add(&bb, b * b);
+	}
+	CHECK_SUM(k->f16_l2sq(x, y, n), l2, "f16_l2sq");
+	CHECK_SUM(k->f16_dot(x, y, n), ab, "f16_dot");
+	CHECK_SUM(k->f16_l1(x, y, n), l1, "f16_l1");
+	k->f16_dot_norms(x, y, n, &out[0], &out[1], &out[2]);
+	CHECK_SUM(out[0], ab, "f16_dot_norms ab");
+	CHECK_SUM(out[1], aa, "f16_dot_norms aa");
+	CHECK_SUM(out[2], bb, "f16_dot_norms bb");
+	CHECK(k->f16_l2sq(x, y, n) == k->f16_l2sq(y, x, n) && k->f16_l1(x, y, n) == k->f16_l1(y, x, n) &&
+		  k->f16_dot(x, y, n) == k->f16_dot(y, x, n), "halves n=%d: not symmetric", n);
+	CHECK(k->f16_l2sq(x, x, n) == 0.0f && k->f16_l1(x, x, n) == 0.0f, "halves n=%d: distance to itself", n);
 }
 
 void

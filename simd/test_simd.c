@@ -211,6 +211,7 @@ test_level(const char *name, const VxKernels *k)
 					test_codes(k, n, bit_counts[i], kind);
 			}
 		}
+		test_halves(k, n);
 		/* unaligned starts: any four-byte boundary */
 		for (int start = 1; start < 16; start += 3)
 		{

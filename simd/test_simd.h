@@ -103,6 +103,7 @@ extern int	close_enough(float x, double exact, double terms, double relative);
 /* test_distance.c */
 extern void test_distances(const VxKernels *k, int n, int kind);
 extern void test_stored(const VxKernels *k, int n, int kind);
+extern void test_halves(const VxKernels *k, int n);
 extern void test_many(const VxKernels *k);
 extern void test_panels(const VxKernels *k);
 extern void test_below_and_subtract(const VxKernels *k);

@@ -60,6 +60,13 @@ typedef struct VxKernels
 	float		(*dot_f16) (const float *q, const uint16_t *v, int n);
 	float		(*l1_f16) (const float *q, const uint16_t *v, int n);
 
+	/* fp16 with fp16, of which products and sums are fp32: no finite ones overflow */
+	float		(*f16_l2sq) (const uint16_t *a, const uint16_t *b, int n);
+	float		(*f16_dot) (const uint16_t *a, const uint16_t *b, int n);
+	float		(*f16_l1) (const uint16_t *a, const uint16_t *b, int n);
+	void		(*f16_dot_norms) (const uint16_t *a, const uint16_t *b, int n,
+								  float *ab, float *aa, float *bb);
+
 	/* fp32 query with a stored int8 vector v[i] = scale * c[i] + offset */
 	float		(*l1_i8) (const float *q, const int8_t *c, float scale,
 						  float offset, int n);

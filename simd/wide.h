@@ -34,6 +34,7 @@ enum
 {
 	SRC_F32,
 	SRC_F16,
+	SRC_BOTH_F16,				/* and so is the other vector */
 	SRC_I8						/* scale * c + offset */
 };
 

@@ -7,12 +7,15 @@
  */
 
 /* The whole of a distance, n < SHORT. */
-VX_INLINE float distance_short(const float *q, const void *v, float scale,
+VX_INLINE float distance_short(const void *q, const void *v, float scale,
 							   float offset, int n, int op, int src);
 
 /* Elements i .. n - 1, at least one and fewer than WIDTH; n >= SHORT. */
-VX_INLINE Floats add_tail(Floats acc, const float *q, const void *v, int i, int n,
+VX_INLINE Floats add_tail(Floats acc, const void *q, const void *v, int i, int n,
 						  Floats scale, Floats offset, int op, int src);
+
+/* Elements i .. n - 1, or the first WIDTH of them, of what load_query loads. */
+VX_INLINE Floats load_query_first(const void *v, int i, int n, int src);
 
 VX_INLINE Floats
 accumulate(Floats acc, Floats a, Floats b, int op)
@@ -29,7 +32,7 @@ accumulate(Floats acc, Floats a, Floats b, int op)
 
 /* Every distance; "op" and "src" are constants where it is inlined. */
 VX_INLINE float
-distance(const float *q, const void *v, float scale, float offset, int n,
+distance(const void *q, const void *v, float scale, float offset, int n,
 		 int op, int src)
 {
 	Floats		vscale = PS(set1)(scale);
@@ -44,17 +47,17 @@ distance(const float *q, const void *v, float scale, float offset, int n,
 		return distance_short(q, v, scale, offset, n, op, src);
 	for (; i + 4 * WIDTH <= n; i += 4 * WIDTH)
 	{
-		acc0 = accumulate(acc0, PS(loadu)(q + i),
+		acc0 = accumulate(acc0, load_query(q, i, src),
 						  load_stored(v, i, vscale, voffset, src), op);
-		acc1 = accumulate(acc1, PS(loadu)(q + i + WIDTH),
+		acc1 = accumulate(acc1, load_query(q, i + WIDTH, src),
 						  load_stored(v, i + WIDTH, vscale, voffset, src), op);
-		acc2 = accumulate(acc2, PS(loadu)(q + i + 2 * WIDTH),
+		acc2 = accumulate(acc2, load_query(q, i + 2 * WIDTH, src),
 						  load_stored(v, i + 2 * WIDTH, vscale, voffset, src), op);
-		acc3 = accumulate(acc3, PS(loadu)(q + i + 3 * WIDTH),
+		acc3 = accumulate(acc3, load_query(q, i + 3 * WIDTH, src),
 						  load_stored(v, i + 3 * WIDTH, vscale, voffset, src), op);
 	}
 	for (; i + WIDTH <= n; i += WIDTH)
-		acc0 = accumulate(acc0, PS(loadu)(q + i),
+		acc0 = accumulate(acc0, load_query(q, i, src),
 						  load_stored(v, i, vscale, voffset, src), op);
 	if (i < n)
 		acc1 = add_tail(acc1, q, v, i, n, vscale, voffset, op, src);
@@ -103,43 +106,71 @@ l1_i8(const float *q, const int8_t *c, float scale, float offset, int n)
 	return distance(q, c, scale, offset, n, OP_L1, SRC_I8);
 }
 
-static void
-dot_norms(const float *a, const float *b, int n, float *ab, float *aa, float *bb)
+static float
+f16_l2sq(const uint16_t *a, const uint16_t *b, int n)
 {
-	Floats		ab0 = PS(setzero)();
-	Floats		aa0 = PS(setzero)();
-	Floats		bb0 = PS(setzero)();
-	Floats		ab1 = PS(setzero)();
-	Floats		aa1 = PS(setzero)();
-	Floats		bb1 = PS(setzero)();
+	return distance(a, b, 0, 0, n, OP_L2SQ, SRC_BOTH_F16);
+}
+
+static float
+f16_dot(const uint16_t *a, const uint16_t *b, int n)
+{
+	return distance(a, b, 0, 0, n, OP_DOT, SRC_BOTH_F16);
+}
+
+static float
+f16_l1(const uint16_t *a, const uint16_t *b, int n)
+{
+	return distance(a, b, 0, 0, n, OP_L1, SRC_BOTH_F16);
+}
+
+/* The three sums of dot_norms. */
+typedef struct DotNorms
+{
+	Floats		ab;
+	Floats		aa;
+	Floats		bb;
+} DotNorms;
+
+VX_INLINE void
+add_dot_norms(DotNorms *sums, Floats x, Floats y)
+{
+	sums->ab = PS(fmadd)(x, y, sums->ab);
+	sums->aa = PS(fmadd)(x, x, sums->aa);
+	sums->bb = PS(fmadd)(y, y, sums->bb);
+}
+
+/* Of two vectors as they are stored, both in the same way. */
+VX_INLINE void
+dot_and_norms(const void *a, const void *b, int n, float *ab, float *aa, float *bb, int src)
+{
+	const Floats zero = PS(setzero)();
+	DotNorms	even = {zero, zero, zero};
+	DotNorms	odd = even;
 	int			i = 0;
 
 	for (; i + 2 * WIDTH <= n; i += 2 * WIDTH)
 	{
-		Floats		x0 = PS(loadu)(a + i);
-		Floats		y0 = PS(loadu)(b + i);
-		Floats		x1 = PS(loadu)(a + i + WIDTH);
-		Floats		y1 = PS(loadu)(b + i + WIDTH);
-
-		ab0 = PS(fmadd)(x0, y0, ab0);
-		aa0 = PS(fmadd)(x0, x0, aa0);
-		bb0 = PS(fmadd)(y0, y0, bb0);
-		ab1 = PS(fmadd)(x1, y1, ab1);
-		aa1 = PS(fmadd)(x1, x1, aa1);
-		bb1 = PS(fmadd)(y1, y1, bb1);
+		add_dot_norms(&even, load_query(a, i, src), load_query(b, i, src));
+		add_dot_norms(&odd, load_query(a, i + WIDTH, src), load_query(b, i + WIDTH, src));
 	}
 	for (; i < n; i += WIDTH)
-	{
-		Floats		x = load_first(a + i, n - i);
-		Floats		y = load_first(b + i, n - i);
+		add_dot_norms(&even, load_query_first(a, i, n, src), load_query_first(b, i, n, src));
+	*ab = sum_floats(PS(add)(even.ab, odd.ab));
+	*aa = sum_floats(PS(add)(even.aa, odd.aa));
+	*bb = sum_floats(PS(add)(even.bb, odd.bb));
+}
 
-		ab0 = PS(fmadd)(x, y, ab0);
-		aa0 = PS(fmadd)(x, x, aa0);
-		bb0 = PS(fmadd)(y, y, bb0);
-	}
-	*ab = sum_floats(PS(add)(ab0, ab1));
-	*aa = sum_floats(PS(add)(aa0, aa1));
-	*bb = sum_floats(PS(add)(bb0, bb1));
+static void
+dot_norms(const float *a, const float *b, int n, float *ab, float *aa, float *bb)
+{
+	dot_and_norms(a, b, n, ab, aa, bb, SRC_F32);
+}
+
+static void
+f16_dot_norms(const uint16_t *a, const uint16_t *b, int n, float *ab, float *aa, float *bb)
+{
+	dot_and_norms(a, b, n, ab, aa, bb, SRC_BOTH_F16);
 }
 
 /*
