@@ -90,7 +90,7 @@ SELECT e, outcome('SELECT ' || e) FROM (VALUES
 SELECT count(*) FROM (SELECT ARRAY[i / 7.0 * (i % 3), i ^ 3 * (i % 2), -i]::real[] AS a FROM generate_series(-500, 500) AS i) AS t
 	WHERE a::sparsevec::vector <> a::vector OR a::vector::sparsevec::text <> a::sparsevec::text;
 -- a vector stands for a sparsevec without a cast, not the other way round
-SELECT l2_norm('[3,4]'::vector), outcome($$SELECT vector_norm('{1:1}/1'::sparsevec)$$);
+SELECT outcome($$SELECT l2_norm('[3,4]'::vector)$$), outcome($$SELECT vector_norm('{1:1}/1'::sparsevec)$$);
 -- stored values that cannot be
 CREATE CAST (bytea AS sparsevec) WITHOUT FUNCTION;
 SELECT bytes, outcome(format('SELECT %L::bytea::sparsevec', bytes)) FROM (VALUES ('\x'::bytea), ('\x01'), ('\x0101010100000000000000'), ('\x010101010000000001010101'), ('\x000000000000000000000000'),

@@ -26,12 +26,14 @@
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
+#include "types/halfvec.h"
 #include "types/vector.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/varbit.h"
 
 PG_FUNCTION_INFO_V1(vectorx_function_cost);
+PG_FUNCTION_INFO_V1(vectorx_halfvec_function_cost);
 PG_FUNCTION_INFO_V1(vectorx_sparsevec_function_cost);
 PG_FUNCTION_INFO_V1(vectorx_bit_function_cost);
 
@@ -115,6 +117,12 @@ static double
 vector_bytes(int32 typmod)
 {
 	return typmod <= VECTOR_MAX_DIM ? (double) VECTOR_SIZE(typmod) : 0;
+}
+
+static double
+halfvec_bytes(int32 typmod)
+{
+	return typmod <= HALFVEC_MAX_DIM ? (double) HALFVEC_SIZE(typmod) : 0;
 }
 
 /* Of a sparse vector's dimensions few may have elements. */
@@ -241,6 +249,15 @@ Datum
 vectorx_function_cost(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_POINTER(call_cost((Node *) PG_GETARG_POINTER(0), vector_bytes));
+}
+
+/*
+ * halfvec_function_cost(internal): the same for functions of halfvec.
+ */
+Datum
+vectorx_halfvec_function_cost(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(call_cost((Node *) PG_GETARG_POINTER(0), halfvec_bytes));
 }
 
 /*

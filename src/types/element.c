@@ -95,14 +95,24 @@ ElementsCheckFinite(const float *x, int n, const char *type)
 }
 
 void
-ElementsSwap(char *p, int n)
+ElementsSwap(void *words, int n, int width)
 {
-	for (int i = 0; i < n; i++)
+	char	   *p = words;
+
+	for (int i = 0; i < n && width == 4; i++)
 	{
 		uint32		bits;
 
 		memcpy(&bits, p + sizeof(bits) * i, sizeof(bits));
 		bits = pg_ntoh32(bits);
+		memcpy(p + sizeof(bits) * i, &bits, sizeof(bits));
+	}
+	for (int i = 0; i < n && width == 2; i++)
+	{
+		uint16		bits;
+
+		memcpy(&bits, p + sizeof(bits) * i, sizeof(bits));
+		bits = pg_ntoh16(bits);
 		memcpy(p + sizeof(bits) * i, &bits, sizeof(bits));
 	}
 }

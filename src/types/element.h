@@ -67,8 +67,8 @@ extern bool ElementsHaveNonFinite(const float *x, int n);
 /* Raise an error if one is. */
 extern void ElementsCheckFinite(const float *x, int n, const char *type);
 
-/* Turn n words of 4 bytes, of any alignment, from network byte order or to it. */
-extern void ElementsSwap(char *p, int n);
+/* Turn n words of 2 or 4 bytes, of any alignment, from network byte order or to it. */
+extern void ElementsSwap(void *words, int n, int width);
 
 /* The sum of the squares of n numbers, in double precision; its root, the Euclidean norm. */
 extern double ElementsSumSquares(const float *x, int n);

@@ -43,6 +43,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "half.h"
 #include "parse_float.h"
 
 /* Significant digits kept. */
@@ -292,4 +293,82 @@ VxParseFloat(const char *s, const char *end, float *value, bool *overflow)
 	*value = with_sign((float) r, sign);
 	*overflow = false;
 	return p;
+}
+
+/*
+ * The digits of a decimal number in [p, end), which may hold one point, against a
+ * positive x below 2^17 that is a multiple of 2^-25: -1, 0 or 1 as the number is less,
+ * equal or greater.  position: the power of ten of the first digit.  Digit by digit:
+ * those of x end at the 25th place, at most.
+ */
+static int
+compare_digits(const char *p, const char *end, int64_t position, double x)
+{
+	uint32_t whole = (uint32_t) x;
+	uint32_t rest = (uint32_t) ((x - whole) * 0x1p25);
+	uint64_t number = 0;
+
+	for (; position >= 0; position--)
+	{
+		if (p < end && *p == '.')
+			p++;
+		if (p == end && number == 0)
+			break;
+		number = number * 10 + (p < end ? (uint64_t) (*p++ - '0') : 0);
+		if (number > whole)
+			return 1;
+	}
+	if (number < whole)
+		return -1;
+	for (int64_t place = -1; rest != 0; place--)
+	{
+		uint32_t digit = 0;
+
+		rest *= 10;
+		if (p < end && *p == '.')
+			p++;
+		if (p < end && place <= position)
+			digit = (uint32_t) (*p++ - '0');
+		if (digit != rest >> 25)
+			return digit < rest >> 25 ? -1 : 1;
+		rest &= 0x1FFFFFF;
+	}
+	for (; p < end; p++)
+	{
+		if (*p != '0' && *p != '.')
+			return 1;
+	}
+	return 0;
+}
+
+float
+VxLeaveHalfway(const char *s, const char *end, float x)
+{
+	const char *p = s + (*s == '-' || *s == '+');
+	const char *digits = p;
+	uint64_t w = 0;
+	int64_t position;
+	int64_t exponent = 0;
+	int side;
+
+	p = scan_digits(p, end, &w);
+	position = p - digits - 1;
+	if (*p == 'x' || *p == 'X')
+	{
+		double number = fabs(strtod(s, NULL));
+
+		side = (number > fabsf(x)) - (number < fabsf(x));
+	}
+	else
+	{
+		const char *stop;
+
+		if (*p == '.')
+			p = scan_digits(p + 1, end, &w);
+		stop = p;
+		if (*p == 'e' || *p == 'E')
+			(void) scan_exponent(p, &exponent);
+		side = compare_digits(digits, stop, position + exponent, fabsf(x));
+	}
+	return VxMoveHalfway(x, side < 0, side > 0);
 }

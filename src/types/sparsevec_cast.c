@@ -1,6 +1,6 @@
 /*
  * sparsevec_cast.c
- *		Casts between sparsevec and vector, from arrays, and to a sparsevec of
+ *		Casts between sparsevec and vector or halfvec, from arrays, and to a sparsevec of
  *		given length.
  *
  * A cast's second argument is the target's type modifier, -1 for none; the
@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "types/element.h"
+#include "types/halfvec.h"
 #include "types/sparsevec.h"
 #include "types/vector.h"
 
@@ -49,11 +50,41 @@ vectorx_sparsevec_to_vector(PG_FUNCTION_ARGS)
 	SparseVec  *v = PG_GETARG_SPARSEVEC_P(0);
 	Vector	   *result;
 
-	VectorCheckDim(v->dim);
+	DenseCheckDim(v->dim, "vector");
 	ElementCheckTypmod(PG_GETARG_INT32(1), v->dim);
 	result = InitVector(v->dim);
 	SparseVecToFloats(v, result->x);
 	PG_RETURN_VECTOR_P(result);
+}
+
+/*
+ * halfvec_to_sparsevec(halfvec, integer, boolean)
+ */
+PG_FUNCTION_INFO_V1(vectorx_halfvec_to_sparsevec);
+Datum
+vectorx_halfvec_to_sparsevec(PG_FUNCTION_ARGS)
+{
+	Halfvec    *h = PG_GETARG_HALFVEC_P(0);
+
+	ElementCheckTypmod(PG_GETARG_INT32(1), h->dim);
+	PG_RETURN_SPARSEVEC_P(SparseVecFromFloats(HalfvecFloats(h), h->dim));
+}
+
+/*
+ * sparsevec_to_halfvec(sparsevec, integer, boolean): each element rounded.
+ */
+PG_FUNCTION_INFO_V1(vectorx_sparsevec_to_halfvec);
+Datum
+vectorx_sparsevec_to_halfvec(PG_FUNCTION_ARGS)
+{
+	SparseVec  *v = PG_GETARG_SPARSEVEC_P(0);
+	float	   *x;
+
+	DenseCheckDim(v->dim, "halfvec");
+	ElementCheckTypmod(PG_GETARG_INT32(1), v->dim);
+	x = palloc0(sizeof(float) * v->dim);
+	SparseVecToFloats(v, x);
+	PG_RETURN_HALFVEC_P(HalfvecRounded(x, v->dim));
 }
 
 /*

@@ -352,7 +352,7 @@ vectorx_sparsevec_recv(PG_FUNCTION_ARGS)
 	/* indices and elements are words of the same size, one array after the other */
 	result = InitSparseVec(dim, nnz);
 	pq_copymsgbytes(buf, (char *) result->indices, (int) (SPARSEVEC_SIZE(nnz) - SPARSEVEC_SIZE(0)));
-	ElementsSwap((char *) result->indices, 2 * nnz);
+	ElementsSwap((char *) result->indices, 2 * nnz, 4);
 	check_indices(result);
 	values = SparseVecValues(result);
 	ElementsCheckFinite(values, nnz, "sparsevec");
@@ -383,6 +383,6 @@ vectorx_sparsevec_send(PG_FUNCTION_ARGS)
 	pq_sendint32(&buf, 0);
 	start = buf.len;
 	pq_sendbytes(&buf, (const char *) v->indices, (int) (SPARSEVEC_SIZE(v->nnz) - SPARSEVEC_SIZE(0)));
-	ElementsSwap(buf.data + start, 2 * v->nnz);
+	ElementsSwap(buf.data + start, 2 * v->nnz, 4);
 	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
 }

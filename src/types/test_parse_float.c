@@ -6,8 +6,9 @@
  *	 test_parse_float bench
  *
  * The test compares result (bit for bit), end of the number, and overflow on
- * random texts of several families, and closes with the line "parse_float: N
- * passed, N failed"; its exit status is 1 if one failed.  The benchmark prints
+ * random texts of several families, and asks on which side numbers at and near each
+ * point halfway between two halves are (half.h).  It closes with the line "parse_float:
+ * N passed, N failed"; its exit status is 1 if one failed.  The benchmark prints
  * the time per number of both, for texts like a vector's.
  */
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "half.h"
 #include "parse_float.h"
 
 #define TEXT_SIZE 512
@@ -261,6 +263,100 @@ check_noise(void)
 		check(text);
 }
 
+/*
+ * A text whose number lies exactly where "side" says of the point halfway between two
+ * halves: below (-1), there, or above it.
+ */
+static void
+check_half(const char *text, double halfway, int side)
+{
+	size_t len = strlen(text);
+	float value = 0;
+	bool overflow;
+	const char *end = VxParseFloat(text, text + len, &value, &overflow);
+	double at;
+
+	if (VxHalfway(value))
+		value = VxLeaveHalfway(text, text + len, value);
+	at = fabs((double) value);
+	if (end == text + len && !overflow && (at > halfway) - (at < halfway) == side &&
+		(signbit(value) != 0) == (*text == '-'))
+		passed++;
+	else
+	{
+		if (failed < 20)
+			printf("\"%s\": %a is on the wrong side of %a, should be %d\n", text, (double) value,
+				   halfway, side);
+		failed++;
+	}
+}
+
+/* The value of a half that is not negative; the one behind the greatest is 65536. */
+static double
+half_value(int half)
+{
+	if (half >> 10 == 0)
+		return half * 0x1p-24;
+	return ldexp(1024 + (half & 1023), (half >> 10) - 25);
+}
+
+/* Between two halves next to each other: the digits in full, and others near them. */
+static void
+check_between_halves(int half)
+{
+	double below = half_value(half);
+	double above = half_value(half + 1);
+	double halfway = below + (above - below) / 2;
+	char text[TEXT_SIZE];
+	int digits;
+
+	if (!VxHalfway((float) halfway) || !VxHalfway((float) -halfway) || VxHalfway((float) below) ||
+		VxHalfway(nextafterf((float) halfway, 0)) || VxHalfway(nextafterf((float) halfway, 1e9f)) ||
+		(double) VxFloatForHalf(halfway) != halfway ||
+		(double) VxFloatForHalf(nextafter(halfway, 0)) >= halfway ||
+		(double) VxFloatForHalf(-nextafter(halfway, 1e9)) >= -halfway)
+	{
+		printf("half %#x: %a is halfway\n", (unsigned) half, halfway);
+		failed++;
+	}
+	/* 25 decimals are all there are */
+	snprintf(text, sizeof(text), "%s%.*f", half % 3 ? "" : "-", random_int(25, 90), halfway);
+	check_half(text, halfway, 0);
+	digits = (int) strlen(text);
+	sprintf(text + digits, "%s1%s", half % 5 ? "" : "00000000", half % 7 ? "" : "e0");
+	check_half(text, halfway, 1);
+	/* with an exponent; then the last digit that is not zero one less, and nines */
+	snprintf(text, sizeof(text), "%.70e", halfway);
+	check_half(text, halfway, 0);
+	digits = (int) (strchr(text, 'e') - text);
+	text[digits - 1] = '1';
+	check_half(text, halfway, 1);
+	text[digits - 1] = '0';
+	for (digits--; text[digits] == '0' || text[digits] == '.'; digits--)
+	{
+		if (text[digits] == '0')
+			text[digits] = '9';
+	}
+	text[digits]--;
+	check_half(text, halfway, -1);
+}
+
+static void
+check_halves(void)
+{
+	for (int half = 0; half < 0x7C00; half++)
+		check_between_halves(half);
+	check_half("65519.99999999999999999999999999999", 65520, -1);
+	check_half("65520", 65520, 0);
+	check_half("65520.0000000000000000000000000000001", 65520, 1);
+	check_half("0.0000000298023223876953125", 0x1p-25, 0);
+	check_half(".00000002980232238769531249999999999999", 0x1p-25, -1);
+	check_half("2980232238769531250000001e-32", 0x1p-25, 1);
+	check_half("000000000000000000000000000000298023223876953125e-25", 0x1p-25, 0);
+	check_half("0x1p-25", 0x1p-25, 0);
+	check_half("0x1.0000000001p-25", 0x1p-25, 1);
+}
+
 static void
 check_fixed(void)
 {
@@ -417,6 +513,7 @@ main(int argc, char **argv)
 		random_state = strtoull(argv[2], NULL, 10);
 
 	check_fixed();
+	check_halves();
 	while (passed + failed < count)
 	{
 		check_digits();

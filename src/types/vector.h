@@ -18,9 +18,10 @@
 #include "fmgr.h"
 
 #include "compat.h"
+#include "types/dense.h"
 
 /* Most dimensions of a value. */
-#define VECTOR_MAX_DIM 16000
+#define VECTOR_MAX_DIM DENSE_MAX_DIM
 
 typedef struct Vector
 {
@@ -32,9 +33,6 @@ typedef struct Vector
 
 /* Bytes of a value of _dim elements, header included. */
 #define VECTOR_SIZE(_dim) (offsetof(Vector, x) + sizeof(float) * (_dim))
-
-/* Does not return: raises the error of a value whose dimensions and length disagree. */
-extern void VectorReportDamage(int dim, Size size);
 
 /*
  * The vector in a datum, detoasted: a palloc'd copy if it was stored
@@ -48,27 +46,17 @@ DatumGetVector(Datum datum)
 	Vector *v = (Vector *) PG_DETOAST_DATUM(datum);
 
 	if (unlikely(VARSIZE(v) < VECTOR_SIZE(1)))
-		VectorReportDamage(0, VARSIZE(v));
+		DenseReportDamage(0, VARSIZE(v), "vector");
 	if (unlikely(v->dim < 1 || VARSIZE(v) != VECTOR_SIZE(v->dim)))
-		VectorReportDamage(v->dim, VARSIZE(v));
+		DenseReportDamage(v->dim, VARSIZE(v), "vector");
 	return v;
 }
 
 #define PG_GETARG_VECTOR_P(n) DatumGetVector(PG_GETARG_DATUM(n))
 #define PG_RETURN_VECTOR_P(v) PG_RETURN_POINTER(v)
 
-/*
- * vector.c: what all operations share
- */
-
-/* A palloc'd vector of dim zeros; dim must be 1 to VECTOR_MAX_DIM. */
+/* vector.c: a palloc'd vector of dim zeros; dim must be 1 to VECTOR_MAX_DIM. */
 extern Vector *InitVector(int dim);
-
-/* Raise an error unless a vector can have this number of elements. */
-extern void VectorCheckDim(int64 dim);
-
-/* Raise an error if the two have not equally many elements. */
-extern void VectorCheckSameDim(const Vector *a, const Vector *b);
 
 /*
  * vector_distance.c: the functions in the operator classes of hnsw, which
@@ -79,9 +67,13 @@ extern PGDLLEXPORT Datum vectorx_vector_negative_inner_product(PG_FUNCTION_ARGS)
 extern PGDLLEXPORT Datum vectorx_l1_distance(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum vectorx_vector_norm(PG_FUNCTION_ARGS);
 
+/*
+ * Distances in the order of the operators, of vectors of the same dimensions: what the
+ * operators compute, or for L2 its square.
+ */
+extern double VectorL2Squared(const Vector *a, const Vector *b);
+extern double VectorNegativeInnerProduct(const Vector *a, const Vector *b);
 extern double VectorCosineDistance(const Vector *a, const Vector *b);
-
-/* vector_compare.c: element by element, then by length; <0, 0 or >0. */
-extern int VectorCompare(const Vector *a, const Vector *b);
+extern double VectorL1Distance(const Vector *a, const Vector *b);
 
 #endif /* TYPES_VECTOR_H */

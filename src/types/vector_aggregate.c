@@ -1,11 +1,11 @@
 /*
  * vector_aggregate.c
- *		Support functions of the aggregate avg(vector).
+ *		Support functions of the aggregates avg(vector) and avg(halfvec).
  *
  * The state is an array of double precision: the number of rows, then the sum
  * of each element; before the first row, only the number 0.  It can come from
  * anyone who calls these functions by hand, so its form is checked.  (sum's
- * state is a vector, and its transition function vector_add.)
+ * state is a value of the type, and its transition function adds two of them.)
  */
 #include "postgres.h"
 
@@ -16,6 +16,8 @@
 #include "utils/float.h"
 
 #include "types/element.h"
+#include "types/half.h"
+#include "types/halfvec.h"
 #include "types/vector.h"
 
 #define STATE_DATA(state) ((float8 *) ARR_DATA_PTR(state))
@@ -61,16 +63,10 @@ check_state_dim(int dim, int newdim)
 				 errmsg("expected %d dimensions, not %d", dim, newdim)));
 }
 
-/*
- * vector_accum(double precision[], vector): the state with a row added.
- */
-PG_FUNCTION_INFO_V1(vectorx_vector_accum);
-Datum
-vectorx_vector_accum(PG_FUNCTION_ARGS)
+/* The state with a row of dim elements added. */
+static ArrayType *
+add_row(FunctionCallInfo fcinfo, ArrayType *state, const float *x, int dim)
 {
-	ArrayType *state = get_state(PG_GETARG_DATUM(0), "vector_accum");
-	Vector *v = PG_GETARG_VECTOR_P(1);
-	int dim = v->dim;
 	ArrayType *result;
 	const float8 *old;
 	float8 *sums;
@@ -82,8 +78,8 @@ vectorx_vector_accum(PG_FUNCTION_ARGS)
 		STATE_ROWS(result) = STATE_ROWS(state) + 1;
 		sums = STATE_DATA(result) + 1;
 		for (int i = 0; i < dim; i++)
-			sums[i] = (float8) v->x[i];
-		PG_RETURN_ARRAYTYPE_P(result);
+			sums[i] = (float8) x[i];
+		return result;
 	}
 
 	check_state_dim(STATE_DIM(state), dim);
@@ -95,12 +91,38 @@ vectorx_vector_accum(PG_FUNCTION_ARGS)
 	sums = STATE_DATA(result) + 1;
 	for (int i = 0; i < dim; i++)
 	{
-		sums[i] = old[i] + (float8) v->x[i];
+		sums[i] = old[i] + (float8) x[i];
 		overflow |= fabs(sums[i]) > DBL_MAX;
 	}
 	if (unlikely(overflow))
 		float_overflow_error();
-	PG_RETURN_ARRAYTYPE_P(result);
+	return result;
+}
+
+/*
+ * vector_accum(double precision[], vector): the state with a row added.
+ */
+PG_FUNCTION_INFO_V1(vectorx_vector_accum);
+Datum
+vectorx_vector_accum(PG_FUNCTION_ARGS)
+{
+	ArrayType *state = get_state(PG_GETARG_DATUM(0), "vector_accum");
+	Vector *v = PG_GETARG_VECTOR_P(1);
+
+	PG_RETURN_ARRAYTYPE_P(add_row(fcinfo, state, v->x, v->dim));
+}
+
+/*
+ * halfvec_accum(double precision[], halfvec): the same.
+ */
+PG_FUNCTION_INFO_V1(vectorx_halfvec_accum);
+Datum
+vectorx_halfvec_accum(PG_FUNCTION_ARGS)
+{
+	ArrayType *state = get_state(PG_GETARG_DATUM(0), "halfvec_accum");
+	Halfvec *h = PG_GETARG_HALFVEC_P(1);
+
+	PG_RETURN_ARRAYTYPE_P(add_row(fcinfo, state, HalfvecFloats(h), h->dim));
 }
 
 /*
@@ -111,13 +133,13 @@ static ArrayType *
 check_combined(ArrayType *state)
 {
 	if (STATE_DIM(state) != 0 || STATE_ROWS(state) != 0)
-		VectorCheckDim(STATE_DIM(state));
+		DenseCheckDim(STATE_DIM(state), "vector");
 	return state;
 }
 
 /*
- * vector_combine(double precision[], double precision[]): the state of both
- * sets of rows.
+ * vector_combine(double precision[], double precision[]), and halfvec_combine: the
+ * state of both sets of rows.
  */
 PG_FUNCTION_INFO_V1(vectorx_vector_combine);
 Datum
@@ -169,10 +191,32 @@ vectorx_vector_avg(PG_FUNCTION_ARGS)
 	if (rows == 0)
 		PG_RETURN_NULL();
 
-	VectorCheckDim(dim);
+	DenseCheckDim(dim, "vector");
 	result = InitVector(dim);
 	for (int i = 0; i < dim; i++)
 		result->x[i] = (float) (STATE_DATA(state)[i + 1] / rows);
 	ElementsCheckFinite(result->x, dim, "vector");
 	PG_RETURN_VECTOR_P(result);
+}
+
+/*
+ * halfvec_avg(double precision[]): the same.
+ */
+PG_FUNCTION_INFO_V1(vectorx_halfvec_avg);
+Datum
+vectorx_halfvec_avg(PG_FUNCTION_ARGS)
+{
+	ArrayType *state = get_state(PG_GETARG_DATUM(0), "halfvec_avg");
+	float8 rows = STATE_ROWS(state);
+	int dim = STATE_DIM(state);
+	float *x;
+
+	if (rows == 0)
+		PG_RETURN_NULL();
+
+	DenseCheckDim(dim, "halfvec");
+	x = palloc(sizeof(float) * dim);
+	for (int i = 0; i < dim; i++)
+		x[i] = VxFloatForHalf(STATE_DATA(state)[i + 1] / rows);
+	PG_RETURN_HALFVEC_P(HalfvecRounded(x, dim));
 }

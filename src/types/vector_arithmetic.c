@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "utils/float.h"
 #include "utils/varbit.h"
 
 #include "types/element.h"
@@ -24,12 +23,10 @@ vectorx_vector_add(PG_FUNCTION_ARGS)
 	Vector *b = PG_GETARG_VECTOR_P(1);
 	Vector *result;
 
-	VectorCheckSameDim(a, b);
+	DenseCheckSameDim(a->dim, b->dim, "vector");
 	result = InitVector(a->dim);
-	for (int i = 0; i < a->dim; i++)
-		result->x[i] = a->x[i] + b->x[i];
-	if (unlikely(ElementsHaveNonFinite(result->x, result->dim)))
-		float_overflow_error();
+	DenseAdd(a->x, b->x, a->dim, result->x);
+	DenseCheckSums(result->x, a->dim);
 	PG_RETURN_VECTOR_P(result);
 }
 
@@ -44,12 +41,10 @@ vectorx_vector_sub(PG_FUNCTION_ARGS)
 	Vector *b = PG_GETARG_VECTOR_P(1);
 	Vector *result;
 
-	VectorCheckSameDim(a, b);
+	DenseCheckSameDim(a->dim, b->dim, "vector");
 	result = InitVector(a->dim);
-	for (int i = 0; i < a->dim; i++)
-		result->x[i] = a->x[i] - b->x[i];
-	if (unlikely(ElementsHaveNonFinite(result->x, result->dim)))
-		float_overflow_error();
+	DenseSubtract(a->x, b->x, a->dim, result->x);
+	DenseCheckSums(result->x, a->dim);
 	PG_RETURN_VECTOR_P(result);
 }
 
@@ -64,17 +59,10 @@ vectorx_vector_mul(PG_FUNCTION_ARGS)
 	Vector *b = PG_GETARG_VECTOR_P(1);
 	Vector *result;
 
-	VectorCheckSameDim(a, b);
+	DenseCheckSameDim(a->dim, b->dim, "vector");
 	result = InitVector(a->dim);
-	for (int i = 0; i < a->dim; i++)
-		result->x[i] = a->x[i] * b->x[i];
-	for (int i = 0; i < a->dim; i++)
-	{
-		if (unlikely(isinf(result->x[i])))
-			float_overflow_error();
-		if (unlikely(result->x[i] == 0 && a->x[i] != 0 && b->x[i] != 0))
-			float_underflow_error();
-	}
+	DenseMultiply(a->x, b->x, a->dim, result->x);
+	DenseCheckProducts(a->x, b->x, result->x, a->dim);
 	PG_RETURN_VECTOR_P(result);
 }
 
@@ -90,7 +78,7 @@ vectorx_vector_concat(PG_FUNCTION_ARGS)
 	int dim = a->dim + b->dim;
 	Vector *result;
 
-	VectorCheckDim(dim);
+	DenseCheckDim(dim, "vector");
 	result = InitVector(dim);
 	memcpy(result->x, a->x, sizeof(float) * a->dim);
 	memcpy(result->x + a->dim, b->x, sizeof(float) * b->dim);
@@ -107,18 +95,11 @@ Datum
 vectorx_subvector(PG_FUNCTION_ARGS)
 {
 	Vector *v = PG_GETARG_VECTOR_P(0);
-	int64 first = PG_GETARG_INT32(1);
-	int64 last = first + PG_GETARG_INT32(2) - 1;
-	int64 dim;
-	Vector *result;
+	int first;
+	int dim = DensePart(v->dim, PG_GETARG_INT32(1), PG_GETARG_INT32(2), &first, "vector");
+	Vector *result = InitVector(dim);
 
-	first = Max(first, 1);
-	last = Min(last, v->dim);
-	dim = last - first + 1;
-	VectorCheckDim(dim);
-
-	result = InitVector((int) dim);
-	memcpy(result->x, v->x + (first - 1), sizeof(float) * dim);
+	memcpy(result->x, v->x + first, sizeof(float) * dim);
 	PG_RETURN_VECTOR_P(result);
 }
 
@@ -138,8 +119,7 @@ vectorx_l2_normalize(PG_FUNCTION_ARGS)
 	{
 		for (int i = 0; i < v->dim; i++)
 			result->x[i] = (float) (v->x[i] / norm);
-		if (unlikely(ElementsHaveNonFinite(result->x, result->dim)))
-			float_overflow_error();
+		DenseCheckSums(result->x, result->dim);
 	}
 	PG_RETURN_VECTOR_P(result);
 }
@@ -152,15 +132,8 @@ Datum
 vectorx_binary_quantize(PG_FUNCTION_ARGS)
 {
 	Vector *v = PG_GETARG_VECTOR_P(0);
-	int size = VARBITTOTALLEN(v->dim);
-	VarBit *result = (VarBit *) palloc0(size);
-	bits8 *bits = VARBITS(result);
 
-	SET_VARSIZE(result, size);
-	VARBITLEN(result) = v->dim;
-	for (int i = 0; i < v->dim; i++)
-		bits[i / 8] |= (v->x[i] > 0) << (7 - i % 8);
-	PG_RETURN_VARBIT_P(result);
+	PG_RETURN_VARBIT_P(DenseBits(v->x, v->dim));
 }
 
 /*

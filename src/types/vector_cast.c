@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "utils/array.h"
 
 #include "types/element.h"
@@ -41,7 +40,7 @@ vectorx_array_to_vector(PG_FUNCTION_ARGS)
 	int dim = ElementsOfArray(array);
 	Vector *result;
 
-	VectorCheckDim(dim);
+	DenseCheckDim(dim, "vector");
 	ElementCheckTypmod(typmod, dim);
 
 	result = InitVector(dim);
@@ -58,18 +57,6 @@ Datum
 vectorx_vector_to_float4(PG_FUNCTION_ARGS)
 {
 	Vector *v = PG_GETARG_VECTOR_P(0);
-	Size size = ARR_OVERHEAD_NONULLS(1) + sizeof(float) * v->dim;
-	ArrayType *result = (ArrayType *) palloc0(size);
 
-	/* filled in here: construct_array would need a Datum for each element */
-	SET_VARSIZE(result, size);
-	result->ndim = 1;
-	result->dataoffset = 0;
-	result->elemtype = FLOAT4OID;
-	ARR_DIMS(result)
-	[0] = v->dim;
-	ARR_LBOUND(result)
-	[0] = 1;
-	memcpy(ARR_DATA_PTR(result), v->x, sizeof(float) * v->dim);
-	PG_RETURN_ARRAYTYPE_P(result);
+	PG_RETURN_ARRAYTYPE_P(DenseArray(v->x, v->dim));
 }

@@ -1,6 +1,6 @@
 /*
  * vector_distance.c
- *		Distances and the norm of vectors, as SQL functions.
+ *		Distances and the norm of vectors, as SQL functions and for the index.
  *
  * The sums over the elements are the kernels' (simd/vx_simd.h), in single
  * precision; what is done with a sum is done in double precision.  None of
@@ -16,62 +16,66 @@
 #include "types/element.h"
 #include "types/vector.h"
 
-/*
- * l2_distance(vector, vector), <->: Euclidean distance.
- */
-PG_FUNCTION_INFO_V1(vectorx_l2_distance);
-Datum
-vectorx_l2_distance(PG_FUNCTION_ARGS)
-{
-	Vector *a = PG_GETARG_VECTOR_P(0);
-	Vector *b = PG_GETARG_VECTOR_P(1);
+/* ---- what distances of halfvec are made of, too ---- */
 
-	VectorCheckSameDim(a, b);
-	PG_RETURN_FLOAT8(sqrt((double) vx_simd->l2sq(a->x, b->x, a->dim)));
+/* Keep what rounding has moved beyond the range of a cosine; NaN stays. */
+static double
+clamp_cosine(double cosine)
+{
+	/* the comparisons let NaN through */
+	if (cosine > 1)
+		return 1;
+	return cosine < -1 ? -1 : cosine;
 }
 
-/*
- * vector_l2_squared_distance(vector, vector): its square, which orders equally
- * and is what an index needs.
- */
-PG_FUNCTION_INFO_V1(vectorx_vector_l2_squared_distance);
-Datum
-vectorx_vector_l2_squared_distance(PG_FUNCTION_ARGS)
+double
+DenseCosineDistance(double dot, double norms)
 {
-	Vector *a = PG_GETARG_VECTOR_P(0);
-	Vector *b = PG_GETARG_VECTOR_P(1);
-
-	VectorCheckSameDim(a, b);
-	PG_RETURN_FLOAT8((double) vx_simd->l2sq(a->x, b->x, a->dim));
+	return 1 - clamp_cosine(dot / norms);
 }
 
-/*
- * inner_product(vector, vector)
- */
-PG_FUNCTION_INFO_V1(vectorx_inner_product);
-Datum
-vectorx_inner_product(PG_FUNCTION_ARGS)
+double
+DenseAngle(double dot)
 {
-	Vector *a = PG_GETARG_VECTOR_P(0);
-	Vector *b = PG_GETARG_VECTOR_P(1);
-
-	VectorCheckSameDim(a, b);
-	PG_RETURN_FLOAT8((double) vx_simd->dot(a->x, b->x, a->dim));
+	return acos(clamp_cosine(dot)) / M_PI;
 }
 
-/*
- * vector_negative_inner_product(vector, vector), <#>: negative, since an index
- * scan returns rows in ascending order.
- */
-PG_FUNCTION_INFO_V1(vectorx_vector_negative_inner_product);
-Datum
-vectorx_vector_negative_inner_product(PG_FUNCTION_ARGS)
-{
-	Vector *a = PG_GETARG_VECTOR_P(0);
-	Vector *b = PG_GETARG_VECTOR_P(1);
+/* ---- distances of vectors of the same dimensions ---- */
 
-	VectorCheckSameDim(a, b);
-	PG_RETURN_FLOAT8((double) -vx_simd->dot(a->x, b->x, a->dim));
+double
+VectorL2Squared(const Vector *a, const Vector *b)
+{
+	return (double) vx_simd->l2sq(a->x, b->x, a->dim);
+}
+
+static double
+l2_distance(const Vector *a, const Vector *b)
+{
+	return sqrt(VectorL2Squared(a, b));
+}
+
+static double
+inner_product(const Vector *a, const Vector *b)
+{
+	return (double) vx_simd->dot(a->x, b->x, a->dim);
+}
+
+double
+VectorNegativeInnerProduct(const Vector *a, const Vector *b)
+{
+	return (double) -vx_simd->dot(a->x, b->x, a->dim);
+}
+
+double
+VectorL1Distance(const Vector *a, const Vector *b)
+{
+	return (double) vx_simd->l1(a->x, b->x, a->dim);
+}
+
+static double
+spherical_distance(const Vector *a, const Vector *b)
+{
+	return DenseAngle(inner_product(a, b));
 }
 
 /*
@@ -94,9 +98,8 @@ dot_norms_double(const Vector *a, const Vector *b, double *ab, double *aa, doubl
 }
 
 /*
- * 1 minus the cosine of the angle between two vectors of the same dimensions,
- * in [0, 2].  NaN for a vector whose squared norm is zero as a float, or
- * infinite.  This is what an index ranks rows by, too.
+ * 1 minus the cosine of the angle, in [0, 2].  NaN for a vector whose squared norm is
+ * zero as a float, or infinite.
  */
 double
 VectorCosineDistance(const Vector *a, const Vector *b)
@@ -104,7 +107,6 @@ VectorCosineDistance(const Vector *a, const Vector *b)
 	float ab;
 	float aa;
 	float bb;
-	double cosine;
 
 	vx_simd->dot_norms(a->x, b->x, a->dim, &ab, &aa, &bb);
 	if (aa == 0 || bb == 0 || isinf(aa) || isinf(bb))
@@ -116,67 +118,45 @@ VectorCosineDistance(const Vector *a, const Vector *b)
 		double norm_b;
 
 		dot_norms_double(a, b, &dot, &norm_a, &norm_b);
-		cosine = dot / (sqrt(norm_a) * sqrt(norm_b));
+		return DenseCosineDistance(dot, sqrt(norm_a) * sqrt(norm_b));
 	}
-	else
-		cosine = (double) ab / sqrt((double) aa * (double) bb);
-
-	/* the comparisons let NaN through */
-	if (cosine > 1)
-		cosine = 1;
-	else if (cosine < -1)
-		cosine = -1;
-	return 1 - cosine;
+	return DenseCosineDistance((double) ab, sqrt((double) aa * (double) bb));
 }
 
-/*
- * cosine_distance(vector, vector), <=>
- */
-PG_FUNCTION_INFO_V1(vectorx_cosine_distance);
-Datum
-vectorx_cosine_distance(PG_FUNCTION_ARGS)
-{
-	Vector *a = PG_GETARG_VECTOR_P(0);
-	Vector *b = PG_GETARG_VECTOR_P(1);
+/* ---- as SQL functions ---- */
 
-	VectorCheckSameDim(a, b);
-	PG_RETURN_FLOAT8(VectorCosineDistance(a, b));
+#define DISTANCE_FUNCTION(function, distance) \
+PG_FUNCTION_INFO_V1(function); \
+Datum \
+function(PG_FUNCTION_ARGS) \
+{ \
+	Vector *a = PG_GETARG_VECTOR_P(0); \
+	Vector *b = PG_GETARG_VECTOR_P(1); \
+\
+	DenseCheckSameDim(a->dim, b->dim, "vector"); \
+	PG_RETURN_FLOAT8(distance(a, b)); \
 }
 
-/*
- * vector_spherical_distance(vector, vector): the angle between two vectors of
- * norm 1, as a fraction of pi.
- */
-PG_FUNCTION_INFO_V1(vectorx_vector_spherical_distance);
-Datum
-vectorx_vector_spherical_distance(PG_FUNCTION_ARGS)
-{
-	Vector *a = PG_GETARG_VECTOR_P(0);
-	Vector *b = PG_GETARG_VECTOR_P(1);
-	double cosine;
+/* l2_distance(vector, vector), <->: Euclidean distance */
+DISTANCE_FUNCTION(vectorx_l2_distance, l2_distance)
 
-	VectorCheckSameDim(a, b);
-	cosine = (double) vx_simd->dot(a->x, b->x, a->dim);
-	if (cosine > 1)
-		cosine = 1;
-	else if (cosine < -1)
-		cosine = -1;
-	PG_RETURN_FLOAT8(acos(cosine) / M_PI);
-}
+/* vector_l2_squared_distance: its square, which orders equally and is what an index needs */
+DISTANCE_FUNCTION(vectorx_vector_l2_squared_distance, VectorL2Squared)
 
-/*
- * l1_distance(vector, vector), <+>: sum of the absolute differences.
- */
-PG_FUNCTION_INFO_V1(vectorx_l1_distance);
-Datum
-vectorx_l1_distance(PG_FUNCTION_ARGS)
-{
-	Vector *a = PG_GETARG_VECTOR_P(0);
-	Vector *b = PG_GETARG_VECTOR_P(1);
+/* inner_product(vector, vector) */
+DISTANCE_FUNCTION(vectorx_inner_product, inner_product)
 
-	VectorCheckSameDim(a, b);
-	PG_RETURN_FLOAT8((double) vx_simd->l1(a->x, b->x, a->dim));
-}
+/* vector_negative_inner_product, <#>: negative, since an index scan returns rows in ascending order */
+DISTANCE_FUNCTION(vectorx_vector_negative_inner_product, VectorNegativeInnerProduct)
+
+/* cosine_distance(vector, vector), <=> */
+DISTANCE_FUNCTION(vectorx_cosine_distance, VectorCosineDistance)
+
+/* vector_spherical_distance: the angle between two vectors of norm 1, as a fraction of pi */
+DISTANCE_FUNCTION(vectorx_vector_spherical_distance, spherical_distance)
+
+/* l1_distance(vector, vector), <+>: sum of the absolute differences */
+DISTANCE_FUNCTION(vectorx_l1_distance, VectorL1Distance)
 
 /*
  * vector_norm(vector): Euclidean norm.

@@ -1,0 +1,61 @@
+/*
+ * halfvec_compare.c
+ *		The total order of halfvecs: element by element, then by length.
+ *
+ * As vector_compare.c.
+ */
+#include "postgres.h"
+
+#include "simd/vx_simd.h"
+
+#include "types/halfvec.h"
+
+/* So many elements are widened at once: most differ in the first. */
+#define PIECE 32
+
+static int
+compare(const Halfvec *a, const Halfvec *b)
+{
+	int			n = Min(a->dim, b->dim);
+
+	for (int i = 0; i < n; i += PIECE)
+	{
+		int			count = Min(n - i, PIECE);
+		float		x[PIECE];
+		float		y[PIECE];
+		int			result;
+
+		vx_simd->f16_to_f32(a->x + i, x, count);
+		vx_simd->f16_to_f32(b->x + i, y, count);
+		result = DenseCompare(x, y, count);
+		if (result != 0)
+			return result;
+	}
+	return (a->dim > b->dim) - (a->dim < b->dim);
+}
+
+static int
+compare_args(FunctionCallInfo fcinfo)
+{
+	Halfvec    *a = PG_GETARG_HALFVEC_P(0);
+	Halfvec    *b = PG_GETARG_HALFVEC_P(1);
+	int			result = compare(a, b);
+
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
+	return result;
+}
+
+DENSE_COMPARISON(vectorx_halfvec_lt, compare_args(fcinfo) < 0)
+DENSE_COMPARISON(vectorx_halfvec_le, compare_args(fcinfo) <= 0)
+DENSE_COMPARISON(vectorx_halfvec_eq, compare_args(fcinfo) == 0)
+DENSE_COMPARISON(vectorx_halfvec_ne, compare_args(fcinfo) != 0)
+DENSE_COMPARISON(vectorx_halfvec_ge, compare_args(fcinfo) >= 0)
+DENSE_COMPARISON(vectorx_halfvec_gt, compare_args(fcinfo) > 0)
+
+PG_FUNCTION_INFO_V1(vectorx_halfvec_cmp);
+Datum
+vectorx_halfvec_cmp(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(compare_args(fcinfo));
+}
