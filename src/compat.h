@@ -242,6 +242,15 @@ CompatFindSetting(const char *name)
 	index_beginscan(heap, index, snapshot, nkeys, norderbys)
 #endif
 
+/* The last parameter, and argument, of an ExecutorRun_hook. */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_RUN_ONCE
+#define COMPAT_RUN_ONCE_VALUE
+#else
+#define COMPAT_RUN_ONCE			, bool execute_once
+#define COMPAT_RUN_ONCE_VALUE	, execute_once
+#endif
+
 /* How a hash table in shared memory treats keys that are bytes; all but its locks. */
 #if PG_VERSION_NUM >= 170000
 #define CompatSharedHash(key, entry) \

@@ -28,7 +28,7 @@ my $exports = `nm -D --defined-only '@{[config('pkglibdir')]}/vectorx.so'`;
 is($?, 0, 'nm reads the library');
 my @names = map { (split)[-1] } split /\n/, $exports;
 cmp_ok(scalar(grep { /^pg_finfo_vectorx_/ } @names), '>', 30, 'the functions of the extension are exported');
-is(join(' ', grep { !/^(_PG_init|Pg_magic_func|HnswBuildWorker|(pg_finfo_)?vectorx_\w+|__.*)$/ } @names),
+is(join(' ', grep { !/^(_PG_init|Pg_magic_func|Hnsw(Build|Queries)Worker|(pg_finfo_)?vectorx_\w+|__.*)$/ } @names),
 	'', 'and nothing but what the server looks up');
 
 my $standin = PostgreSQL::Test::Utils::tempdir() . '/standin';

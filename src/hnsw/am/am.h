@@ -41,5 +41,6 @@ extern bool hnswvalidate(Oid opclass);
 extern bool HnswIsAm(const IndexAmRoutine *am);
 
 extern void HnswStatsInit(void);
+extern void HnswTableInit(void);
 
 #endif							/* HNSW_AM_AM_H */

@@ -152,17 +152,55 @@ HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const Ite
 }
 
 /*
- * The distance of a row's vector as the operator has it, in its order: infinity
- * behind all numbers, then NaN.
+ * The distance of a vector as the operator has it, in its order: infinity behind all
+ * numbers, then NaN.  False: an index has no such vector.
  */
-static double
-exact_distance(const HnswScan *so, const Vector *v)
+static bool
+exact_distance(const HnswScan *so, const Vector *v, double *dist)
 {
-	double		dist = HnswExactDistance(so->g->lay->metric, so->query, v);
+	const HnswMetricOps *metric = so->g->lay->metric;
+	double		exact = HnswExactDistance(metric, so->query, v);
 
-	if (isnan(dist))
-		return INFINITY;
-	return Min(dist, DBL_MAX);
+	*dist = isnan(exact) ? INFINITY : Min(exact, DBL_MAX);
+	return !isnan(exact) || !metric->normalised;
+}
+
+/*
+ * The distance (as HnswScanItem's) of a row of the table in a slot.  False: an index has no
+ * such row.
+ */
+bool
+HnswSlotDistance(IndexScanDesc scan, HnswScan *so, TupleTableSlot *slot, double *dist)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	MemoryContext old;
+	Vector	   *v;
+	bool		known = false;
+
+	if (so->slot == NULL)
+		init_fetch(scan, so);
+	old = MemoryContextSwitchTo(so->cxt);
+	so->stats.reranked++;
+	if (so->info)
+	{
+		GetPerTupleExprContext(so->estate)->ecxt_scantuple = slot;
+		FormIndexDatum(so->info, slot, so->estate, values, isnull);
+	}
+	else
+		values[0] = slot_getattr(slot, scan->indexRelation->rd_index->indkey.values[0], &isnull[0]);
+	if (!isnull[0])
+	{
+		v = DatumGetVector(values[0]);
+		if (v->dim == so->query->dim)
+			known = exact_distance(so, v, dist);
+		if ((Pointer) v != DatumGetPointer(values[0]))
+			pfree(v);
+	}
+	if (so->estate)
+		ResetPerTupleExprContext(so->estate);
+	MemoryContextSwitchTo(old);
+	return known;
 }
 
 /*
@@ -181,38 +219,8 @@ fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist, 
 		init_fetch(scan, so);
 	visible = table_index_fetch_tuple(so->fetch, &at, scan->xs_snapshot, so->slot,
 									  &call_again, all_dead);
-	if (visible && dist)
-	{
-		Datum		values[INDEX_MAX_KEYS];
-		bool		isnull[INDEX_MAX_KEYS];
-		MemoryContext old = MemoryContextSwitchTo(so->cxt);
-		Vector	   *v;
-
-		so->stats.reranked++;
-		if (so->info)
-		{
-			FormIndexDatum(so->info, so->slot, so->estate, values, isnull);
-		}
-		else
-			values[0] = slot_getattr(so->slot,
-									 scan->indexRelation->rd_index->indkey.values[0],
-									 &isnull[0]);
-		if (isnull[0])
-			visible = false;	/* a row that is not the node's any more */
-		else
-		{
-			v = DatumGetVector(values[0]);
-			if (v->dim != so->query->dim)
-				visible = false;
-			else
-				*dist = exact_distance(so, v);
-			if ((Pointer) v != DatumGetPointer(values[0]))
-				pfree(v);
-		}
-		if (so->estate)
-			ResetPerTupleExprContext(so->estate);
-		MemoryContextSwitchTo(old);
-	}
+	/* else it is a row that is not the node's any more */
+	visible = visible && (dist == NULL || HnswSlotDistance(scan, so, so->slot, dist));
 	ExecClearTuple(so->slot);
 	return visible;
 }

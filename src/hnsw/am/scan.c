@@ -157,6 +157,9 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->killed = NULL;
 	so->nkilled_nodes = so->maxkilled = 0;
 	so->nkilled_all = 0;
+	so->patience = 0;
+	so->returned = NULL;
+	so->nreturned = so->maxreturned = 0;
 	if (keys && scan->numberOfKeys > 0)
 		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
 	if (orderbys && scan->numberOfOrderBys > 0)
@@ -247,11 +250,11 @@ add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late,
 	items_sift_up(so->items, so->nitems++, item);
 }
 
-/* Items that a sweep finds again go. */
+/* Items that a sweep finds again go: all, or all but rows of nodes that are done with. */
 static void
-forget_items(HnswScan *so)
+forget_items(HnswScan *so, bool all)
 {
-	int			n = so->nitems;
+	int			n = all ? 0 : so->nitems;
 
 	so->nitems = 0;
 	for (int i = 0; i < n; i++)
@@ -317,28 +320,34 @@ add_results(HnswScan *so)
 
 /*
  * Leave the search: all nodes that are not done with come from a sweep, which finds
- * those again that are items.
+ * those again that are items; or the rows of the table that meet the plan's conditions (table.c),
+ * with those of items among them.
  */
 static void
 start_sweep(IndexScanDesc scan, HnswScan *so)
 {
 	MemoryContext old = MemoryContextSwitchTo(so->cxt);
+	HnswMatches rows;
+	const bool	matches = HnswMatchesBegin(&rows, scan, so);
 	HnswSweepArgs args = {0};
 
+	args.source = matches ? HnswMatchesNext : NULL;
+	args.arg = matches ? (void *) &rows : scan;
 	if (scan->ignore_killed_tuples && so->nkilled_all > so->npassed / 2)
 		args.filter = HnswDropKilled;
 	/* else very many could come before any other, for all that is known */
-	so->ranked = so->exact && (so->search->query.far || so->unclear);
+	so->ranked = so->exact && (matches || so->search->query.far || so->unclear);
 	if (so->ranked)
 		args.rank = HnswRankNode;
-	args.arg = scan;
 	args.farthest = so->farthest / so->search->query.unit;
 	args.by_row = !so->ordered;
 	args.bound = so->bound / so->search->query.unit;
 	args.memory = Min(HnswScanMemory(&so->settings) / 1024, MAX_KILOBYTES);
-	forget_items(so);
+	forget_items(so, matches);
 	so->stats.sweeps++;
 	so->sweep = HnswSweepBegin(so->g, so->search, &args);
+	if (matches)
+		HnswMatchesEnd(&rows);
 	MemoryContextSwitchTo(old);
 	so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
 }
@@ -533,14 +542,14 @@ look_back(IndexScanDesc scan, HnswScan *so)
  * is that their nodes are not dead.
  */
 static bool
-is_rare(const HnswScan *so)
+is_rare(IndexScanDesc scan, HnswScan *so)
 {
 	const HnswSearch *s = so->search;
 	double		some = so->settings.iterative_scan == HNSW_ITERATIVE_OFF ?
 		so->nvisible : so->npassed - so->nkilled_all;
 	double		needed = so->settings.ef_search - some;
 
-	return s->nvisits + so->ef >= s->max_visits ||
+	return s->nvisits + so->ef >= Min(s->max_visits, HnswTablePatience(scan, so)) ||
 		needed * so->npassed / Max(some, 0.5) >= s->max_visits;
 }
 
@@ -606,7 +615,7 @@ search_more(IndexScanDesc scan, HnswScan *so)
 		so->ef = (int) Min((int64) so->ef + Min(Max(so->ef / 2, HNSW_RECALL_ROWS), so->max_more), PG_INT32_MAX);
 	else
 		so->ef = (int) Min(Max(so->ef, Min(so->nfound, so->max_more)), left);
-	if (limited || !is_rare(so))
+	if (limited || !is_rare(scan, so))
 	{
 		so->stats.resumes++;
 		if (so->target > 0)
@@ -837,6 +846,7 @@ start(IndexScanDesc scan, HnswScan *so)
 	else if (so->expected >= (int64) HNSW_ALL_ROWS && so->settings.iterative_scan == HNSW_ITERATIVE_RELAXED)
 		so->settings.iterative_scan = HNSW_ITERATIVE_STRICT;
 	so->stats.searches++;
+	HnswTableFindNode(scan, so);
 	if (!so->empty)
 		search(scan, so);
 	so->started = true;
@@ -859,6 +869,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection dir)
 	{
 		if (next_tid(scan, so, &scan->xs_heaptid))
 		{
+			HnswTableNoteRow(so, &scan->xs_heaptid);
 			scan->xs_recheck = so->recheck;
 			scan->xs_recheckorderby = false;
 			return true;

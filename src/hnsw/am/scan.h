@@ -6,6 +6,7 @@
 #define HNSW_AM_SCAN_H
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relscan.h"
 #include "hnsw/am/options.h"
 #include "hnsw/graph/search.h"
@@ -108,6 +109,15 @@ typedef struct HnswScan
 	int64		nkilled_all;	/* also those that have been marked */
 	BlockNumber heap_blocks;	/* blocks the table is known to have */
 
+	/* for reading the table instead of going on (table.c) */
+	struct IndexScanState *node;	/* of the plan; NULL: not known */
+	bool		node_sought;
+	struct ExprState *predicate;	/* of the index, once it has been asked for */
+	int64		patience;		/* so many visits before; 0: not computed */
+	ItemPointerData *returned;	/* TIDs that have been returned */
+	int64		nreturned;
+	int64		maxreturned;
+
 	HnswScanStats stats;
 	HnswScanStats counted;		/* of these, those in pending */
 	struct HnswPending *pending;	/* this session's counters of the index (counters.c) */
@@ -118,6 +128,24 @@ typedef struct HnswScan
 	EState	   *estate;
 	IndexInfo  *info;
 } HnswScan;
+
+/* The rows of the table that meet the plan's conditions, and have not been returned. */
+typedef struct HnswMatches
+{
+	IndexScanDesc scan;
+	TableScanDesc rows;
+	TupleTableSlot *slot;
+	BlockNumber roots_of;		/* page whose HOT chains begin at roots[] */
+	OffsetNumber roots[MaxHeapTuplesPerPage];
+} HnswMatches;
+
+/* ---- table.c ---- */
+extern void HnswTableFindNode(IndexScanDesc scan, HnswScan *so);
+extern void HnswTableNoteRow(HnswScan *so, const ItemPointerData *tid);
+extern int64 HnswTablePatience(IndexScanDesc scan, HnswScan *so);
+extern bool HnswMatchesBegin(HnswMatches *m, IndexScanDesc scan, HnswScan *so);
+extern bool HnswMatchesNext(void *arg, HnswFound *found, double *dist);
+extern void HnswMatchesEnd(HnswMatches *m);
 
 /* ---- within.c ---- */
 extern bool HnswReadKeys(IndexScanDesc scan, HnswScan *so);
@@ -138,6 +166,7 @@ extern void HnswNoteKilled(HnswScan *so, const HnswFound *f);
 extern void HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const ItemPointerData *tid);
 extern void HnswLoadTids(HnswScan *so, const HnswFound *f);
 extern void HnswReadAheadRows(IndexScanDesc scan, HnswScan *so, int n);
+extern bool HnswSlotDistance(IndexScanDesc scan, HnswScan *so, TupleTableSlot *slot, double *dist);
 extern bool HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist);
 extern bool HnswNextRow(IndexScanDesc scan, HnswScan *so, const HnswFound *f, HnswFound *row, double *dist);
 extern bool HnswRankNode(void *arg, const HnswFound *found, double *dist);

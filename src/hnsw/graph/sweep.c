@@ -1,6 +1,6 @@
 /*
  * sweep.c
- *		A scan's last resort: all nodes of the index, by distance.
+ *		A scan's last resort: all nodes of the index, or rows from elsewhere, by distance.
  *
  * Where a search has no candidates left, or has cost as much as this, all pages
  * are read once, in the order of the file.  Each node not yet taken goes into a
@@ -230,11 +230,26 @@ read_pages(HnswIndex *g, HnswSearch *s, HnswSweep *sweep, const HnswSweepArgs *a
 		FreeAccessStrategy(strategy);
 }
 
+/* Put all that comes from elsewhere into the sort. */
+static void
+read_source(HnswSweep *sweep, const HnswSweepArgs *args)
+{
+	HnswFound	found = {.blk = HNSW_META_BLOCK + 1,.overflow = InvalidBlockNumber};
+	double		dist;
+
+	while (args->source(args->arg, &found, &dist))
+	{
+		if (dist <= args->bound)
+			put(sweep, &found, dist < args->farthest, dist);
+	}
+}
+
 /*
  * Read all nodes that are live and not in s->taken, and sort them by the least
  * distance from s->query that they may have (HnswDistanceSlack); without those that are beyond
  * args->bound for sure, and those that are nearer than args->farthest for sure, in index units, come after all others.  The filter is
- * called for some thousands of them at a time, rank for each that it leaves.  In a context below the current one; the
+ * called for some thousands of them at a time, rank for each that it leaves.  Or, if args->source is not NULL,
+ * what that has, sorted by exact distances in the same way.  In a context below the current one; the
  * caller ends it.
  */
 HnswSweep *
@@ -243,12 +258,17 @@ HnswSweepBegin(HnswIndex *g, HnswSearch *s, const HnswSweepArgs *args)
 	HnswSweep  *sweep = create(args->memory);
 	MemoryContext old = MemoryContextSwitchTo(sweep->cxt);
 
-	/* larger ones serve the filter only */
-	sweep->maxbatch = (args->filter ? FILTER_BATCH : 0) + g->lay->per_page;
-	sweep->batch = palloc(sweep->maxbatch * sizeof(HnswFound));
-	read_pages(g, s, sweep, args);
-	pfree(sweep->batch);
-	sweep->batch = NULL;
+	if (args->source)
+		read_source(sweep, args);
+	else
+	{
+		/* larger ones serve the filter only */
+		sweep->maxbatch = (args->filter ? FILTER_BATCH : 0) + g->lay->per_page;
+		sweep->batch = palloc(sweep->maxbatch * sizeof(HnswFound));
+		read_pages(g, s, sweep, args);
+		pfree(sweep->batch);
+		sweep->batch = NULL;
+	}
 	tuplesort_performsort(sweep->sort);
 	if (sweep->late)
 		tuplesort_performsort(sweep->late);

@@ -14,11 +14,15 @@ typedef int (*HnswSweepFilter) (void *arg, HnswFound *found, int n);
 /* Tells a node's exact distance, in index units; false: it has none, and is left out. */
 typedef bool (*HnswSweepRank) (void *arg, const HnswFound *found, double *dist);
 
+/* The next node, without a place in the index, and its exact distance, in index units; false: none. */
+typedef bool (*HnswSweepSource) (void *arg, HnswFound *found, double *dist);
+
 typedef struct HnswSweepArgs
 {
+	HnswSweepSource source;		/* NULL: the pages of the index */
 	HnswSweepFilter filter;		/* NULL: none */
 	HnswSweepRank rank;			/* NULL: nodes are sorted by what is stored of them */
-	void	   *arg;			/* for both */
+	void	   *arg;			/* for all of these */
 	double		farthest;		/* nodes that are nearer for sure come after all others */
 	bool		by_row;			/* in the order of the table's rows instead of distances */
 	double		bound;			/* nodes that are farther for sure are left out */
