@@ -104,6 +104,6 @@ SELECT outcome('SELECT hnsw_build_memory(10, 0)');
 SELECT outcome('SELECT hnsw_build_memory(10, 16001)');
 SELECT outcome('SELECT hnsw_build_memory(10, 3, 101)');
 SELECT outcome('SELECT hnsw_build_memory(10, 3, ef_construction => 3)');
-SELECT outcome($$SELECT hnsw_build_memory(10, 3, opclass => 'halfvec_l2_ops')$$);
+SELECT outcome($$SELECT hnsw_build_memory(10, 3, opclass => 'halfvec_bit_ops')$$);
 SELECT outcome($$SELECT hnsw_build_memory(10, 3, own_vector => 'int4')$$);
 SELECT outcome('SELECT hnsw_build_memory(10, 3, workers => -1)');

@@ -7,7 +7,7 @@ SET jit = off;
 SET hnsw.ef_search = 1000;
 -- How a value of a type is made of a vector.
 CREATE TABLE made (type regtype, value text);
-INSERT INTO made VALUES ('vector', '(%s)');
+INSERT INTO made VALUES ('vector', '(%s)'), ('halfvec', '(%s)::halfvec');
 CREATE VIEW class AS
 	SELECT opcname AS name, 't_' || opcname AS t, opcintype::regtype AS type, value,
 		oprname AS op

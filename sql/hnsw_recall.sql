@@ -90,7 +90,7 @@ SELECT calibrated_by, calibration_queries FROM hnsw_info('hrec_v');
 VACUUM hrec;
 SELECT calibrated_by FROM hnsw_info('hrec_v');
 SELECT hnsw_calibrate('hrec_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[]);
-SELECT hnsw_calibrate('hrec_v', '{}');
+SELECT hnsw_calibrate('hrec_v', ARRAY[]::vector[]);
 SELECT hnsw_calibrate('hrec_v', ARRAY['[1,2,3]']::vector[]);
 SELECT hnsw_calibrate('hrec_v', ARRAY[NULL]::vector[]);
 SELECT hnsw_calibrate('hrec', ARRAY['[1,2,3,4,5,6,7,8]']::vector[]);

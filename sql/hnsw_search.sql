@@ -24,9 +24,9 @@ SELECT count(*), count(DISTINCT query), bool_and(one.distance = one.d), bool_and
 SELECT count(*), max(rank), bool_and(distance >= 0) FROM hnsw_search('hsearch_v', ARRAY['[1,0,0,0,0,0]', '[0,1,0,0,0,0]']::vector[], 5000);
 SELECT count(*), (SELECT width FROM hnsw_last_scan()) FROM hnsw_search('hsearch_v', ARRAY['[1,0,0,0,0,0]']::vector[], 10, 333);
 SHOW hnsw.ef_search;
-SELECT * FROM hnsw_search('hsearch_v', '{}', 10);
+SELECT * FROM hnsw_search('hsearch_v', ARRAY[]::vector[], 10);
 -- what is not accepted
-SELECT outcome($$SELECT count(*) FROM hnsw_search('hsearch_v', NULL, 10)$$);
+SELECT outcome($$SELECT count(*) FROM hnsw_search('hsearch_v', NULL::vector[], 10)$$);
 SELECT outcome($$SELECT count(*) FROM hnsw_search('hsearch_v', ARRAY[NULL]::vector[], 10)$$);
 SELECT outcome($$SELECT count(*) FROM hnsw_search('hsearch_v', ARRAY[ARRAY['[1,0,0,0,0,0]']]::vector[], 10)$$);
 SELECT outcome($$SELECT count(*) FROM hnsw_search('hsearch_v', ARRAY['[1,0,0]']::vector[], 10)$$);

@@ -953,6 +953,38 @@ CREATE OPERATOR CLASS vector_l1_ops
 	OPERATOR 2 <<+>> (vector, vector_sphere),
 	FUNCTION 1 l1_distance(vector, vector);
 
+CREATE FUNCTION hnsw_halfvec_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_halfvec_support' LANGUAGE C;
+
+CREATE OPERATOR CLASS halfvec_l2_ops
+	FOR TYPE halfvec USING hnsw AS
+	OPERATOR 1 <-> (halfvec, halfvec) FOR ORDER BY float_ops,
+	OPERATOR 2 <<->> (halfvec, halfvec_sphere),
+	FUNCTION 1 halfvec_l2_squared_distance(halfvec, halfvec),
+	FUNCTION 3 hnsw_halfvec_support(internal);
+
+CREATE OPERATOR CLASS halfvec_ip_ops
+	FOR TYPE halfvec USING hnsw AS
+	OPERATOR 1 <#> (halfvec, halfvec) FOR ORDER BY float_ops,
+	OPERATOR 2 <<#>> (halfvec, halfvec_sphere),
+	FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec),
+	FUNCTION 3 hnsw_halfvec_support(internal);
+
+CREATE OPERATOR CLASS halfvec_cosine_ops
+	FOR TYPE halfvec USING hnsw AS
+	OPERATOR 1 <=> (halfvec, halfvec) FOR ORDER BY float_ops,
+	OPERATOR 2 <<=>> (halfvec, halfvec_sphere),
+	FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec),
+	FUNCTION 2 l2_norm(halfvec),
+	FUNCTION 3 hnsw_halfvec_support(internal);
+
+CREATE OPERATOR CLASS halfvec_l1_ops
+	FOR TYPE halfvec USING hnsw AS
+	OPERATOR 1 <+> (halfvec, halfvec) FOR ORDER BY float_ops,
+	OPERATOR 2 <<+>> (halfvec, halfvec_sphere),
+	FUNCTION 1 l1_distance(halfvec, halfvec),
+	FUNCTION 3 hnsw_halfvec_support(internal);
+
 -- inspection of hnsw indexes
 
 -- (Restricted: a worker cannot read the leader's temporary indexes.)
@@ -1059,7 +1091,7 @@ REVOKE ALL ON FUNCTION hnsw_stats_reset(regclass) FROM PUBLIC;
 
 CREATE FUNCTION hnsw_search(
 	index regclass,
-	queries vector[],
+	queries anyarray,
 	k int,
 	ef int DEFAULT NULL,
 	OUT query int,
@@ -1069,14 +1101,14 @@ CREATE FUNCTION hnsw_search(
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_search' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
 
-COMMENT ON FUNCTION hnsw_search(regclass, vector[], int, int) IS
+COMMENT ON FUNCTION hnsw_search(regclass, anyarray, int, int) IS
 	'the k nearest rows of each of many query vectors, by an hnsw index';
 
-CREATE FUNCTION hnsw_calibrate(index regclass, queries vector[])
+CREATE FUNCTION hnsw_calibrate(index regclass, queries anyarray)
 	RETURNS int
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_calibrate' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100000;
 
-COMMENT ON FUNCTION hnsw_calibrate(regclass, vector[]) IS
+COMMENT ON FUNCTION hnsw_calibrate(regclass, anyarray) IS
 	'measure on these queries how far searches of an hnsw index have to go for hnsw.target_recall';
 
 CREATE FUNCTION hnsw_build_memory(

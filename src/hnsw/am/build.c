@@ -45,7 +45,6 @@
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
-#include "types/vector.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -130,7 +129,7 @@ build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	if (isnull[0])
 		return;
 	old = MemoryContextSwitchTo(st->row_cxt);
-	if (HnswPrepareVector(&g->space, HnswCentre(g), DatumGetVector(values[0]), s->fa, &hash))
+	if (HnswPrepareVector(&g->space, HnswCentre(g), g->space.type->get(values[0]), s->fa, &hash))
 	{
 		SpoolRow	row;
 

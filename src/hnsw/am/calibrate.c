@@ -23,6 +23,7 @@
 #include "compat.h"
 #include "fmgr.h"
 #include "hnsw/am/info.h"
+#include "hnsw/am/queries.h"
 #include "hnsw/am/recall.h"
 #include "hnsw/graph/coarse.h"
 #include "hnsw/graph/search.h"
@@ -623,6 +624,7 @@ HnswRecalibrate(Relation index, bool changed)
 
 typedef struct Given
 {
+	Oid			type;
 	Datum	   *queries;
 	int			n;
 } Given;
@@ -635,7 +637,7 @@ ask_given(Calibration *c, void *arg)
 	for (int i = 0; i < given->n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (HnswPrepareQuery(&c->g->space, HnswCentre(c->g), DatumGetVector(given->queries[i]),
+		if (HnswPrepareQuery(&c->g->space, HnswCentre(c->g), c->g->space.type->get(given->queries[i]),
 							 &c->s->query) && !c->s->query.far)
 			ask(c);
 	}
@@ -652,6 +654,7 @@ calibrate_given(Oid relid, const Given *given)
 	PreventCommandDuringRecovery("hnsw_calibrate()");
 	PreventCommandIfReadOnly("hnsw_calibrate()");
 	HnswInspectOpen(&x, relid);
+	HnswCheckQueries(x.index, given->type);
 	if (!CompatOwnsRelation(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(x.index));
 	/* so that the commit waits for the WAL */
@@ -680,7 +683,7 @@ check_number(int n)
 }
 
 /*
- * hnsw_calibrate(index regclass, queries vector[]): measure how far searches have to go on these
+ * hnsw_calibrate(index regclass, queries anyarray): measure how far searches have to go on these
  * queries, which should be of the kind that is asked.  Returns how many it went by.  For
  * the owner.
  */
@@ -697,8 +700,9 @@ vectorx_hnsw_calibrate(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("queries must not contain nulls")));
-	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
-	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &given.queries, NULL, &given.n);
+	given.type = ARR_ELEMTYPE(array);
+	get_typlenbyvalalign(given.type, &typlen, &typbyval, &typalign);
+	deconstruct_array(array, given.type, typlen, typbyval, typalign, &given.queries, NULL, &given.n);
 	check_number(given.n);
 	PG_RETURN_INT32(calibrate_given(PG_GETARG_OID(0), &given));
 }

@@ -95,9 +95,12 @@ check_meta(Check *c)
 	if (HnswColumnDim(c->x.index) >= 1 && meta->dim != HnswColumnDim(c->x.index))
 		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "%u dimensions, but the column has %d",
 				meta->dim, HnswColumnDim(c->x.index));
-	if (meta->metric != c->metric)
+	if (meta->metric != c->metric->number)
 		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "metric %u, but that of the operator class is %d",
-				meta->metric, c->metric);
+				meta->metric, c->metric->number);
+	if (meta->type != c->type->number)
+		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "type %u, but that of the operator class is %d",
+				meta->type, c->type->number);
 	if (meta->ncentre != HnswCentrePages(meta))
 	{
 		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "%u centre pages do not fit %u dimensions and metric %u",
@@ -437,7 +440,7 @@ vectorx_hnsw_check(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	c.out = (ReturnSetInfo *) fcinfo->resultinfo;
 	/* reads catalogs, whose locks are not to be waited for under the one that follows */
-	c.metric = HnswIndexMetric(c.x.index);
+	c.metric = HnswIndexClass(c.x.index, &c.type);
 
 	/* the lock inserts hold in share mode; see the head of this file */
 	locked = !RecoveryInProgress();

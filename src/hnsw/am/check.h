@@ -8,6 +8,7 @@
 #include "funcapi.h"
 #include "hnsw/am/info.h"
 #include "hnsw/layout/layout.h"
+#include "hnsw/metric/type.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/index.h"
 
@@ -37,7 +38,8 @@ typedef struct Check
 	ReturnSetInfo *out;
 	uint8	   *kinds; /* of each block */
 	SlotNote   *slots; /* of each block's per_page slots */
-	HnswMetric	metric; /* of the operator class */
+	const HnswMetricOps *metric;	/* of the operator class */
+	const HnswTypeOps *type;
 	uint64	   *chained; /* blocks that are in an overflow chain */
 	uint64	   *reached; /* slots the walk has met */
 	char	   *other; /* copy of an overflow or side page */

@@ -6,9 +6,9 @@
 
 #include "hnsw/am/am.h"
 #include "hnsw/graph/insert.h"
+#include "hnsw/metric/type.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
-#include "types/vector.h"
 
 static void
 close_graph(void *arg)
@@ -26,7 +26,7 @@ hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 		   Relation heap, IndexUniqueCheck check, bool unchanged, IndexInfo *info)
 {
 	HnswIndex  *g = (HnswIndex *) info->ii_AmCache;
-	Vector	   *v;
+	HnswValue	value;
 
 	if (isnull[0])
 		return false;
@@ -41,12 +41,11 @@ hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 		info->ii_AmCache = g;
 	}
 	g->rel = index;
-	v = DatumGetVector(values[0]);
+	value = g->space.type->get(values[0]);
 	HnswLockInserts(index);
-	(void) HnswInsertVector(g, v, heap_tid);
+	(void) HnswInsertValue(g, value, heap_tid);
 	HnswInserterDone(g);
 	HnswUnlockInserts(index);
-	if ((Pointer) v != DatumGetPointer(values[0]))
-		pfree(v);
+	HnswFreeValue(value, values[0]);
 	return false;
 }

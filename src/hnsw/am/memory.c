@@ -16,6 +16,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
+#include "hnsw/metric/type.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
 
@@ -47,7 +48,8 @@ static HnswMetric
 metric_of(text *opclass)
 {
 	char	   *s = text_to_cstring(opclass);
-	const HnswMetricOps *metric = HnswMetricByClass(s);
+	const HnswTypeOps *type;
+	const HnswMetricOps *metric = HnswMetricByClass(s, &type);
 
 	if (metric != NULL)
 		return metric->number;

@@ -111,6 +111,8 @@ void
 HnswMetaFor(Relation index, int dim, HnswMetaPage *meta)
 {
 	HnswOptions *opts = (HnswOptions *) index->rd_options;
+	const HnswTypeOps *type;
+	const HnswMetricOps *metric = HnswIndexClass(index, &type);
 	uint64		seed;
 
 	if (dim < 1)
@@ -119,17 +121,18 @@ HnswMetaFor(Relation index, int dim, HnswMetaPage *meta)
 				 errmsg("column does not have dimensions"),
 				 errdetail("Index \"%s\" needs vectors of one length.",
 						   RelationGetRelationName(index)),
-				 errhint("Give the column a length, such as vector(384), or index an expression with a cast.")));
-	if (dim > HNSW_MAX_DIM)
+				 errhint("Give the column a length, such as %s(384), or index an expression with a cast.", type->name)));
+	if (dim > type->max_dim)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("column cannot have more than %d dimensions for hnsw index", HNSW_MAX_DIM)));
+				 errmsg("column cannot have more than %d dimensions for hnsw index", type->max_dim)));
 
 	memset(meta, 0, sizeof(*meta));
 	meta->magic = HNSW_MAGIC;
 	meta->version = HNSW_VERSION;
 	meta->dim = dim;
-	meta->metric = HnswIndexMetric(index);
+	meta->metric = metric->number;
+	meta->type = type->number;
 	meta->m = opts ? opts->m : HNSW_DEFAULT_M;
 	meta->ef_construction = opts ? opts->ef_construction : HNSW_DEFAULT_EF_CONSTRUCTION;
 	HnswLayoutChoose(meta, opts ? opts->sketch_bits : HNSW_SKETCH_OPT_AUTO,

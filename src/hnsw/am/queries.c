@@ -49,9 +49,23 @@ find_distance(HnswQueries *q)
 	fmgr_info(get_opcode(operator), &q->distance);
 }
 
+/* An error unless queries of this type are what an index is over. */
+void
+HnswCheckQueries(Relation index, Oid type)
+{
+	Oid			own = index->rd_opcintype[0];
+
+	if (getBaseType(type) != own)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("queries are of type %s, but index \"%s\" is over %s",
+						format_type_be(type), RelationGetRelationName(index), format_type_be(own)),
+				 errhint("Cast the array to %s[].", format_type_be(own))));
+}
+
 /* Open the index; an error if it, or its table's rows, must not be used. */
 static void
-open_index(HnswQueries *q, Oid relid)
+open_index(HnswQueries *q, Oid relid, Oid type)
 {
 	HnswInspectOpen(&q->x, relid);
 	if (!q->x.index->rd_index->indisvalid)
@@ -73,6 +87,7 @@ open_index(HnswQueries *q, Oid relid)
 				 errmsg("hnsw_search cannot be used with row-level security on table \"%s\"",
 						RelationGetRelationName(q->x.heap)),
 				 errhint("Use a query with ORDER BY and LIMIT.")));
+	HnswCheckQueries(q->x.index, type);
 	find_distance(q);
 	q->info = BuildIndexInfo(q->x.index);
 	q->estate = CreateExecutorState();
@@ -92,7 +107,7 @@ HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k)
 	get_typlenbyvalalign(ARR_ELEMTYPE(queries), &typlen, &typbyval, &typalign);
 	deconstruct_array(queries, ARR_ELEMTYPE(queries), typlen, typbyval, typalign, &q->queries, NULL, &q->n);
 	q->k = k;
-	open_index(q, index);
+	open_index(q, index, ARR_ELEMTYPE(queries));
 }
 
 void
@@ -199,7 +214,7 @@ check_arguments(FunctionCallInfo fcinfo)
 }
 
 /*
- * hnsw_search(index regclass, queries vector[], k int, ef int DEFAULT NULL): for each query,
+ * hnsw_search(index regclass, queries anyarray, k int, ef int DEFAULT NULL): for each query,
  * numbered from 1, its k nearest rows that the snapshot sees, nearest first: number, rank,
  * ctid, distance.  ef: hnsw.ef_search for this call.  Needs the right to read the whole table.
  */

@@ -26,7 +26,6 @@
 #include "miscadmin.h"
 #include "simd/vx_simd.h"
 #include "storage/bufmgr.h"
-#include "types/vector.h"
 #include "utils/memutils.h"
 
 /* So many are marked at once, at most. */
@@ -156,13 +155,12 @@ HnswCheckHeapTid(IndexScanDesc scan, HnswScan *so, const HnswFound *f, const Ite
  * numbers, then NaN.  False: an index has no such vector.
  */
 static bool
-exact_distance(const HnswScan *so, const Vector *v, double *dist)
+exact_distance(const HnswScan *so, HnswValue row, double *dist)
 {
-	const HnswMetricOps *metric = so->g->lay->metric;
-	double		exact = HnswExactDistance(metric, so->query, v);
+	double		exact = HnswExactDistance(&so->g->space, so->query, row);
 
 	*dist = isnan(exact) ? INFINITY : Min(exact, DBL_MAX);
-	return !isnan(exact) || !metric->normalised;
+	return !isnan(exact) || !so->g->lay->metric->normalised;
 }
 
 /*
@@ -175,7 +173,8 @@ HnswSlotDistance(IndexScanDesc scan, HnswScan *so, TupleTableSlot *slot, double 
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 	MemoryContext old;
-	Vector	   *v;
+	const HnswTypeOps *type = so->g->space.type;
+	HnswValue	row;
 	bool		known = false;
 
 	if (so->slot == NULL)
@@ -191,11 +190,10 @@ HnswSlotDistance(IndexScanDesc scan, HnswScan *so, TupleTableSlot *slot, double 
 		values[0] = slot_getattr(slot, scan->indexRelation->rd_index->indkey.values[0], &isnull[0]);
 	if (!isnull[0])
 	{
-		v = DatumGetVector(values[0]);
-		if (v->dim == so->query->dim)
-			known = exact_distance(so, v, dist);
-		if ((Pointer) v != DatumGetPointer(values[0]))
-			pfree(v);
+		row = type->get(values[0]);
+		if (type->dim(row) == so->g->lay->dim)
+			known = exact_distance(so, row, dist);
+		HnswFreeValue(row, values[0]);
 	}
 	if (so->estate)
 		ResetPerTupleExprContext(so->estate);

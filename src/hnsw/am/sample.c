@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -24,7 +26,6 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
-#include "types/vector.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -54,7 +55,7 @@ sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	if (isnull[0] || sample->n == CENTRE_SAMPLE)
 		return;
 	old = MemoryContextSwitchTo(sample->row_cxt);
-	if (HnswNormaliseVector(&sample->g->space, DatumGetVector(values[0]), sample->vec))
+	if (HnswNormaliseVector(&sample->g->space, sample->g->space.type->get(values[0]), sample->vec))
 	{
 		for (int j = 0; j < sample->g->lay->dim; j++)
 			sample->sum[j] += sample->vec[j];
@@ -147,15 +148,22 @@ HnswBuildCentre(HnswIndex *g, Relation heap, IndexInfo *info)
 	pfree(sample.vec);
 }
 
-/* table_index_build_range_scan callback: the dimensions of the first vector. */
+/* The dimensions of the first value; below 1: not found yet. */
+typedef struct FirstDim
+{
+	const HnswTypeOps *type;
+	int			dim;
+} FirstDim;
+
+/* table_index_build_range_scan callback */
 static void
 first_dim(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 		  bool alive, void *arg)
 {
-	int		   *dim = (int *) arg;
+	FirstDim   *first = (FirstDim *) arg;
 
-	if (!isnull[0] && *dim < 1)
-		*dim = DatumGetVector(values[0])->dim;
+	if (!isnull[0] && first->dim < 1)
+		first->dim = first->type->dim(first->type->get(values[0]));
 }
 
 /* The file that a relation has by the active snapshot. */
@@ -228,16 +236,17 @@ previous_dim(Relation index)
 int
 HnswBuildDim(Relation heap, Relation index, IndexInfo *info)
 {
-	int			dim = HnswColumnDim(index);
+	FirstDim	first = {.dim = HnswColumnDim(index)};
 	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
 
-	if (dim >= 1 || !ReindexIsProcessingIndex(RelationGetRelid(index)))
-		return dim;
-	for (BlockNumber blk = 0; blk < nblocks && dim < 1; blk++)
+	if (first.dim >= 1 || !ReindexIsProcessingIndex(RelationGetRelid(index)))
+		return first.dim;
+	(void) HnswIndexClass(index, &first.type);
+	for (BlockNumber blk = 0; blk < nblocks && first.dim < 1; blk++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		(void) table_index_build_range_scan(heap, index, info, false, false, false,
-											blk, 1, first_dim, &dim, NULL);
+											blk, 1, first_dim, &first, NULL);
 	}
-	return dim >= 1 ? dim : previous_dim(index);
+	return first.dim >= 1 ? first.dim : previous_dim(index);
 }

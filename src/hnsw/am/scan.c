@@ -52,7 +52,6 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
-#include "types/vector.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 

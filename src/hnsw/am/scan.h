@@ -11,8 +11,8 @@
 #include "hnsw/am/options.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/sweep.h"
+#include "hnsw/metric/type.h"
 #include "hnsw/page/index.h"
-#include "types/vector.h"
 
 typedef struct HnswScanItem
 {
@@ -56,7 +56,7 @@ typedef struct HnswScan
 	MemoryContext cxt;			/* reset by each rescan */
 	bool		started;
 	bool		empty;			/* the index has no nodes */
-	Vector	   *query;			/* as given */
+	HnswValue	query;			/* as given; NULL: there is none */
 	bool		exact;			/* rank by true distances (not for a NULL query) */
 	bool		ordered;		/* else rows come in any order */
 	bool		recheck;		/* the executor is to check the index's conditions */

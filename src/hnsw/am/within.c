@@ -17,11 +17,10 @@
 #include "hnsw/am/hint.h"
 #include "hnsw/am/scan.h"
 #include "hnsw/metric/metric.h"
-#include "types/vector.h"
 
 /* The parts of a condition's argument; false where one is NULL: no row meets that. */
 static bool
-read_sphere(const ScanKeyData *key, Vector **center, double *radius)
+read_sphere(const ScanKeyData *key, const HnswTypeOps *type, HnswValue *center, double *radius)
 {
 	HeapTupleHeader sphere;
 	Datum		parts[2];
@@ -34,7 +33,7 @@ read_sphere(const ScanKeyData *key, Vector **center, double *radius)
 		parts[i] = GetAttributeByNum(sphere, i + 1, &isnull[i]);
 	if (isnull[0] || isnull[1])
 		return false;
-	*center = DatumGetVector(parts[0]);
+	*center = type->get(parts[0]);
 	*radius = DatumGetFloat8(parts[1]);
 	return true;
 }
@@ -49,6 +48,7 @@ bool
 HnswReadKeys(IndexScanDesc scan, HnswScan *so)
 {
 	const ScanKeyData *order = scan->numberOfOrderBys > 0 ? scan->orderByData : NULL;
+	const HnswTypeOps *type = so->g->space.type;
 	bool		possible = true;
 
 	so->ordered = order != NULL;
@@ -59,28 +59,26 @@ HnswReadKeys(IndexScanDesc scan, HnswScan *so)
 	/* every distance from NULL is NULL: any order is right */
 	so->exact = order == NULL || (order->sk_flags & SK_ISNULL) == 0;
 	if (order && so->exact)
-		so->query = DatumGetVector(order->sk_argument);
+		so->query = type->get(order->sk_argument);
 	for (int i = 0; i < scan->numberOfKeys && possible; i++)
 	{
-		Vector	   *center;
+		HnswValue	center;
 		double		radius;
 
-		possible = read_sphere(&scan->keyData[i], &center, &radius);
+		possible = read_sphere(&scan->keyData[i], type, &center, &radius);
 		if (!possible)
 			break;
 		if ((scan->keyData[i].sk_collation & HNSW_CHECKED) == 0)
 			so->recheck = true;
 		if (so->query == NULL && so->exact)
 			so->query = center;
-		if (so->query == NULL || center->dim != so->query->dim ||
-			memcmp(center->x, so->query->x, center->dim * sizeof(float)) != 0)
+		if (so->query == NULL || VARSIZE(center) != VARSIZE(so->query) ||
+			memcmp(center, so->query, VARSIZE(center)) != 0)
 			so->recheck = true;
 		/* NaN is greater than all numbers */
 		else if (radius < so->bound)
 			so->bound = radius;
 	}
-	if (so->query == NULL)
-		so->query = InitVector(so->g->lay->dim);
 	return possible;
 }
 

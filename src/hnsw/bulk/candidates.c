@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "commands/progress.h"
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/candidates.h"

@@ -25,7 +25,6 @@
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "types/vector.h"
 #include "utils/memutils.h"
 
 /* How often an insert starts over because others changed what it relied on. */
@@ -240,7 +239,7 @@ insert_prepared(HnswIndex *g, const HnswMetaPage *meta, const float *centre,
 
 /* One attempt; false when another backend changed what it relied on. */
 static bool
-try_insert(HnswIndex *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
+try_insert(HnswIndex *g, HnswValue value, ItemPointer heap_tid, bool *indexed)
 {
 	HnswInserter *ins = HnswInserterOf(g);
 	HnswQuery  *q = &ins->search->query;
@@ -254,9 +253,9 @@ try_insert(HnswIndex *g, const Vector *v, ItemPointer heap_tid, bool *indexed)
 	centre = HnswCentre(g);
 	/* nothing better is known: the first row is the centre */
 	if (!HnswTidIsSet(&meta.root) && !meta.centre_set && g->ncentre > 0 &&
-		HnswNormaliseVector(&g->space, v, ins->first))
+		HnswNormaliseVector(&g->space, value, ins->first))
 		centre = ins->first;
-	*indexed = HnswPrepareVector(&g->space, centre, v, q->vec, &hash);
+	*indexed = HnswPrepareVector(&g->space, centre, value, q->vec, &hash);
 	if (!*indexed)
 		return true;
 	HnswQueryBuild(&g->space, q);
@@ -282,16 +281,16 @@ check_attempts(HnswIndex *g, int attempt)
 }
 
 /*
- * Insert a vector with its heap TID.  The caller holds the insert lock (not in
- * a build) and no page lock.  False when the vector is one that is not indexed.
+ * Insert a row's value with its heap TID.  The caller holds the insert lock (not in
+ * a build) and no page lock.  False when it is one that is not indexed.
  * Errors: dimensions, range, index_corrupted, t_r_serialization_failure.
  */
 bool
-HnswInsertVector(HnswIndex *g, const Vector *v, ItemPointer heap_tid)
+HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid)
 {
 	bool		indexed;
 
-	for (int attempt = 0; !try_insert(g, v, heap_tid, &indexed); attempt++)
+	for (int attempt = 0; !try_insert(g, value, heap_tid, &indexed); attempt++)
 		check_attempts(g, attempt);
 	return indexed;
 }

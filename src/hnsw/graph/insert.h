@@ -8,7 +8,7 @@
 #include "hnsw/graph/search.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/index.h"
-#include "types/vector.h"
+#include "hnsw/metric/type.h"
 
 /* Memory of inserts, kept with a handle. */
 typedef struct HnswInserter
@@ -21,7 +21,7 @@ typedef struct HnswInserter
 
 extern HnswInserter *HnswInserterOf(HnswIndex *g);
 extern void HnswInserterDone(HnswIndex *g);
-extern bool HnswInsertVector(HnswIndex *g, const Vector *v, ItemPointer heap_tid);
+extern bool HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid);
 extern void HnswInsertStored(HnswIndex *g, const HnswRecord *rec, const char *own,
 							 ItemPointer heap_tid);
 

@@ -16,7 +16,6 @@
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
 #include "simd/vx_simd.h"
-#include "types/vector.h"
 
 /*
  * Neighbours up to this many dimensions are stored whole: the code, its
@@ -47,7 +46,7 @@ StaticAssertDecl(HNSW_MAX_FANOUT <= PG_UINT8_MAX && HNSW_MAX_TIDS <= PG_UINT8_MA
 				 "the counts of a record do not fit a byte");
 StaticAssertDecl(HNSW_PAGE_ROOM / sizeof(HnswRecord) <= HNSW_LINK_SLOT_MASK,
 				 "a page's slots do not fit a link");
-StaticAssertDecl(HNSW_MAX_DIM == VECTOR_MAX_DIM && HNSW_MAX_DIM <= PG_UINT16_MAX &&
+StaticAssertDecl(HNSW_MAX_DIM <= PG_UINT16_MAX &&
 				 HNSW_MAX_EF_CONSTRUCTION <= PG_UINT16_MAX,
 				 "the metapage does not hold all parameters");
 
@@ -316,7 +315,7 @@ HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("index \"%s\" cannot have sketches of bits", relname),
-				 errdetail("There is no bit sketch for the distance of %s.", metric->opclass),
+				 errdetail("There is no bit sketch for the distance %s.", metric->name),
 				 errhint("Leave out the option \"sketch_bits\".")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

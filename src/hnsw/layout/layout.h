@@ -77,6 +77,7 @@ typedef struct HnswLayout
 typedef struct HnswSpace
 {
 	HnswLayout	lay;
+	const struct HnswTypeOps *type;	/* of the column (metric/type.h) */
 	Oid			relid;			/* of the index, for errors */
 	uint32	   *signs;			/* of the rotation; NULL: not rotated */
 	float	   *work[2];		/* dim floats each */

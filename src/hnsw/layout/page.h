@@ -63,6 +63,15 @@ typedef enum HnswMetric
 	HNSW_L1
 } HnswMetric;
 
+#define HNSW_METRICS	(HNSW_L1 + 1)	/* numbers of metrics are below */
+
+/* Types of columns (metric/type.h); an index of before there were more has a zero. */
+typedef enum HnswType
+{
+	HNSW_VECTOR = 0,
+	HNSW_HALFVEC
+} HnswType;
+
 typedef enum HnswSketch
 {
 	HNSW_SKETCH_NONE = 1,		/* neighbours' own vectors are read instead */
@@ -127,7 +136,8 @@ typedef struct HnswMetaPage
 	BlockNumber upper_target;	/* first upper page that may have a free slot */
 	/* fixed at creation, too; what was no field before reads as zero */
 	uint16		shift;			/* own vectors are 2^-shift of the prepared ones */
-	uint8		unused[10];		/* zero */
+	uint8		type;			/* HnswType */
+	uint8		unused[9];		/* zero */
 	/* changing, too; in indexes of before it lies behind pd_lower, and is zero */
 	HnswCalibration calibration;
 } HnswMetaPage;

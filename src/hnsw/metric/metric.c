@@ -14,7 +14,6 @@
 #include "hnsw/metric/metric.h"
 #include "hnsw/metric/vector.h"
 #include "simd/vx_simd.h"
-#include "types/vector.h"
 
 /*
  * A distance as a float.  Those of vectors that have been prepared are finite;
@@ -267,8 +266,7 @@ static const HnswMetricOps metrics[] = {
 	[HNSW_L2] = {
 		.number = HNSW_L2,
 		.name = "l2",
-		.opclass = "vector_l2_ops",
-		.support = vectorx_vector_l2_squared_distance,
+		.opclass = "l2",
 		.shift = 5,
 		.divided_as = HNSW_L2,
 		OF_SQUARES
@@ -276,8 +274,7 @@ static const HnswMetricOps metrics[] = {
 	[HNSW_IP] = {
 		.number = HNSW_IP,
 		.name = "inner product",
-		.opclass = "vector_ip_ops",
-		.support = vectorx_vector_negative_inner_product,
+		.opclass = "ip",
 		OF_PRODUCTS,
 		.any_scale = true,
 		.shift = 5,
@@ -298,8 +295,7 @@ static const HnswMetricOps metrics[] = {
 	[HNSW_COSINE] = {
 		.number = HNSW_COSINE,
 		.name = "cosine",
-		.opclass = "vector_cosine_ops",
-		.support = vectorx_vector_negative_inner_product,
+		.opclass = "cosine",
 		.normalised = true,
 		.shift = 0,
 		.divided_as = HNSW_COSINE,
@@ -308,8 +304,7 @@ static const HnswMetricOps metrics[] = {
 	[HNSW_L1] = {
 		.number = HNSW_L1,
 		.name = "l1",
-		.opclass = "vector_l1_ops",
-		.support = vectorx_l1_distance,
+		.opclass = "l1",
 		.sums = true,
 		.shift = 2,
 		.length = l1_length,
@@ -335,33 +330,4 @@ HnswMetricOf(int number)
 	if (number < 1 || number >= (int) lengthof(metrics))
 		return NULL;
 	return &metrics[number];
-}
-
-/* The metric of an operator class of ours; NULL when the name is none. */
-const HnswMetricOps *
-HnswMetricByClass(const char *opclass)
-{
-	for (int i = 1; i < (int) lengthof(metrics); i++)
-		if (strcmp(metrics[i].opclass, opclass) == 0)
-			return &metrics[i];
-	return NULL;
-}
-
-/*
- * The metric of an operator class with this distance function and, or not, one for
- * norms, which only some distance functions take note of; NULL for none.
- */
-const HnswMetricOps *
-HnswMetricBySupport(PGFunction support, bool normalised)
-{
-	const HnswMetricOps *found = NULL;
-
-	for (int i = 1; i < (int) lengthof(metrics); i++)
-	{
-		if (metrics[i].support != support || (metrics[i].normalised && !normalised))
-			continue;
-		if (found == NULL || metrics[i].normalised)
-			found = &metrics[i];
-	}
-	return found;
 }

@@ -25,8 +25,7 @@ typedef struct HnswMetricOps
 {
 	HnswMetric	number;			/* in the metapage */
 	const char *name;			/* in hnsw_info */
-	const char *opclass;		/* its operator class, for users to name */
-	PGFunction	support;		/* the distance function of its operator classes */
+	const char *opclass;		/* in the names of its operator classes, TYPE_..._ops */
 
 	/*
 	 * Distances follow from inner products, and norms: a rotation keeps them.  Own
@@ -52,7 +51,7 @@ typedef struct HnswMetricOps
 	double		(*norm) (const float *x, int dim);
 	double		max_norm;
 
-	/* Distance between two prepared, or decoded, vectors: also of two vectors of rows. */
+	/* Distance between two prepared, or decoded, vectors. */
 	float		(*pair) (const float *a, const float *b, int dim);
 	/* The same from one to n that lie one behind the other. */
 	void		(*many) (const float *a, const float *rows, int dim, int n, float *out);
@@ -86,7 +85,5 @@ typedef struct HnswMetricOps
 } HnswMetricOps;
 
 extern const HnswMetricOps *HnswMetricOf(int number);
-extern const HnswMetricOps *HnswMetricByClass(const char *opclass);
-extern const HnswMetricOps *HnswMetricBySupport(PGFunction support, bool normalised);
 
 #endif							/* HNSW_METRIC_METRIC_H */

@@ -14,10 +14,10 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
+#include "hnsw/metric/type.h"
 #include "hnsw/metric/vector.h"
 #include "simd/vx_simd.h"
 #include "types/element.h"
-#include "types/vector.h"
 #include "utils/lsyscache.h"
 
 /* Queries that may be of any scale are brought into this range, by powers of two. */
@@ -33,12 +33,12 @@ space_name(const HnswSpace *sp)
 }
 
 static void
-check_dim(const HnswSpace *sp, const Vector *v)
+check_dim(const HnswSpace *sp, int dim)
 {
-	if (v->dim != sp->lay.dim)
+	if (dim != sp->lay.dim)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("different vector dimensions %d and %d", sp->lay.dim, v->dim),
+				 errmsg("different %s dimensions %d and %d", sp->type->name, sp->lay.dim, dim),
 				 errdetail("Index \"%s\" is over vectors of %d dimensions.",
 						   space_name(sp), sp->lay.dim)));
 }
@@ -64,12 +64,12 @@ check_length(const HnswSpace *sp, float length)
 
 /* Divide a vector by its norm. */
 static void
-normalise(const Vector *v, float *out)
+normalise(float *x, int dim)
 {
-	double		norm = ElementsNorm(v->x, v->dim);
+	double		norm = ElementsNorm(x, dim);
 
-	for (int i = 0; i < v->dim; i++)
-		out[i] = (float) (v->x[i] / norm);
+	for (int i = 0; i < dim; i++)
+		x[i] = (float) (x[i] / norm);
 }
 
 /* Subtract the centre, if there is one, and scale. */
@@ -85,29 +85,29 @@ centre_and_scale(const HnswSpace *sp, const float *centre, float *x)
 }
 
 /*
- * The first step of preparing a row's vector: check its dimensions and its
+ * The first step of preparing a row's value: check its dimensions and its
  * length, and for cosine normalise it.  out: dim floats.  False for a vector
  * under cosine that has no direction, for the operator, and is not indexed.
  */
 bool
-HnswNormaliseVector(const HnswSpace *sp, const Vector *v, float *out)
+HnswNormaliseVector(const HnswSpace *sp, HnswValue value, float *out)
 {
 	float		length;
 
-	check_dim(sp, v);
-	length = length_of(sp, v->x);
+	check_dim(sp, sp->type->dim(value));
+	sp->type->decode(value, out);
+	length = length_of(sp, out);
 	check_length(sp, length);
 	if (!sp->lay.metric->normalised)
-		memcpy(out, v->x, sp->lay.dim * sizeof(float));
-	else if (length == 0)
+		return true;
+	if (length == 0)
 		return false;
-	else
-		normalise(v, out);
+	normalise(out, sp->lay.dim);
 	return true;
 }
 
 /*
- * Prepare a row's vector: normalise it (cosine), subtract the centre if
+ * Prepare a row's value: normalise it (cosine), subtract the centre if
  * there is one, scale it, rotate it (not for L1, which a rotation would
  * change).  The centre goes first, so that data far from the origin does not
  * lose its differences to the rounding of the rotation.  out, result: as
@@ -115,10 +115,10 @@ HnswNormaliseVector(const HnswSpace *sp, const Vector *v, float *out)
  * can make it the same as another.
  */
 bool
-HnswPrepareVector(const HnswSpace *sp, const float *centre, const Vector *v, float *out,
+HnswPrepareVector(const HnswSpace *sp, const float *centre, HnswValue value, float *out,
 				  uint32 *hash)
 {
-	if (!HnswNormaliseVector(sp, v, out))
+	if (!HnswNormaliseVector(sp, value, out))
 		return false;
 	*hash = DatumGetUInt32(hash_any((const unsigned char *) out, sp->lay.dim * sizeof(float)));
 	centre_and_scale(sp, centre, out);
@@ -139,14 +139,14 @@ multiply(float *x, int dim, double by)
 }
 
 /*
- * Prepare the query of a scan as its rows' vectors were, and complete q.  No
+ * Prepare the query of a scan (NULL: the origin) as its rows' values were, and complete q.  No
  * query is too long: for the inner product it is scaled as it needs, which
  * keeps the order; with L2 and L1 one from which the operator finds nearly
  * everything infinitely far is brought nearer, and q->far says so.  False for
  * a vector under cosine that has no direction: no row is nearer than another.
  */
 bool
-HnswPrepareQuery(const HnswSpace *sp, const float *centre, const Vector *v, HnswQuery *q)
+HnswPrepareQuery(const HnswSpace *sp, const float *centre, HnswValue value, HnswQuery *q)
 {
 	const HnswMetricOps *metric = sp->lay.metric;
 	const int	dim = sp->lay.dim;
@@ -155,11 +155,16 @@ HnswPrepareQuery(const HnswSpace *sp, const float *centre, const Vector *v, Hnsw
 	double		norm;
 	bool		direction = true;
 
-	check_dim(sp, v);
-	length = length_of(sp, v->x);
+	if (value == NULL)
+		memset(q->vec, 0, dim * sizeof(float));
+	else
+	{
+		check_dim(sp, sp->type->dim(value));
+		sp->type->decode(value, q->vec);
+	}
+	length = length_of(sp, q->vec);
 	q->far = !isfinite(length);
 	q->unit = metric->squared ? 1 / (unit * unit) : 1 / unit;
-	memcpy(q->vec, v->x, dim * sizeof(float));
 	if (metric->any_scale)
 	{
 		norm = metric->norm(q->vec, dim);
@@ -177,7 +182,7 @@ HnswPrepareQuery(const HnswSpace *sp, const float *centre, const Vector *v, Hnsw
 		{
 			direction = length > 0 && isfinite(length);
 			if (direction)
-				normalise(v, q->vec);
+				normalise(q->vec, dim);
 			else
 				memset(q->vec, 0, dim * sizeof(float));
 		}
@@ -340,16 +345,4 @@ HnswOwnDecode(const HnswSpace *sp, const char *own, float scale, float offset, f
 			vx_simd->dequantize_i8((const int8 *) own, scale, offset, dim, out);
 			break;
 	}
-}
-
-/*
- * The distance between vectors that are not prepared, as the operators compute it, in
- * their order: squared for L2, for cosine that of normalised vectors.
- */
-double
-HnswExactDistance(const HnswMetricOps *metric, const Vector *q, const Vector *v)
-{
-	if (metric->normalised)
-		return 2 * VectorCosineDistance(q, v);
-	return metric->pair(q->x, v->x, v->dim);
 }

@@ -8,7 +8,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
-#include "types/vector.h"
+#include "hnsw/metric/type.h"
 
 /* A query or new vector, prepared: normalised, centred, scaled, rotated. */
 typedef struct HnswQuery
@@ -34,18 +34,27 @@ typedef struct HnswStored
 	HNSW_VEC_HEAD;
 } HnswStored;
 
-extern bool HnswNormaliseVector(const HnswSpace *sp, const Vector *v, float *out);
-extern bool HnswPrepareVector(const HnswSpace *sp, const float *centre, const Vector *v,
+extern bool HnswNormaliseVector(const HnswSpace *sp, HnswValue value, float *out);
+extern bool HnswPrepareVector(const HnswSpace *sp, const float *centre, HnswValue value,
 							  float *out, uint32 *hash);
 extern void HnswQueryInit(const HnswSpace *sp, HnswQuery *q, MemoryContext cxt);
 extern void HnswQueryBuild(const HnswSpace *sp, HnswQuery *q);
-extern bool HnswPrepareQuery(const HnswSpace *sp, const float *centre, const Vector *v,
+extern bool HnswPrepareQuery(const HnswSpace *sp, const float *centre, HnswValue value,
 							 HnswQuery *q);
 extern void HnswOwnEncode(const HnswSpace *sp, const float *vec, uint32 hash,
 						  char *own, HnswRecord *rec);
 extern void HnswOwnDecode(const HnswSpace *sp, const char *own, float scale,
 						  float offset, float *out);
-extern double HnswExactDistance(const HnswMetricOps *metric, const Vector *q, const Vector *v);
+
+/*
+ * The distance of a row's value from a query's, which have the index's dimensions, as the
+ * operator computes it, in its order (HnswClassOps).
+ */
+static inline double
+HnswExactDistance(const HnswSpace *sp, HnswValue query, HnswValue row)
+{
+	return sp->type->classes[sp->lay.metric->number].exact(query, row);
+}
 
 /* Distance of a query to a stored vector, in index units. */
 static inline float

@@ -19,6 +19,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
+#include "hnsw/metric/type.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "hnsw/page/meta.h"
@@ -165,7 +166,8 @@ HnswIndexCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 	g->upper_target = InvalidBlockNumber;
 	g->space.relid = g->relid;
 	g->lay = &g->space.lay;
-	if (!HnswLayoutFromMeta(meta, &g->space.lay))
+	g->space.type = HnswTypeOf(meta->type);
+	if (!HnswLayoutFromMeta(meta, &g->space.lay) || g->space.type == NULL)
 	{
 		MemoryContextDelete(cxt);
 		HnswReportDamagedMeta(index);

@@ -12,6 +12,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
+#include "hnsw/metric/type.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "hnsw/page/meta.h"
@@ -34,25 +35,29 @@ HnswReportDamagedMeta(Relation index)
 }
 
 /*
- * The metric an operator class stands for, by its support functions.  Errors:
- * feature_not_supported for a distance function that is none of ours.
+ * The metric and the type that an operator class stands for, by its support functions.
+ * Errors: feature_not_supported for a distance function that is none of ours.
  */
-HnswMetric
-HnswIndexMetric(Relation index)
+const HnswMetricOps *
+HnswIndexClass(Relation index, const HnswTypeOps **type)
 {
 	FmgrInfo   *distance = index_getprocinfo(index, 1, HNSW_DISTANCE_PROC);
 	bool		normalised = OidIsValid(index_getprocid(index, 1, HNSW_NORM_PROC));
-	const HnswMetricOps *metric = HnswMetricBySupport(distance->fn_addr, normalised);
+	PGFunction	support = OidIsValid(index_getprocid(index, 1, HNSW_TYPE_PROC)) ?
+		index_getprocinfo(index, 1, HNSW_TYPE_PROC)->fn_addr : NULL;
+	const HnswMetricOps *metric = NULL;
 
-	if (metric != NULL)
-		return metric->number;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("the operator class of index \"%s\" has a distance function hnsw does not know",
-					RelationGetRelationName(index)),
-			 errdetail("Support function %d is %s.", HNSW_DISTANCE_PROC,
-					   format_procedure_qualified(distance->fn_oid))));
-	return 0;					/* not reached */
+	*type = HnswTypeBySupport(support);
+	if (*type != NULL)
+		metric = HnswMetricBySupport(*type, distance->fn_addr, normalised);
+	if (metric == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the operator class of index \"%s\" has a distance function hnsw does not know",
+						RelationGetRelationName(index)),
+				 errdetail("Support function %d is %s.", HNSW_DISTANCE_PROC,
+						   format_procedure_qualified(distance->fn_oid))));
+	return metric;
 }
 
 /* How many pages the centre takes; with some metrics there is none. */
@@ -68,7 +73,7 @@ HnswCentrePages(const HnswMetaPage *meta)
 
 /*
  * Check a metapage's page, a copy of it or locked by the caller, against the
- * index's definition.  Errors: index_corrupted, and HnswIndexMetric's.
+ * index's definition.  Errors: index_corrupted, and HnswIndexClass's.
  */
 void
 HnswCheckMeta(Relation index, Page page)
@@ -76,6 +81,7 @@ HnswCheckMeta(Relation index, Page page)
 	HnswPageHeader *header;
 	HnswMetaPage *meta;
 	HnswLayout	lay;
+	const HnswTypeOps *type;
 
 	header = HnswPageGetHeader(page);
 	meta = HnswPageGetMeta(page);
@@ -96,7 +102,7 @@ HnswCheckMeta(Relation index, Page page)
 				 errhint("REINDEX the index.")));
 	/* with another metric or length distances would be wrong, or none at all */
 	if (!HnswLayoutFromMeta(meta, &lay) ||
-		lay.metric->number != HnswIndexMetric(index) ||
+		lay.metric != HnswIndexClass(index, &type) || meta->type != type->number ||
 		(HnswColumnDim(index) >= 1 && HnswColumnDim(index) != lay.dim) ||
 		meta->ncentre != HnswCentrePages(meta) ||
 		meta->entry_level > HNSW_MAX_LEVEL)

@@ -6,6 +6,7 @@
 #define HNSW_PAGE_META_H
 
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/type.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 
@@ -13,7 +14,7 @@ extern void HnswReportDamagedMeta(Relation index);
 extern void HnswReadMeta(HnswIndex *g, HnswMetaPage *meta);
 extern int	HnswColumnDim(Relation index);
 extern void HnswCheckMeta(Relation index, Page page);
-extern HnswMetric HnswIndexMetric(Relation index);
+extern const HnswMetricOps *HnswIndexClass(Relation index, const HnswTypeOps **type);
 extern int	HnswCentrePages(const HnswMetaPage *meta);
 extern void HnswStoreCentre(HnswIndex *g, const float *centre);
 extern void HnswFormMetaPage(Page page, const HnswMetaPage *meta, int centre_page);
