@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Callable
 
+import vxdb
 from clients import INDEX, TABLE, Client, Cost, check, turns, wal_position
 from exact import Judge
 from processes import Memory, server_cpu
@@ -60,7 +61,7 @@ OPTIONS: dict[str, str] = {}
 
 def index_sql(metric: str, system: str) -> str:
     options = f" WITH ({OPTIONS[system]})" if OPTIONS.get(system) else ""
-    return f"CREATE INDEX {INDEX} ON {TABLE} USING hnsw (embedding vector_{metric}_ops){options}"
+    return f"CREATE INDEX {INDEX} ON {TABLE} USING hnsw (embedding {vxdb.TYPE}_{metric}_ops){options}"
 
 
 def set_workers(client: Client, workers: int) -> None:

@@ -131,7 +131,7 @@ def turns(systems: list[Client], turn: int) -> list[Client]:
 
 def load(client: Client, vectors: np.ndarray, table: str = TABLE) -> None:
     client.conn.execute(f"DROP TABLE IF EXISTS {table}")
-    client.conn.execute(f"CREATE TABLE {table} (id int, embedding vector({vectors.shape[1]}))")
+    client.conn.execute(f"CREATE TABLE {table} (id int, embedding {vxdb.TYPE}({vectors.shape[1]}))")
     progress = Progress("load")
     for start in range(0, len(vectors), COPY_ROWS):
         batch = vectors[start:start + COPY_ROWS]

@@ -18,6 +18,8 @@ beside the repository; others are named with --base and --queries (.npy, .fbin,
     bench/compare.py --set glove100 --rows 10000 --steps build,search
     bench/compare.py --name sift --base sift.hdf5
     bench/compare.py --steps build,beyond --add  only these; what results/ has of others stays
+    bench/compare.py --type halfvec --output FOLDER
+                                                 columns of halfvec; vectors are rounded to halves
     bench/compare.py --report                    RESULTS.md and plots anew
     bench/compare.py --steps build,search --skip 0 --with "sketch_bits = 2" --output FOLDER
                                                  other index options of vectorx
@@ -212,12 +214,14 @@ def run_set(one: Set, args: argparse.Namespace) -> dict:
         raise SystemExit(f"set {one.name} has only {len(queries)} queries from number {args.skip} on, not {args.count}:"
                          " choose with --skip and --count")
     available = len(datasets.open_rows(one.base, "train"))
+    if args.type == "halfvec":
+        base, queries = (v.astype(np.float16).astype(np.float32) for v in (base, queries))
     step(one.name, f"exact neighbours of {len(queries)} queries among {len(base):,} rows")
     judge = Judge(one.metric, queries, base)
     efs = sorted({int(ef) for ef in args.ef.split(",")} | set(report.SAME_EF))
     result: dict = {
         "set": {"name": one.name, "rows": len(base), "rows_available": available, "dim": base.shape[1],
-                "metric": one.metric, "queries": f"queries {args.skip} to {args.skip + len(queries) - 1}"},
+                "metric": one.metric, "type": args.type, "queries": f"queries {args.skip} to {args.skip + len(queries) - 1}"},
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "load": f"{os.getloadavg()[0]:.1f}",
         "command": command("bench/compare.py"),
@@ -458,6 +462,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--queries", help="a file of queries")
     parser.add_argument("--name", help="what to call the set of --base")
     parser.add_argument("--metric", choices=vxdb.OPERATORS, help="its distance (default: what HDF5 says, or l2)")
+    parser.add_argument("--type", choices=vxdb.ELEMENTS, default="vector", help="type of the columns (default: vector)")
     parser.add_argument("--dim", type=int, help="use its first DIM columns")
     parser.add_argument("--rows", type=int, help="use the first ROWS base vectors")
     parser.add_argument("--skip", type=int, default=500, help="queries to skip (default: 500)")
@@ -484,6 +489,8 @@ def arguments() -> argparse.Namespace:
     steps = set(args.steps.split(","))
     if steps - set(STEPS):
         parser.error(f"no such step: {', '.join(sorted(steps - set(STEPS)))}")
+    if args.type != "vector" and Path(args.output) == BENCH:
+        parser.error("--output: the report there is of columns of vector")
     if "build" not in steps and steps != {"loading"}:
         parser.error("every run begins with the step build, but for one of the step loading alone")
     for needing, needed in (("small_buffers", "search"), ):
@@ -498,6 +505,7 @@ def main() -> None:
     args = arguments()
     server.stop_on_signal()
     builds.OPTIONS["vectorx"] = args.options
+    vxdb.use_type(args.type)
     if args.what == "quick":
         quick()
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+import vxdb
 from builds import RECALL_EF, index_sql, set_workers
 from clients import INDEX, TABLE, Client, Cost, check, load, turns, wal_position
 from exact import Judge
@@ -87,7 +88,7 @@ class Run(Cost):
 def copy_from(client: Client, form: str, file: Path, kind: str, dim: int) -> Run:
     """COPY into a new table; CPU of the backend, up to and with the commit."""
     word, option = KINDS[kind]
-    create = f"CREATE {word} TABLE {TABLE} (id int, embedding vector({dim}))"
+    create = f"CREATE {word} TABLE {TABLE} (id int, embedding {vxdb.TYPE}({dim}))"
     copy = f"COPY {TABLE} FROM '{file}' (FORMAT {form}{option})"
     client.conn.execute(f"DROP TABLE IF EXISTS {TABLE}")
     client.conn.execute("CHECKPOINT")
@@ -141,7 +142,7 @@ def inputs(server: Server, metric: str, file: Path, dim: int, repeats: int) -> d
     runs: dict[tuple[str, str], list[Run]] = {}
     systems = [Client(server, system, metric, database(system)) for system in SYSTEMS]
     for repeat in range(repeats):
-        for kind, column in (("vector", f"vector({dim})"), ("text", "text")):
+        for kind, column in (("vector", f"{vxdb.TYPE}({dim})"), ("text", "text")):
             for client in turns(systems, repeat):
                 client.conn.execute(f"DROP TABLE IF EXISTS {TABLE}")
                 client.conn.execute(f"CREATE TABLE {TABLE} (id int, embedding {column})")
@@ -179,7 +180,7 @@ def ordered(server: Server, system: str, judge: Judge, file: Path, order: str) -
         conn = client.conn
         postmaster = stat(client.pid).parent
         conn.execute(f"DROP TABLE IF EXISTS {TABLE}")
-        conn.execute(f"CREATE TABLE {TABLE} (id int, embedding vector({judge.rows.shape[1]}))")
+        conn.execute(f"CREATE TABLE {TABLE} (id int, embedding {vxdb.TYPE}({judge.rows.shape[1]}))")
         set_workers(client, ORDERS[order])
         work = [f"COPY {TABLE} FROM '{file}' (FORMAT binary)", index_sql(judge.metric, system)]
         if order.startswith("build"):

@@ -1,7 +1,7 @@
 """What the demo and the recall test share: vectors in and out of a server.
 
 Vectors travel in the type's binary format: two 16-bit integers, the number of
-dimensions and 0, then the elements as 4-byte floats, all big-endian.
+dimensions and 0, then the elements as floats of 4 bytes, or 2, all big-endian.
 """
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 OPERATORS = {"l2": "<->", "ip": "<#>", "cosine": "<=>", "l1": "<+>"}
+# Type of the columns and of queries, and its elements; use_type changes both for all that follows.
+ELEMENTS = {"vector": ">f4", "halfvec": ">f2"}
+TYPE = "vector"
 WORDS_DIR = Path(__file__).resolve().parent / "data"
+
+
+def use_type(name: str) -> None:
+    global TYPE
+    assert name in ELEMENTS
+    TYPE = name
 
 
 def connect(**kwargs) -> psycopg.Connection:
@@ -28,12 +37,12 @@ class Encoded(bytes):
 
 
 def encode(vector: np.ndarray) -> Encoded:
-    return Encoded(struct.pack(">HH", len(vector), 0) + vector.astype(">f4").tobytes())
+    return Encoded(struct.pack(">HH", len(vector), 0) + vector.astype(ELEMENTS[TYPE]).tobytes())
 
 
 def register_vector(conn: psycopg.Connection) -> None:
-    """Let float32 arrays, or encoded ones, be passed as parameters of the type vector."""
-    row = conn.execute("SELECT 'vector'::regtype::oid::int8").fetchone()
+    """Let float32 arrays, or encoded ones, be passed as parameters of the type TYPE."""
+    row = conn.execute("SELECT %s::regtype::oid::int8", (TYPE,)).fetchone()
     assert row is not None
 
     class VectorDumper(Dumper):
@@ -52,9 +61,9 @@ def copy_rows(conn: psycopg.Connection, table: str, ids: np.ndarray, vectors: np
     dim = vectors.shape[1]
     rows = np.empty(len(ids), dtype=[
         ("fields", ">i2"), ("id_len", ">i4"), ("id", ">i4"),
-        ("vec_len", ">i4"), ("dim", ">i2"), ("unused", ">i2"), ("vec", ">f4", (dim,))])
+        ("vec_len", ">i4"), ("dim", ">i2"), ("unused", ">i2"), ("vec", ELEMENTS[TYPE], (dim,))])
     rows["fields"], rows["id_len"], rows["id"] = 2, 4, ids
-    rows["vec_len"], rows["dim"], rows["unused"], rows["vec"] = 4 + 4 * dim, dim, 0, vectors
+    rows["vec_len"], rows["dim"], rows["unused"], rows["vec"] = 4 + rows["vec"].itemsize * dim, dim, 0, vectors
     with conn.cursor() as cur, cur.copy(
             f"COPY {table} (id, embedding) FROM STDIN (FORMAT binary)") as copy:
         copy.write(b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0))

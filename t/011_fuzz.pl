@@ -1,5 +1,5 @@
 # Random input.  fuzz.py: texts, binary messages, arrays and type modifiers, each
-# answered as a model of the type says; fuzz_sparsevec.py: the same of sparsevec, and
+# answered as a model of the type says, for vector and for halfvec; fuzz_sparsevec.py: the same of sparsevec, and
 # distances of bit strings.  fuzz_sql.py: tables, indexes, settings,
 # changes and searches, compared with a sequential scan.
 # VX_FUZZ_CASES: how many of each kind (default 3000); VX_FUZZ_TABLES: how many
@@ -27,6 +27,7 @@ restart_after_crash = off
 ), extra => [ '--locale=C', '--encoding=UTF8' ]);
 
 run_python($node, 'fuzz.py', $cases, $seed);
+run_python($node, 'fuzz.py', $cases, $seed, 'halfvec');
 run_python($node, 'fuzz_sparsevec.py', $cases, $seed);
 run_python($node, 'fuzz_sql.py', $tables, $seed);
 

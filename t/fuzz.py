@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A part of t/011_fuzz.pl: random texts, binary messages and arrays as vectors.
 
-    fuzz.py CASES SEED
+    fuzz.py CASES SEED [halfvec]
 
 CASES of each kind: text, binary messages, arrays of four types, type modifiers.
 For each case a model of its own tells what the server has to answer: certain
@@ -20,6 +20,7 @@ import random
 import re
 import struct
 import sys
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Callable, Iterable, Sequence
@@ -48,16 +49,45 @@ sys.set_int_max_str_digits(0)
 np.seterr(over="ignore")
 
 
+@dataclass
+class Element:
+    """What the elements of a type are: floats, or halves."""
+
+    type: str
+    width: int
+    number: type[np.floating]   # of NumPy
+    code: str                   # of struct: the number, its bits
+    bits: str
+    fraction: int               # bits of it
+    greatest: int               # the bits of the greatest number
+    beyond: float               # what would be next
+
+    @property
+    def infinity(self) -> int:
+        return self.greatest + 1
+
+
+ELEMENTS = {e.type: e for e in (Element("vector", 4, np.float32, "f", "I", 23, 0x7F7FFFFF, 2.0 ** 128),
+                                Element("halfvec", 2, np.float16, "e", "H", 10, 0x7BFF, 65536.0))}
+ELEMENT = ELEMENTS["vector"]
+
+
 # ---- the model
 
 def bits_to_float(bits: int) -> float:
-    return struct.unpack("<f", struct.pack("<I", bits & 0xFFFFFFFF))[0]
+    """The element of these bits."""
+    mask = (1 << 8 * ELEMENT.width) - 1
+    return struct.unpack("<" + ELEMENT.code, struct.pack("<" + ELEMENT.bits, bits & mask))[0]
+
+
+def bits_of(f: float) -> int:
+    return struct.unpack("<" + ELEMENT.bits, struct.pack("<" + ELEMENT.code, f))[0]
 
 
 def between(f: float) -> list[float]:
     """The doubles halfway from a positive float to the ones beside it."""
-    bits = struct.unpack("<I", struct.pack("<f", f))[0]
-    above = bits_to_float(bits + 1) if bits < 0x7F7FFFFF else 2.0 ** 128
+    bits = bits_of(f)
+    above = bits_to_float(bits + 1) if bits < ELEMENT.greatest else ELEMENT.beyond
     below = bits_to_float(bits - 1) if bits > 0 else 0.0
     return [(f + above) / 2, (f + below) / 2]
 
@@ -69,10 +99,10 @@ def round_exactly(d: float, exact: Callable[[], Fraction]) -> float:
     positive = abs(d)
     if positive == 0 or math.isinf(positive):
         return d
-    rounded = float(np.float32(positive))
+    rounded = float(ELEMENT.number(positive))
     low = rounded if rounded < positive else next_float(rounded, -1)
     high = next_float(low, 1)
-    if positive == (low + (high if high < math.inf else 2.0 ** 128)) / 2:
+    if positive == (low + (high if high < math.inf else ELEMENT.beyond)) / 2:
         x, middle = abs(exact()), Fraction(positive)
         if x != middle:
             rounded = low if x < middle else high
@@ -81,7 +111,7 @@ def round_exactly(d: float, exact: Callable[[], Fraction]) -> float:
 
 def next_float(f: float, step: int) -> float:
     """The positive float after or before a positive one."""
-    return bits_to_float(struct.unpack("<I", struct.pack("<f", f))[0] + step)
+    return bits_to_float(bits_of(f) + step)
 
 
 DECIMAL = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -119,7 +149,7 @@ def read_number(text: bytes, at: int) -> tuple[int, float, bool]:
     if m and (m.group(2) or m.group(3)):
         d, exact = hexadecimal_value(m)
         f = round_exactly(d, exact)
-        if 0 < abs(f) < 2.0 ** -126:
+        if ELEMENT.width == 4 and 0 < abs(f) < 2.0 ** -126:
             # glibc's strtof rounds some of these wrongly; the server's parser leaves hexadecimal numbers to it
             f = STRTOF(m.group(), None)
         return m.end(), f, math.isinf(f)
@@ -180,7 +210,7 @@ def read_text(text: bytes, typmod: int) -> tuple[str, bytes]:
 
 
 def encode(values: Sequence[float]) -> bytes:
-    return struct.pack(f">HH{len(values)}f", len(values), 0, *values)
+    return struct.pack(f">HH{len(values)}{ELEMENT.code}", len(values), 0, *values)
 
 
 def read_message(message: bytes, typmod: int) -> str:
@@ -193,12 +223,12 @@ def read_message(message: bytes, typmod: int) -> str:
         return LIMIT
     if typmod not in (-1, dim) or unused != 0:
         return DATA
-    if len(message) < 4 + 4 * dim:
+    if len(message) < 4 + ELEMENT.width * dim:
         return TRUNCATED
-    elements = np.frombuffer(message, ">f4", dim, 4)
+    elements = np.frombuffer(message, f">f{ELEMENT.width}", dim, 4)
     if not np.isfinite(elements).all():
         return DATA
-    return OK if len(message) == 4 + 4 * dim else TRAILING
+    return OK if len(message) == 4 + ELEMENT.width * dim else TRAILING
 
 
 # ---- the generators
@@ -213,17 +243,19 @@ class Generator:
     def any_float(self) -> float:
         """A finite float, every exponent as likely as any."""
         while True:
-            f = bits_to_float(self.r.getrandbits(32))
+            f = bits_to_float(self.r.getrandbits(8 * ELEMENT.width))
             if math.isfinite(f):
                 return f
 
     def border(self) -> float:
         """A positive float at a border: of the range, of the normal numbers, of
         zero, of a power of two, of the integers a float can hold."""
-        bits = self.r.choice([0x7F7FFFFF, 0x7F7FFFFE, 0x00800000, 0x007FFFFF, 0x00000001,
-                              0x00000002, 0x4B800000, 0x3F800000, 0x3F7FFFFF,
-                              self.r.randrange(255) << 23, self.r.randrange(1 << 23)])
-        return bits_to_float(max(0, bits + self.r.choice([-1, 0, 0, 1])) if bits < 0x7F7FFFFF else bits)
+        fraction, most = ELEMENT.fraction, ELEMENT.greatest
+        one = bits_of(1.0)
+        bits = self.r.choice([most, most - 1, 1 << fraction, (1 << fraction) - 1, 1, 2, one, one - 1,
+                              bits_of(2.0 ** (fraction + 1)),
+                              self.r.randrange(most >> fraction) << fraction, self.r.randrange(1 << fraction)])
+        return bits_to_float(max(0, bits + self.r.choice([-1, 0, 0, 1])) if bits < most else bits)
 
     def digits(self, most: int) -> str:
         return "".join(self.r.choices("0123456789", k=self.r.randint(1, most)))
@@ -365,12 +397,14 @@ class Generator:
         r = self.r
         n = self.dim() if self.chance(0.998) else r.choice([MAX_DIM - 1, MAX_DIM, MAX_DIM + 1, 20000])
         body = np.array([self.any_float() for _ in range(n)] if n < 1000
-                        else np.full(n, self.any_float()), dtype=">f4").tobytes()
+                        else np.full(n, self.any_float()), dtype=f">f{ELEMENT.width}").tobytes()
         if self.chance(0.15):
-            odd = r.choice([0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC00000, 0x7F800001, 0x7FBFFFFF,
-                            0xFFFFFFFF, 0x7F800000 | r.getrandbits(23), 0x7F7FFFFF, 0x80000000, 1])
-            at = 4 * r.randrange(n)
-            body = body[:at] + struct.pack(">I", odd) + body[at + 4:]
+            fraction, infinity, sign = ELEMENT.fraction, ELEMENT.infinity, 1 << 8 * ELEMENT.width - 1
+            quiet = infinity | 1 << fraction - 1
+            odd = r.choice([infinity, sign | infinity, quiet, sign | quiet, infinity | 1, quiet - 1,
+                            2 * sign - 1, infinity | r.getrandbits(fraction), ELEMENT.greatest, sign, 1])
+            at = ELEMENT.width * r.randrange(n)
+            body = body[:at] + struct.pack(">" + ELEMENT.bits, odd) + body[at + ELEMENT.width:]
         dim, unused = n, 0
         if self.chance(0.12):
             dim = r.choice([0, -1, 1, n - 1, n + 1, MAX_DIM, MAX_DIM + 1, 32767, -32768, r.randint(-32768, 32767)])
@@ -388,6 +422,10 @@ class Generator:
             message = message[:at] + bytes([message[at] ^ (1 << r.randrange(8))]) + message[at + 1:]
         return message
 
+    def rounded(self, number: float) -> float | str:
+        f = round_exactly(number, lambda: Fraction(number))
+        return RANGE if math.isinf(f) else f
+
     # An array's element: its text, and what it is as a float, or the error it is.
 
     def element(self, kind: str) -> tuple[str, float | str]:
@@ -395,25 +433,33 @@ class Generator:
         if kind == "integer":
             i = r.choice([r.randint(-100, 100), r.randint(-2**31, 2**31 - 1), 2**24 + r.randint(-3, 3),
                           2**31 - 1, -2**31, (r.getrandbits(24) << 7) + r.choice([63, 64, 65]) - 2**30])
-            return str(i), float(np.float32(i))
+            if ELEMENT.width < 4 and self.chance(0.97):
+                i = r.choice([r.randint(-4100, 4100), r.randint(-65519, 65519), 65519, -65504])
+            return str(i), self.rounded(float(i))
         if kind == "numeric":
             text = self.number() if self.chance(0.97) else r.choice(["1e39", "-4e38", "1e-60", "1e2000", "1e-2000"])
             if not DECIMAL.fullmatch(text.encode()) or re.search(r"[eE][+-]?[0-9]*[0-9]{4}", text):
                 text = str(r.randint(-5, 5))
             f = round_exactly(float(text), lambda: Fraction(text))
-            if math.isinf(f) or (f == 0 and Fraction(text) != 0):
+            real = f if ELEMENT.width == 4 else np.float32(float(text))
+            if np.isinf(real) or (real == 0 and Fraction(text) != 0):
                 return text, RANGE      # as the cast from numeric to real
-            return text, f + 0.0        # numeric has no negative zero
+            if real == 0:
+                f = 0.0                 # numeric has no negative zero
+            return text, RANGE if math.isinf(f) else f
         if self.chance(0.02):
             return r.choice([("NaN", math.nan), ("Infinity", math.inf), ("-Infinity", -math.inf)])
         if kind == "real":
             f = self.any_float() if self.chance(0.7) else self.border()
-            return repr(f), f
+            if ELEMENT.width < 4 and self.chance(0.5):
+                # any number of the type real, most of them between two elements
+                f = float(np.float32(f * r.uniform(0.999, 1.001)))
+            return repr(f), self.rounded(f)
         d = r.choice([self.any_float(), r.uniform(-10, 10), self.border(), r.choice(between(self.border())),
                       math.nextafter(r.choice(between(self.border())), r.choice([0, math.inf]))])
         if self.chance(0.03):
             d = r.choice([1e300, -1e300, 1e-300, 3.4028235677973366e38, 3.4028235677973362e38, 5e-324, -1e39])
-        return repr(d), float(np.float32(d))
+        return repr(d), self.rounded(d) if np.isfinite(np.float32(d)) else math.inf
 
     def array(self, kind: str) -> tuple[str, list[float | str | None], int]:
         """An array's text, its elements (None: null), its number of dimensions."""
@@ -457,10 +503,10 @@ def array_state(values: list[float | str | None], ndim: int, typmod: int) -> tup
         return LIMIT, b""
     if not values or typmod not in (-1, len(values)):
         return DATA, b""
+    if not all(math.isfinite(v) for v in values if v != RANGE):     # type: ignore[arg-type]
+        return DATA, b""
     if RANGE in values:
         return RANGE, b""
-    if not all(math.isfinite(v) for v in values):       # type: ignore[arg-type]
-        return DATA, b""
     return OK, encode(values)                           # type: ignore[arg-type]
 
 
@@ -486,6 +532,7 @@ def modifier_state(words: list[str | None]) -> tuple[str, int]:
 
 SETUP = """
 CREATE EXTENSION IF NOT EXISTS vectorx;
+DROP SCHEMA IF EXISTS fuzz CASCADE;
 CREATE SCHEMA fuzz;
 -- Whether a value is the same after each way out and in.
 CREATE FUNCTION fuzz.again(v vector) RETURNS bool LANGUAGE sql AS $$
@@ -560,6 +607,11 @@ END $$;
 """
 
 
+def of_type(statements: str) -> str:
+    """Statements written for vector, for the type that it is about."""
+    return re.sub(r"\bvector(?=_(?:in|send|typmod_in)\b)|\bvector\b|(?<=array_to_)vector\b", ELEMENT.type, statements)
+
+
 class Report:
     """Compares answers with what was expected, and prints the tests of a kind."""
 
@@ -616,7 +668,7 @@ def fuzz_text(conn: psycopg.Connection, g: Generator, cases: int) -> Report:
 def fuzz_arrays(conn: psycopg.Connection, g: Generator, cases: int, kind: str) -> Report:
     report = Report(f"{kind}[]")
     name = kind.split()[0]
-    conn.execute(ARRAYS.format(name=name, kind=kind))
+    conn.execute(of_type(ARRAYS.format(name=name, kind=kind)))
     for n in batches(cases):
         batch = [(*g.array(kind), g.typmod()) for _ in range(n)]
         rows = conn.execute(f"SELECT state, value, again FROM fuzz.arrays_{name}(%b, %b)",
@@ -650,14 +702,15 @@ def fuzz_binary(conn: psycopg.Connection, g: Generator, cases: int) -> Report:
     receiving function is given.  Each is a transaction of its own."""
     report = Report("binary")
     statements: dict[int, bytes] = {}
-    for typmod, name in ((-1, "vector"), (1, "fuzz.one"), (3, "fuzz.three"), (MAX_DIM, "fuzz.most")):
+    for typmod, name in ((-1, ELEMENT.type), (1, "fuzz.one"), (3, "fuzz.three"), (MAX_DIM, "fuzz.most")):
         if typmod > 0:
-            conn.execute(f"CREATE DOMAIN {name} AS vector({typmod})")
+            conn.execute(f"CREATE DOMAIN {name} AS {ELEMENT.type}({typmod})")
         row = conn.execute("SELECT %s::regtype::oid::int8", (name,)).fetchone()
         assert row is not None
         statements[typmod] = f"binary_{typmod}".encode()
         result = conn.pgconn.prepare(statements[typmod],
-                                     b"SELECT $1::vector, vector_send($1::text::vector), fuzz.again($1)", [row[0]])
+                                     of_type("SELECT $1::vector, vector_send($1::text::vector), fuzz.again($1)").encode(),
+                                     [row[0]])
         assert result.status == pq.ExecStatus.COMMAND_OK, result.error_message
     pg = conn.pgconn
     # libpq then reads answers itself while it cannot send
@@ -689,10 +742,12 @@ def fuzz_binary(conn: psycopg.Connection, g: Generator, cases: int) -> Report:
 
 
 def main() -> None:
+    global ELEMENT
     cases, seed = int(sys.argv[1]), int(sys.argv[2])
+    ELEMENT = ELEMENTS[sys.argv[3] if len(sys.argv) > 3 else "vector"]
     tests = 0
     with connect() as conn:
-        conn.execute(SETUP)
+        conn.execute(of_type(SETUP))
         row = conn.execute("SELECT pg_backend_pid()").fetchone()
         reports = [fuzz_text(conn, Generator(seed), cases),
                    fuzz_binary(conn, Generator(seed + 1), cases)]
