@@ -39,6 +39,10 @@ extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_cou
 extern bool hnswvalidate(Oid opclass);
 
 extern bool HnswIsAm(const IndexAmRoutine *am);
+extern IndexAmRoutine *HnswRoutine(void);
+
+/* ---- ivfflat.c ---- */
+extern void IvfflatTell(Relation index);
 
 extern void HnswStatsInit(void);
 extern void HnswTableInit(void);

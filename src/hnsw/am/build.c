@@ -404,6 +404,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 				 errmsg("index \"%s\" already contains data", RelationGetRelationName(index))));
 
 	HnswMetaFor(index, HnswBuildDim(heap, index, info), &meta);
+	IvfflatTell(index);
 	memset(&st, 0, sizeof(st));
 	st.heap = heap;
 	st.index = index;

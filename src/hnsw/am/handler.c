@@ -46,8 +46,9 @@ HnswIsAm(const IndexAmRoutine *am)
 	return am != NULL && am->amgettuple == hnswgettuple;
 }
 
-Datum
-vectorx_hnswhandler(PG_FUNCTION_ARGS)
+/* What hnsw is to the server, palloc'd. */
+IndexAmRoutine *
+HnswRoutine(void)
 {
 	IndexAmRoutine *am = makeNode(IndexAmRoutine);
 
@@ -94,5 +95,11 @@ vectorx_hnswhandler(PG_FUNCTION_ARGS)
 	am->aminitparallelscan = NULL;
 	am->amparallelrescan = NULL;
 
-	PG_RETURN_POINTER(am);
+	return am;
+}
+
+Datum
+vectorx_hnswhandler(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(HnswRoutine());
 }

@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 
 static relopt_kind hnsw_relopt_kind;
+static relopt_kind ivfflat_relopt_kind;
 
 static relopt_enum_elt_def sketch_values[] = {
 	{"auto", HNSW_SKETCH_OPT_AUTO},
@@ -57,50 +58,77 @@ validate_target(const char *value)
 						   HNSW_MIN_TARGET, HNSW_MAX_TARGET)));
 }
 
-/* Register storage parameters; called once, when the library loads. */
-void
-HnswOptionsInit(void)
+/* Those of the graph, for one name of the access method. */
+static void
+register_options(relopt_kind kind)
 {
-	hnsw_relopt_kind = add_reloption_kind();
-	add_int_reloption(hnsw_relopt_kind, "m",
+	add_int_reloption(kind, "m",
 					  "Half the number of neighbours of a node",
 					  HNSW_DEFAULT_M, HNSW_MIN_M, HNSW_MAX_M,
 					  AccessExclusiveLock);
-	add_int_reloption(hnsw_relopt_kind, "ef_construction",
+	add_int_reloption(kind, "ef_construction",
 					  "Size of the candidate list when a row is inserted",
 					  HNSW_DEFAULT_EF_CONSTRUCTION, HNSW_MIN_EF_CONSTRUCTION,
 					  HNSW_MAX_EF_CONSTRUCTION, AccessExclusiveLock);
-	add_enum_reloption(hnsw_relopt_kind, "sketch_bits",
+	add_enum_reloption(kind, "sketch_bits",
 					   "Bits per dimension of the neighbours' sketches",
 					   sketch_values, HNSW_SKETCH_OPT_AUTO,
 					   "Valid values are \"auto\", \"0\", \"1\", \"2\", \"4\" and \"exact\".",
 					   AccessExclusiveLock);
-	add_enum_reloption(hnsw_relopt_kind, "own_vector",
+	add_enum_reloption(kind, "own_vector",
 					   "Precision of the vectors in the index",
 					   own_values, HNSW_OWN_OPT_AUTO,
 					   "Valid values are \"auto\", \"fp32\", \"fp16\" and \"int8\".",
 					   AccessExclusiveLock);
 	/* of scans: no scan waits for it to be changed, nor is one changed that has begun */
-	add_string_reloption(hnsw_relopt_kind, "target_recall",
+	add_string_reloption(kind, "target_recall",
 						 "Recall that scans are to have, unless hnsw.target_recall is set",
 						 "off", validate_target, ShareUpdateExclusiveLock);
 }
 
-/* amoptions; for whoever creates an index, the first use of the access method. */
-bytea *
-HnswOptionsParse(Datum reloptions, bool validate)
+/* Register storage parameters; called once, when the library loads. */
+void
+HnswOptionsInit(void)
+{
+	hnsw_relopt_kind = add_reloption_kind();
+	register_options(hnsw_relopt_kind);
+	ivfflat_relopt_kind = add_reloption_kind();
+	register_options(ivfflat_relopt_kind);
+	add_int_reloption(ivfflat_relopt_kind, "lists",
+					  "Number of lists of pgvector's ivfflat; has no effect here",
+					  IVFFLAT_DEFAULT_LISTS, 1, IVFFLAT_MAX_LISTS, AccessExclusiveLock);
+}
+
+/* Options of an index; for whoever creates one, the first use of the access method. */
+static bytea *
+parse_options(Datum reloptions, bool validate, relopt_kind kind)
 {
 	static const relopt_parse_elt tab[] = {
 		{"m", RELOPT_TYPE_INT, offsetof(HnswOptions, m)},
 		{"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptions, ef_construction)},
 		{"sketch_bits", RELOPT_TYPE_ENUM, offsetof(HnswOptions, sketch_bits)},
 		{"own_vector", RELOPT_TYPE_ENUM, offsetof(HnswOptions, own_vector)},
-		{"target_recall", RELOPT_TYPE_STRING, offsetof(HnswOptions, target_recall)}
+		{"target_recall", RELOPT_TYPE_STRING, offsetof(HnswOptions, target_recall)},
+		{"lists", RELOPT_TYPE_INT, offsetof(HnswOptions, lists)}
 	};
 
 	HnswSettingsDefine();
-	return (bytea *) build_reloptions(reloptions, validate, hnsw_relopt_kind,
+	return (bytea *) build_reloptions(reloptions, validate, kind,
 									  sizeof(HnswOptions), tab, lengthof(tab));
+}
+
+/* amoptions of hnsw. */
+bytea *
+HnswOptionsParse(Datum reloptions, bool validate)
+{
+	return parse_options(reloptions, validate, hnsw_relopt_kind);
+}
+
+/* amoptions of ivfflat. */
+bytea *
+IvfflatOptionsParse(Datum reloptions, bool validate)
+{
+	return parse_options(reloptions, validate, ivfflat_relopt_kind);
 }
 
 /*

@@ -15,11 +15,18 @@ typedef struct HnswOptions
 	int			ef_construction;
 	int			sketch_bits;	/* enum below */
 	int			own_vector;
+	int			lists;			/* of ivfflat; nobody asks */
 	int			target_recall;	/* where its text stands behind this; 0: not set */
 } HnswOptions;
 
 extern void HnswOptionsInit(void);
 extern bytea *HnswOptionsParse(Datum reloptions, bool validate);
+
+/* What pgvector's ivfflat takes. */
+#define IVFFLAT_DEFAULT_LISTS	100
+#define IVFFLAT_MAX_LISTS		32768
+
+extern bytea *IvfflatOptionsParse(Datum reloptions, bool validate);
 
 extern void HnswMetaFor(Relation index, int dim, HnswMetaPage *meta);
 
@@ -75,6 +82,8 @@ HnswFirstWithin(const HnswSettings *s)
 
 extern bool HnswParseTarget(const char *text, double *target);
 extern void HnswSettingsDefine(void);
+extern void IvfflatSettingsDefine(void);
+extern bool HnswSettingDefined(const char *name);
 extern void HnswReadSettings(HnswSettings *s);
 extern Size HnswScanMemory(const HnswSettings *s);
 

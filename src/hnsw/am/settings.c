@@ -118,8 +118,8 @@ assign_target_recall(const char *newval, void *extra)
 }
 
 /* Has a library defined the setting?  A placeholder has none. */
-static bool
-is_defined(const char *name)
+bool
+HnswSettingDefined(const char *name)
 {
 	return GetConfigOption(name, true, false) != NULL &&
 		(GetConfigOptionFlags(name, true) & GUC_CUSTOM_PLACEHOLDER) == 0;
@@ -174,9 +174,10 @@ HnswSettingsDefine(void)
 
 	if (done || IsInParallelMode())
 		return;
-	ours = !is_defined(EF_SEARCH);
+	ours = !HnswSettingDefined(EF_SEARCH);
 	if (ours)
 		define();
+	IvfflatSettingsDefine();
 	done = true;
 }
 
