@@ -58,6 +58,14 @@ CREATE TABLE part1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
 CREATE INDEX ON parts USING ivfflat (v vector_cosine_ops) WITH (lists = 5);
 CREATE INDEX CONCURRENTLY ON unlogged_items USING ivfflat ((v::vector(3)) vector_ip_ops);
 SELECT c.relname, am.amname, c.relkind, c.reloptions FROM pg_class AS c JOIN pg_am AS am ON am.oid = c.relam WHERE c.relname ~ '^(unlogged_items|parts|part1)' AND c.relkind IN ('i', 'I') ORDER BY 1;
+-- halfvec
+CREATE TABLE halves (id serial PRIMARY KEY, v halfvec(8));
+INSERT INTO halves (v) SELECT random_vector(8) FROM generate_series(1, 500);
+CREATE INDEX halves_l2 ON halves USING ivfflat (v halfvec_l2_ops) WITH (lists = 10);
+CREATE INDEX halves_ip ON halves USING ivfflat (v halfvec_ip_ops);
+CREATE INDEX halves_cosine ON halves USING ivfflat (v halfvec_cosine_ops);
+SELECT index_agrees(format('SELECT v %s ''[0.1,0.2,-0.3,0.4,0,0,0.5,-0.1]'' FROM halves ORDER BY 1 LIMIT %s', op, n)) FROM (VALUES ('<->'), ('<#>'), ('<=>')) AS o (op), (VALUES (1), (100), (2000)) AS l (n);
+DROP TABLE halves;
 -- the operator classes are sound
 SELECT opcname, opcdefault, amvalidate(c.oid) FROM pg_opclass AS c JOIN pg_am AS a ON a.oid = opcmethod WHERE amname = 'ivfflat' ORDER BY 1;
 DROP FUNCTION found;
