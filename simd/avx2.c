@@ -525,6 +525,7 @@ const VxKernels LEVEL(kernels) = {
 	.subtract = subtract,
 	.hamming = LEVEL(hamming),
 	.common_bits = LEVEL(common_bits),
+	.intersect = LEVEL(intersect),
 	.f32_to_f16 = f32_to_f16,
 	.f16_to_f32 = f16_to_f32,
 	.quantize_i8 = quantize_i8,

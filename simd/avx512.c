@@ -403,6 +403,7 @@ const VxKernels LEVEL(kernels) = {
 	.subtract = subtract,
 	.hamming = vx_hamming_avx2,
 	.common_bits = vx_common_bits_avx2,
+	.intersect = vx_intersect_avx2,
 	.f32_to_f16 = f32_to_f16,
 	.f16_to_f32 = f16_to_f32,
 	.quantize_i8 = quantize_i8,

@@ -768,6 +768,12 @@ common_bits(const uint8_t *a, const uint8_t *b, int n, uint64_t *both, uint64_t 
 	}
 }
 
+static int
+intersect(const int32_t *a, int m, const int32_t *b, int n, uint16_t *at_a, uint16_t *at_b, int most)
+{
+	return vx_intersect_rest(a, 0, m, b, 0, n, at_a, at_b, 0, most);
+}
+
 const VxKernels vx_kernels_generic = {
 	.name = "generic",
 	.l2sq = l2sq,
@@ -790,6 +796,7 @@ const VxKernels vx_kernels_generic = {
 	.subtract = subtract,
 	.hamming = hamming,
 	.common_bits = common_bits,
+	.intersect = intersect,
 	.f32_to_f16 = f32_to_f16,
 	.f16_to_f32 = f16_to_f32,
 	.quantize_i8 = quantize_i8,

@@ -179,6 +179,28 @@ vx_count_bits(uint64_t x)
 	return x * UINT64_C(0x0101010101010101) >> 56;
 }
 
+/*
+ * The rest of intersect(), from positions i and j on, with "found" before.  Which list goes on is as
+ * good as random, so that a branch on it could not be predicted: there is none.
+ */
+VX_INLINE int
+vx_intersect_rest(const int32_t *a, int i, int m, const int32_t *b, int j, int n,
+				  uint16_t *at_a, uint16_t *at_b, int found, int most)
+{
+	while (i < m && j < n && found < most)
+	{
+		int32_t		x = a[i];
+		int32_t		y = b[j];
+
+		at_a[found] = (uint16_t) i;
+		at_b[found] = (uint16_t) j;
+		found += x == y;
+		i += x <= y;
+		j += y <= x;
+	}
+	return found;
+}
+
 extern const VxKernels vx_kernels_generic;
 
 #ifdef VX_X86
@@ -192,6 +214,8 @@ extern void vx_dot_i8_panels_avx2(const int8_t *const *rows, int nrows, int n,
 extern uint64_t vx_hamming_avx2(const uint8_t *a, const uint8_t *b, int n);
 extern void vx_common_bits_avx2(const uint8_t *a, const uint8_t *b, int n,
 								uint64_t *both, uint64_t *either);
+extern int	vx_intersect_avx2(const int32_t *a, int m, const int32_t *b, int n,
+							  uint16_t *at_a, uint16_t *at_b, int most);
 
 /* Replacements in the AVX-512 table for processors with more. */
 extern int32_t vx_dot_i16_i8_vnni(const int16_t *q, const int8_t *c, int n);

@@ -344,3 +344,63 @@ test_bits(const VxKernels *k)
 		CHECK(out[0] == both && out[1] == either, "common_bits n=%d", n);
 	}
 }
+
+/*
+ * Ascending lists of all lengths, of numbers near each other, far from each other, the same; of a
+ * list that does not ascend nothing is asked but that positions are within.
+ */
+void
+test_intersect(const VxKernels *k)
+{
+	enum {MOST = 700};
+	static int32_t a[MOST];
+	static int32_t b[MOST];
+	static uint16_t at[2][MOST];
+	static uint16_t exact[2][MOST];
+
+	for (int step = 0; step < 6000; step++)
+	{
+		int			m = (int) (random_bits() % (step % 10 ? 40 : MOST + 1));
+		int			n = (int) (random_bits() % (step % 7 ? 40 : MOST + 1));
+		uint64_t	gap = step % 3 == 0 ? 2 : step % 3 == 1 ? 10 : 2000000;
+		int			most = m < n ? m : n;
+		const int32_t *x;
+		const int32_t *y;
+		uint16_t   *at_a = out_at_end(2, (size_t) most * 2);
+		uint16_t   *at_b = out_at_end(3, (size_t) most * 2);
+		int			found = 0;
+		int			wrong = 0;
+		int			count;
+
+		for (int i = 0; i < m; i++)
+			a[i] = (i ? a[i - 1] : -3) + 1 + (int32_t) (random_bits() % gap);
+		for (int i = 0; i < n; i++)
+			b[i] = step % 5 == 0 && i < m ? a[i] : (i ? b[i - 1] : -3) + 1 + (int32_t) (random_bits() % gap);
+		if (step % 11 == 0)
+			for (int i = 0; i < n; i++)
+				b[i] = (int32_t) (random_bits() % 8);
+		x = at_end(0, a, (size_t) m * 4);
+		y = at_end(1, b, (size_t) n * 4);
+		count = k->intersect(x, m, y, n, at_a, at_b, most);
+		CHECK(count >= 0 && count <= most, "intersect m=%d n=%d: %d", m, n, count);
+		memcpy(at[0], at_a, (size_t) count * 2);
+		memcpy(at[1], at_b, (size_t) count * 2);
+		if (step % 11 == 0)
+		{
+			for (int i = 0; i < count; i++)
+				wrong += at[0][i] >= m || at[1][i] >= n || a[at[0][i]] != b[at[1][i]];
+			CHECK(wrong == 0, "intersect m=%d n=%d: %d positions of a list that does not ascend", m, n, wrong);
+			continue;
+		}
+		for (int i = 0; i < m; i++)
+			for (int j = 0; j < n; j++)
+				if (a[i] == b[j])
+				{
+					exact[0][found] = (uint16_t) i;
+					exact[1][found++] = (uint16_t) j;
+				}
+		CHECK(count == found && memcmp(at[0], exact[0], (size_t) found * 2) == 0 &&
+			  memcmp(at[1], exact[1], (size_t) found * 2) == 0, "intersect m=%d n=%d: %d, should be %d", m, n, count, found);
+		CHECK(front_untouched(at_a) && front_untouched(at_b), "intersect m=%d n=%d: before", m, n);
+	}
+}

@@ -110,6 +110,14 @@ typedef struct VxKernels
 	void		(*common_bits) (const uint8_t *a, const uint8_t *b, int n,
 								uint64_t *both, uint64_t *either);
 
+	/*
+	 * Where two ascending lists of m and n numbers, at most 65536, have the same: positions in
+	 * both, ascending.  Returns how many, at most "most", for which at_a and at_b have room; of
+	 * lists that do not ascend some.
+	 */
+	int			(*intersect) (const int32_t *a, int m, const int32_t *b, int n,
+							  uint16_t *at_a, uint16_t *at_b, int most);
+
 	/* conversions; round to nearest even; overflow to infinity as IEEE says */
 	void		(*f32_to_f16) (const float *v, uint16_t *out, int n);
 	void		(*f16_to_f32) (const uint16_t *v, float *out, int n);

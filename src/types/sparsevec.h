@@ -52,7 +52,7 @@ DatumGetSparseVec(Datum datum)
 	SparseVec  *v = (SparseVec *) PG_DETOAST_DATUM(datum);
 
 	if (unlikely(VARSIZE(v) < SPARSEVEC_SIZE(0) || v->dim < 1 ||
-				 v->nnz < 0 || VARSIZE(v) != SPARSEVEC_SIZE(v->nnz)))
+				 v->nnz < 0 || v->nnz > SPARSEVEC_MAX_NNZ || VARSIZE(v) != SPARSEVEC_SIZE(v->nnz)))
 		SparseVecReportDamage(v);
 	return v;
 }

@@ -13,52 +13,66 @@
 
 #include "utils/float.h"
 
+#include "simd/vx_simd.h"
+
 #include "types/element.h"
 #include "types/sparsevec.h"
 
-/* x, or 0 if not kept; no branch. */
-static inline float
-kept(float x, bool keep)
+/* The sum of n numbers' absolute values; four sums, as ElementsSumSquares. */
+static double
+sum_absolute(const float *x, int n)
 {
-	uint32		bits;
+	double		sums[4] = {0, 0, 0, 0};
+	int			i = 0;
 
-	memcpy(&bits, &x, sizeof(bits));
-	bits &= -(uint32) keep;
-	memcpy(&x, &bits, sizeof(x));
-	return x;
+	for (; i + 4 <= n; i += 4)
+	{
+		for (int j = 0; j < 4; j++)
+			sums[j] += fabs((double) x[i + j]);
+	}
+	for (; i < n; i++)
+		sums[0] += fabs((double) x[i]);
+	return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
 /*
- * The sum, over the indices that either has, of what "term" makes of the two elements there,
- * of which one may be 0.  Which of the two walks goes on is as good as random, so that a
- * branch on it could not be predicted: there is none.
+ * The sum, over the indices that both have, of what "term" makes of the two elements; and over
+ * those that one has, of what "alone" makes of a run of its elements, unless that is NULL.
  */
 static inline double
-sum_over(const SparseVec *a, const SparseVec *b, double (*term) (double u, double v))
+sum_over(const SparseVec *a, const SparseVec *b, double (*term) (double u, double v),
+		 double (*alone) (const float *x, int n))
 {
 	const float *x = SparseVecValues(a);
 	const float *y = SparseVecValues(b);
-	int			m = a->nnz;
-	int			n = b->nnz;
+	uint16_t	at_a[SPARSEVEC_MAX_NNZ];
+	uint16_t	at_b[SPARSEVEC_MAX_NNZ];
 	int			i = 0;
 	int			j = 0;
-	double		sum = 0;
+	double		both = 0;
+	double		left = 0;
+	double		right = 0;
+	int			n;
 
 	SparseVecCheckSameDim(a, b);
-	while (i < m && j < n)
+	n = vx_simd->intersect(a->indices, a->nnz, b->indices, b->nnz, at_a, at_b, Min(a->nnz, b->nnz));
+	for (int k = 0; k < n; k++)
 	{
-		int32		left = a->indices[i];
-		int32		right = b->indices[j];
-
-		sum += term(kept(x[i], left <= right), kept(y[j], right <= left));
-		i += left <= right;
-		j += right <= left;
+		both += term(x[at_a[k]], y[at_b[k]]);
+		if (alone)
+		{
+			left += alone(x + i, at_a[k] - i);
+			right += alone(y + j, at_b[k] - j);
+			i = at_a[k] + 1;
+			j = at_b[k] + 1;
+		}
 	}
-	for (; i < m; i++)
-		sum += term(x[i], 0);
-	for (; j < n; j++)
-		sum += term(0, y[j]);
-	return sum;
+	if (alone)
+	{
+		left += alone(x + i, a->nnz - i);
+		right += alone(y + j, b->nnz - j);
+	}
+	return left + right + both;
 }
 
 static inline double
@@ -82,19 +96,19 @@ absolute_difference(double u, double v)
 double
 SparseVecSquaredDistance(const SparseVec *a, const SparseVec *b)
 {
-	return sum_over(a, b, squared_difference);
+	return sum_over(a, b, squared_difference, ElementsSumSquares);
 }
 
 double
 SparseVecInnerProduct(const SparseVec *a, const SparseVec *b)
 {
-	return sum_over(a, b, product);
+	return sum_over(a, b, product, NULL);
 }
 
 double
 SparseVecTaxicabDistance(const SparseVec *a, const SparseVec *b)
 {
-	return sum_over(a, b, absolute_difference);
+	return sum_over(a, b, absolute_difference, sum_absolute);
 }
 
 /*
