@@ -7,6 +7,8 @@ Each check is a line "ok" or "not ok"; what cannot run says "not run".
 """
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 
 import psycopg
@@ -136,6 +138,40 @@ def searches_told(tests: Tests, here: server.Server) -> None:
         conn.execute("DROP TABLE items")
 
 
+TYPES = """
+CREATE TABLE of_types (id serial PRIMARY KEY, v vector(3), h halfvec(3), s sparsevec(3), b bit(3));
+INSERT INTO of_types (v) SELECT ARRAY[i % 7, i % 11, i % 13 - 5]::vector FROM generate_series(1, 300) i;
+UPDATE of_types SET h = v::halfvec, s = v::sparsevec, b = binary_quantize(v);
+CREATE INDEX of_types_l2 ON of_types USING ivfflat (v vector_l2_ops) WITH (lists = 10);
+CREATE INDEX of_types_cosine ON of_types USING ivfflat (v vector_cosine_ops);
+CREATE INDEX of_types_half ON of_types USING ivfflat (h halfvec_ip_ops) WITH (lists = 5);
+CREATE INDEX of_types_hnsw ON of_types USING hnsw (v vector_l1_ops) WITH (m = 8);
+CREATE INDEX of_types_order ON of_types (s);
+CREATE VIEW nearest AS SELECT id FROM of_types ORDER BY v <-> '[1,2,3]', s <=> '{1:1}/3', b <~> '101' LIMIT 3;
+"""
+STATEMENTS = ("SELECT id, v::text, h::text, s::text, b FROM of_types ORDER BY id", "TABLE nearest",
+              "SELECT indexdef FROM pg_indexes WHERE tablename = 'of_types' ORDER BY indexname")
+
+
+def dump_and_restore(tests: Tests, here: server.Server) -> None:
+    """A dump of pgvector's types and indexes, with the name of the extension replaced, is one of vectorx."""
+    with here.connect() as conn:
+        conn.execute("CREATE DATABASE dumped")
+        conn.execute("CREATE DATABASE restored")
+    with here.connect("dumped") as conn:
+        before = tests.statements("pgvector: a table of every type", conn, "CREATE EXTENSION vector", TYPES, *STATEMENTS)
+    dump = subprocess.run([here.bindir / "pg_dump", "dumped"], env=here.environment(), capture_output=True, text=True, check=True).stdout
+    dump = re.sub(r"EXTENSION (IF NOT EXISTS )?vector\b", r"EXTENSION \1vectorx", dump)
+    done = subprocess.run([here.bindir / "psql", "-q", "-X", "-v", "ON_ERROR_STOP=1", "restored"], env=here.environment(), input=dump, capture_output=True,
+                          text=True, check=False)
+    # a dump wants no notices, as of what ivfflat is
+    tests.check(done.returncode == 0 and done.stderr == "", "its dump is restored with vectorx, without a word", done.stderr)
+    with here.connect("restored") as conn:
+        after = tests.statements("vectorx: the same statements", conn, *STATEMENTS)
+        tests.check(after == before[2:], "rows, nearest rows and indexes are the same", (before, after))
+        tests.check(conn.execute("SELECT count(*) FROM pg_stat_hnsw_indexes, hnsw_check(indexrelid)").fetchone() == (0,), "all indexes are sound")
+
+
 def main() -> None:
     server.stop_on_signal()
     tests = Tests()
@@ -144,6 +180,7 @@ def main() -> None:
             searches_told(tests, here)
             preloaded(tests, here)
             migration(tests, here)
+            dump_and_restore(tests, here)
     except server.Unavailable as e:
         print(f"not run: vectorx beside pgvector: {e}")
         return
