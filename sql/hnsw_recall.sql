@@ -1,4 +1,5 @@
 -- Recall as the setting: hnsw.target_recall, the index option, calibration.
+SET jit = off;
 SET enable_seqscan = off;
 SET enable_sort = off;
 CREATE TABLE hrec (id int, v vector(8));
@@ -12,7 +13,7 @@ ANALYZE hrec;
 CREATE VIEW hrec_factors AS
 	SELECT t, r, f.search_factors[t][r] AS factor
 	FROM hnsw_info('hrec_v') f, generate_series(1, 8) t, generate_series(1, 3) r;
-SELECT calibrated_by, calibration_queries >= 200 AS queries, array_dims(search_factors) FROM hnsw_info('hrec_v');
+SELECT calibrated_by, calibration_queries >= 30 AS queries, array_dims(search_factors) FROM hnsw_info('hrec_v');
 SELECT count(*) FROM hrec_factors a JOIN hrec_factors b ON a.r = b.r AND a.t + 1 = b.t WHERE a.factor > b.factor;
 
 -- the setting: values, and what is none
@@ -90,13 +91,30 @@ SELECT calibrated_by, calibration_queries FROM hnsw_info('hrec_v');
 VACUUM hrec;
 SELECT calibrated_by FROM hnsw_info('hrec_v');
 SELECT hnsw_calibrate('hrec_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[]);
-SELECT hnsw_calibrate('hrec_v', ARRAY[]::vector[]);
+SELECT hnsw_calibrate('hrec_v', '{}'::vector[]);
 SELECT hnsw_calibrate('hrec_v', ARRAY['[1,2,3]']::vector[]);
 SELECT hnsw_calibrate('hrec_v', ARRAY[NULL]::vector[]);
 SELECT hnsw_calibrate('hrec', ARRAY['[1,2,3,4,5,6,7,8]']::vector[]);
 BEGIN READ ONLY;
 SELECT hnsw_calibrate('hrec_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[]);
 ROLLBACK;
+-- the same of a query's first column, which is only read
+SELECT hnsw_calibrate('hrec_v', 'SELECT v, id FROM hrec ORDER BY id', 60);
+SELECT hnsw_calibrate('hrec_v', 'SELECT CASE WHEN id % 2 = 0 THEN v END FROM hrec WHERE id <= 100');
+SELECT calibrated_by, calibration_queries FROM hnsw_info('hrec_v');
+SELECT hnsw_calibrate('hrec_v', 'SELECT v FROM hrec LIMIT 3');
+SELECT hnsw_calibrate('hrec_v', 'SELECT id FROM hrec');
+SELECT hnsw_calibrate('hrec_v', 'SELECT FROM hrec');
+SELECT hnsw_calibrate('hrec_v', 'SELECT v FROM hrec; SELECT 1');
+SELECT hnsw_calibrate('hrec_v', 'DELETE FROM hrec RETURNING v');
+SELECT hnsw_calibrate('hrec_v', 'VACUUM');
+SELECT hnsw_calibrate('hrec_v', 'SELECT nothing');
+SELECT hnsw_calibrate('hrec_v', 'SELECT v FROM hrec', 0);
+SELECT hnsw_calibrate('hrec_v', 'SELECT v FROM hrec', 100000);
+BEGIN READ ONLY;
+SELECT hnsw_calibrate('hrec_v', 'SELECT v FROM hrec');
+ROLLBACK;
+SELECT count(*) FROM hrec;
 REINDEX INDEX hrec_v;
 SELECT calibrated_by FROM hnsw_info('hrec_v');
 -- only for the owner
@@ -104,6 +122,7 @@ CREATE ROLE hrec_reader;
 GRANT SELECT ON hrec TO hrec_reader;
 SET ROLE hrec_reader;
 SELECT hnsw_calibrate('hrec_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[]);
+SELECT hnsw_calibrate('hrec_v', 'SELECT v FROM hrec');
 SET hnsw.target_recall = .8;
 RESET ROLE;
 RESET hnsw.target_recall;
@@ -145,5 +164,6 @@ DROP VIEW hrec_factors;
 DROP TABLE hrec, hrec_grown, hrec_same;
 DROP ROLE hrec_reader;
 DROP FUNCTION hrec_scan, hrec_recall;
+RESET jit;
 RESET enable_seqscan;
 RESET enable_sort;

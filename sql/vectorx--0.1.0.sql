@@ -1165,6 +1165,13 @@ CREATE FUNCTION hnsw_calibrate(index regclass, queries anyarray)
 COMMENT ON FUNCTION hnsw_calibrate(regclass, anyarray) IS
 	'measure on these queries how far searches of an hnsw index have to go for hnsw.target_recall';
 
+CREATE FUNCTION hnsw_calibrate(index regclass, query text, queries int DEFAULT 1000)
+	RETURNS int
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_calibrate_text' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100000;
+
+COMMENT ON FUNCTION hnsw_calibrate(regclass, text, int) IS
+	'the same on the first column of what a query selects';
+
 CREATE FUNCTION hnsw_build_memory(
 	rows bigint,
 	dim int,

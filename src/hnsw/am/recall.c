@@ -42,10 +42,12 @@ HnswCalibrationUsable(const HnswCalibration *cal)
 {
 	if (cal->kind < HNSW_CALIBRATED_BUILD || cal->kind > HNSW_CALIBRATED_QUERIES)
 		return false;
-	if (!(cal->nodes >= 0) || cal->width < 1 || cal->width > HNSW_MAX_DESCENT)
+	if (!(cal->nodes >= 0))
 		return false;
 	for (int t = 0; t < HNSW_RECALL_TARGETS; t++)
 	{
+		if (cal->width[t] < 1 || cal->width[t] > HNSW_MAX_DESCENT)
+			return false;
 		for (int r = 0; r < HNSW_RECALL_RANKS; r++)
 		{
 			if (!(cal->factor[t][r] > 0 && cal->factor[t][r] <= MAX_FACTOR) ||
@@ -93,6 +95,17 @@ double
 HnswRecallFactor(const HnswCalibration *cal, double target, double rank)
 {
 	return interpolate(cal->factor, target, rank);
+}
+
+/* From how many records of each level it begins: as many as the next recall that was measured. */
+int
+HnswRecallWidth(const HnswCalibration *cal, double target)
+{
+	int			t = 0;
+
+	while (t < HNSW_RECALL_TARGETS - 1 && HnswRecallTargets[t] < target)
+		t++;
+	return cal->width[t];
 }
 
 /* How many nodes it visits. */

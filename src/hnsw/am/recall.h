@@ -22,6 +22,7 @@ extern const int HnswRecallRanks[HNSW_RECALL_RANKS];
 extern double HnswRecallTarget(Relation index, const HnswSettings *settings);
 extern bool HnswCalibrationUsable(const HnswCalibration *cal);
 extern double HnswRecallFactor(const HnswCalibration *cal, double target, double rank);
+extern int	HnswRecallWidth(const HnswCalibration *cal, double target);
 extern double HnswRecallVisits(const HnswCalibration *cal, double target, double rank);
 extern bool HnswReadCalibration(Relation index, HnswCalibration *cal);
 

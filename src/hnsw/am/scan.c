@@ -495,7 +495,7 @@ search(IndexScanDesc scan, HnswScan *so)
 	}
 	so->empty = so->target > 0 ?
 		!HnswSearchWithSlack(g, s, &meta, so->ef, HnswRecallFactor(&so->calibration, so->target, so->ef),
-							 so->calibration.width) :
+							 HnswRecallWidth(&so->calibration, so->target)) :
 		!HnswSearchIndex(g, s, &meta, so->ef, false);
 	if (!so->empty)
 		search_coarse(so, &meta);

@@ -11,6 +11,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
+#include "hnsw/metric/panel.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
@@ -77,22 +78,6 @@ HnswColumnsCreate(Batch *b)
 	return c;
 }
 
-/* Write one vector into its column of a panel. */
-static void
-load_panel(int8 *panel, int column, const int8 *own, int dim)
-{
-	int8	   *to = panel + column * 4;
-	int			i;
-
-	for (i = 0; i + 4 <= dim; i += 4, to += 4 * VX_PANEL)
-		memcpy(to, own + i, 4);
-	if (i < dim)
-	{
-		memset(to, 0, 4);
-		memcpy(to, own + i, dim - i);
-	}
-}
-
 /* Make n members (at most as there are columns) the columns. */
 void
 HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members, int n)
@@ -110,8 +95,7 @@ HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members,
 		const char *own = batch_own(b, node);
 
 		if (c->integer)
-			load_panel(c->panels + i / VX_PANEL * panel_bytes, i % VX_PANEL,
-					   (const int8 *) own, dim);
+			HnswPanelPut(c->panels, dim, i, (const int8 *) own);
 		else
 			HnswOwnDecode(&b->g->space, own, x->scale, x->offset, c->rows + (Size) i * dim);
 		c->norm[i] = x->norm2;

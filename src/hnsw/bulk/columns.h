@@ -8,6 +8,7 @@
 #include "hnsw/bulk/batch.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/metric/metric.h"
+#include "hnsw/metric/panel.h"
 
 /* Rows whose distances to all columns are computed at a time. */
 #define BATCH_ROWS	8
@@ -35,13 +36,7 @@ typedef struct BatchColumns
 	float	   *dists;			/* the same */
 } BatchColumns;
 
-/*
- * A node that distances are computed from, by inner products of int8 codes:
- * what is the same for all others.  The distance to node y with code product
- * "dot" is base + norm2(y) - (p dot scale(y) + q offset(y) + r scale(y)
- * codesum(y)); without the two norms for the inner product (VxKernels'
- * panel_distances).
- */
+/* A node that distances are computed from (HnswOrigin). */
 typedef struct BatchOrigin
 {
 	uint32		node;
@@ -55,20 +50,12 @@ typedef struct BatchOrigin
 static inline BatchOrigin
 batch_origin(const Batch *b, uint32 node, bool squared)
 {
-	const BatchNode *x = &b->nodes[node];
-	float		two = squared ? 2 : 1;
-	BatchOrigin	o;
+	HnswOrigin	o = HnswOriginOf(&b->nodes[node].head, b->g->lay->dim, squared);
 
-	o.node = node;
-	o.base = squared ? x->norm2 : 0;
-	o.p = two * x->scale;
-	o.q = two * (x->scale * x->codesum + b->g->lay->dim * x->offset);
-	o.r = two * x->offset;
-	return o;
+	return (BatchOrigin) {node, o.base, o.p, o.q, o.r};
 }
 
-/* Distances are computed from int8 inner products. */
-#define HnswBatchInteger(lay)	((lay)->own == HNSW_OWN_INT8 && (lay)->metric->products)
+#define HnswBatchInteger(lay)	HnswIntegerDistances(lay)
 
 extern float HnswBatchDistance(Batch *b, uint32 x, uint32 y);
 extern int	HnswColumnsMax(const HnswLayout *lay, Size limit, int participants);

@@ -695,8 +695,8 @@ walk(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidat
 			s->dry = true;
 			break;
 		}
-		if (res->slack && res->slack->traced)
-			HnswSlackTrace(res->slack, s->heap[0].key, res->nfound);
+		if (res->slack && res->slack->traced && !HnswSlackTrace(res->slack, s->heap[0].key, res->nfound))
+			break;
 		c = pop_candidate(s);
 		work_off(g, s, res, level, &c);
 		CHECK_FOR_INTERRUPTS();

@@ -71,6 +71,8 @@ float
 HnswSlackAdd(HnswSlack *sl, float dist, float norm2, int rows)
 {
 	rows = (int) Min(Max(rows, 1), sl->k);
+	if (sl->traced && dist <= sl->near)
+		sl->left -= rows;
 	if (unlikely(sl->ndists + rows > sl->maxdists))
 	{
 		int64		max = Max(256, sl->maxdists * 2 + rows);
@@ -88,10 +90,12 @@ HnswSlackAdd(HnswSlack *sl, float dist, float norm2, int rows)
 	return HnswSlackBound(sl);
 }
 
-/* A candidate is about to leave the queue. */
-void
+/* A candidate is about to leave the queue.  False: all that was wanted has been found. */
+bool
 HnswSlackTrace(HnswSlack *sl, float key, int nfound)
 {
+	if (sl->left <= 0)
+		return false;
 	if (sl->npops == sl->maxpops)
 	{
 		int			max = Max(1024, sl->maxpops * 2);
@@ -102,4 +106,5 @@ HnswSlackTrace(HnswSlack *sl, float key, int nfound)
 	}
 	sl->pops[sl->npops].key = key;
 	sl->pops[sl->npops++].nfound = nfound;
+	return true;
 }

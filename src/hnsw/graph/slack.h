@@ -29,8 +29,10 @@ typedef struct HnswSlack
 	bool		lifted;			/* distances may be negative: see HnswSlackBound */
 	double		query_norm2;
 	double		norms2;			/* sum of squared norms of these rows */
-	/* for calibration only */
+	/* for calibration only: it ends, too, when so many rows at most at a distance are found */
 	bool		traced;
+	float		near;
+	int64		left;
 	HnswPop    *pops;
 	int			npops;
 	int			maxpops;
@@ -40,7 +42,7 @@ extern void HnswSlackBegin(HnswSlack *sl, const HnswMetricOps *metric, float que
 						   int64 k, double factor);
 extern void HnswSlackWiden(HnswSlack *sl, int64 k, double factor);
 extern float HnswSlackAdd(HnswSlack *sl, float dist, float norm2, int rows);
-extern void HnswSlackTrace(HnswSlack *sl, float key, int nfound);
+extern bool HnswSlackTrace(HnswSlack *sl, float key, int nfound);
 
 /* Have k rows been found? */
 static inline bool

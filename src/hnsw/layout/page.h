@@ -103,9 +103,8 @@ typedef struct HnswCalibration
 {
 	uint16		kind;			/* HnswCalibrated */
 	uint16		nqueries;
-	uint16		width;			/* records of each level to begin from */
-	uint16		unused;			/* zero */
 	float4		nodes;			/* about as many there were */
+	uint8		width[HNSW_RECALL_TARGETS]; /* records of each level to begin from */
 	float4		factor[HNSW_RECALL_TARGETS][HNSW_RECALL_RANKS]; /* graph/slack.h */
 	float4		visits[HNSW_RECALL_TARGETS][HNSW_RECALL_RANKS]; /* of a search, on average */
 } HnswCalibration;
