@@ -4,7 +4,7 @@
 For each set of vectors it builds an index that asks for a recall, and prints for each target
 the recall@10 of queries that nothing was measured on, and their CPU as a multiple of what
 a fixed ef_search takes for the same recall (between the two nearest that were tried, in
-turns); "*" where recall is not from target - .005 to target + .02.  Then the same recall,
+turns), and the nodes they visit, which no other load disturbs, as a multiple alike; "*" where recall is not from target - .005 to target + .02.  Then the same recall,
 without CPU, when the table has grown by half and when 30 % of it were replaced, each
 with VACUUM; and what hnsw_calibrate costs, as a part of the build's CPU.
 
@@ -100,6 +100,18 @@ class Bench:
         right = sum(truth[i, place[row]] <= bounds[i] for i, result in enumerate(found) for row in result)
         return right / K / len(self.queries), taken
 
+    def visited(self, setting: str) -> float:
+        """Nodes a search visits, on average of some queries."""
+        self.conn.execute(f"SET hnsw.ef_search = 40; SET hnsw.target_recall = off; SET {setting}")
+        sql = f"SELECT id FROM items ORDER BY embedding {vxdb.OPERATORS[self.metric]} %b LIMIT {K}"
+        total = 0
+        for query in self.queries[:300]:
+            self.conn.execute(sql, (query,), prepare=True).fetchall()
+            row = self.conn.execute("SELECT visited FROM hnsw_last_scan()").fetchone()
+            assert row is not None
+            total += row[0]
+        return total / len(self.queries[:300])
+
     def compare(self) -> list[str]:
         ids = np.arange(len(self.rows))
         settings = ([f"hnsw.ef_search = {ef}" for ef in EFS]
@@ -109,11 +121,12 @@ class Bench:
             for setting in settings:
                 recall, taken = self.ask(ids, self.rows, setting)
                 best[setting] = (recall, min(taken, best.get(setting, (0, taken))[1]))
-        fixed = np.array(sorted(best[s] for s in settings[:len(EFS)]))
+        fixed = np.array(sorted((*best[s], self.visited(s)) for s in settings[:len(EFS)]))
         cells = []
         for target, setting in zip(self.args.targets, settings[len(EFS):]):
             recall, taken = best[setting]
-            cells.append(f"{self.mark(target, recall)} x {taken / np.interp(recall, fixed[:, 0], fixed[:, 1]):.2f}")
+            cpu_as, visits_as = (np.interp(recall, fixed[:, 0], fixed[:, n]) for n in (1, 2))
+            cells.append(f"{self.mark(target, recall)} x {taken / cpu_as:.2f} ({self.visited(setting) / visits_as:.2f})")
         return cells
 
     @staticmethod
@@ -151,7 +164,7 @@ class Bench:
         built = self.compare()
         share = self.calibrate()
         grown, churned = self.live()
-        print(f"{self.name:12} built    {'   '.join(built)}   calibration by 400: {share:.1%} of the build")
+        print(f"{self.name:12} built    {'   '.join(built)}   hnsw_calibrate by 400: {share:.1%} of the build")
         print(f"{self.name:12} grown    {'        '.join(grown)}")
         print(f"{self.name:12} churned  {'        '.join(churned)}", flush=True)
 

@@ -30,6 +30,13 @@ SET hnsw.target_recall = 'high';
 SET hnsw.target_recall = '';
 RESET hnsw.target_recall;
 
+SET hnsw.load_shedding = 0.8;
+SET hnsw.load_shedding = 0.2;
+SET hnsw.load_cpus = 4;
+SET hnsw.load_cpus = -1;
+RESET hnsw.load_shedding;
+RESET hnsw.load_cpus;
+
 -- the index option
 ALTER INDEX hrec_v SET (target_recall = 0.3);
 ALTER INDEX hrec_v SET (target_recall = many);

@@ -1095,7 +1095,8 @@ CREATE FUNCTION hnsw_last_scan(
 	OUT visited bigint,
 	OUT scored bigint,
 	OUT reranked bigint,
-	OUT returned bigint)
+	OUT returned bigint,
+	OUT shed bigint)
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_last_scan' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION hnsw_last_scan() IS
@@ -1111,6 +1112,7 @@ CREATE FUNCTION hnsw_index_stats(
 	OUT scored bigint,
 	OUT reranked bigint,
 	OUT returned bigint,
+	OUT shed bigint,
 	OUT stats_reset timestamptz)
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_index_stats' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
@@ -1122,7 +1124,8 @@ CREATE VIEW pg_stat_hnsw_indexes AS
 	SELECT i.indrelid AS relid, i.indexrelid, n.nspname AS schemaname, t.relname, c.relname AS indexrelname,
 		coalesce(s.scans, 0) AS scans, coalesce(s.searches, 0) AS searches, coalesce(s.resumes, 0) AS resumes,
 		coalesce(s.sweeps, 0) AS sweeps, coalesce(s.visited, 0) AS visited, coalesce(s.scored, 0) AS scored,
-		coalesce(s.reranked, 0) AS reranked, coalesce(s.returned, 0) AS returned, s.stats_reset
+		coalesce(s.reranked, 0) AS reranked, coalesce(s.returned, 0) AS returned,
+		coalesce(s.shed, 0) AS shed, s.stats_reset
 	FROM pg_index i
 		JOIN pg_class c ON c.oid = i.indexrelid AND c.relkind = 'i'
 		JOIN pg_am a ON a.oid = c.relam AND a.amhandler IN ('hnswhandler(internal)'::regprocedure, 'ivfflathandler(internal)'::regprocedure)

@@ -40,6 +40,28 @@ my ($status, undef, $error) = $standby->psql('postgres',
 like($error, qr/cannot execute hnsw_calibrate\(\) during recovery/, 'a standby measures nothing');
 $standby->stop;
 
+# under load, which another session makes: hnsw.load_cpus says that there is one processor
+my $shed = q(SET enable_seqscan = off; SET enable_sort = off; SET hnsw.target_recall = .95; SET hnsw.load_cpus = %d;
+SET hnsw.load_shedding = %s;
+SELECT count(*) FROM (SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = (SELECT min(id) FROM items)) LIMIT 10) x;
+SELECT shed, visited FROM hnsw_last_scan());
+my @calm = split /\||\n/, $node->safe_psql('postgres', sprintf($shed, 65536, '.5'));
+is($calm[1], 0, 'no effort is shed without load');
+my $busy = $node->background_psql('postgres');
+$busy->query_until(qr/begun/, "\\echo begun\nDO 'BEGIN LOOP END LOOP; END';\n");
+$node->poll_query_until('postgres',
+	q(SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'DO%' AND state = 'active' AND wait_event IS NULL))
+	or die 'no session is busy';
+my @off = split /\||\n/, $node->safe_psql('postgres', sprintf($shed, 1, 'off'));
+my @busy = split /\||\n/, $node->safe_psql('postgres', sprintf($shed, 1, '.5'));
+is($off[1], 0, 'nor under load, unless it is to be');
+is($off[2], $calm[2], 'and the search is the same');
+is($busy[1], 1, 'a search for less is counted');
+cmp_ok($busy[2], '<', $calm[2], 'and visits less');
+$node->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO%'));
+eval { $busy->quit; };
+is($node->safe_psql('postgres', q(SELECT shed > 0 FROM pg_stat_hnsw_indexes WHERE indexrelname = 'items_idx')), 't', 'for all sessions, too');
+
 $node->safe_psql('postgres',
 	q(SELECT hnsw_calibrate('items_idx', (SELECT array_agg(embedding) FROM (SELECT embedding FROM items LIMIT 200) x))));
 $before = $node->safe_psql('postgres', $measured);

@@ -39,6 +39,7 @@ typedef enum Counter
 	COUNT_SCORED,
 	COUNT_RERANKED,
 	COUNT_RETURNED,
+	COUNT_SHED,
 	COUNTERS					/* so many */
 } Counter;
 
@@ -307,6 +308,7 @@ count(HnswScan *so)
 	n[COUNT_SCORED] += now->scored - then->scored;
 	n[COUNT_RERANKED] += now->reranked - then->reranked;
 	n[COUNT_RETURNED] += now->returned - then->returned;
+	n[COUNT_SHED] += now->shed - then->shed;
 	so->counted = *now;
 }
 

@@ -47,6 +47,8 @@ typedef struct HnswSettings
 	double		scan_mem_multiplier;
 	double		target_recall;	/* 0: off */
 	bool		target_chosen;	/* by someone: goes before the index's option */
+	double		load_floor;		/* of the recall under load; 0: load changes nothing */
+	int			load_cpus;		/* 0: those of the machine */
 } HnswSettings;
 
 /* Nodes that a search visits for each of its width. */

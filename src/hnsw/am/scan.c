@@ -401,18 +401,6 @@ is_limited(const HnswScan *so)
 }
 
 /*
- * Is the scan one for a recall, and can it be?  Where the index says nothing about that, or
- * distances say nothing, hnsw.ef_search is the effort.
- */
-static double
-target_of(const HnswScan *so, const HnswMetaPage *meta)
-{
-	if (!so->exact || so->search->query.far || !HnswCalibrationUsable(&meta->calibration))
-		return 0;
-	return HnswRecallTarget(so->g->rel, &so->settings);
-}
-
-/*
  * How wide the first search is.  False: so wide that a sweep is cheaper.
  */
 static bool
@@ -486,7 +474,7 @@ search(IndexScanDesc scan, HnswScan *so)
 	if (so->empty)
 		return;
 	so->calibration = meta.calibration;
-	so->target = target_of(so, &meta);
+	so->target = HnswScanTarget(so, &meta.calibration);
 	share_memory(so);
 	if (!choose_width(so))
 	{

@@ -13,6 +13,7 @@
 #include "hnsw/graph/sweep.h"
 #include "hnsw/metric/type.h"
 #include "hnsw/page/index.h"
+#include "nodes/execnodes.h"
 
 typedef struct HnswScanItem
 {
@@ -47,6 +48,7 @@ typedef struct HnswScanStats
 	int64		scored;			/* codes of neighbours */
 	int64		reranked;		/* rows whose vector was read from the table */
 	int64		returned;		/* nodes handed out */
+	int64		shed;			/* searches for less recall, because of load */
 } HnswScanStats;
 
 typedef struct HnswScan
@@ -150,6 +152,9 @@ extern void HnswMatchesEnd(HnswMatches *m);
 /* ---- within.c ---- */
 extern bool HnswReadKeys(IndexScanDesc scan, HnswScan *so);
 extern bool HnswPlaceBound(HnswScan *so);
+
+/* ---- load.c ---- */
+extern double HnswScanTarget(HnswScan *so, const HnswCalibration *cal);
 
 /* ---- stats.c ---- */
 extern void HnswStatsAddSearch(HnswScanStats *stats, HnswSearch *s);

@@ -40,6 +40,8 @@
 #define MAX_SCAN_TUPLES	"hnsw.max_scan_tuples"
 #define SCAN_MEM		"hnsw.scan_mem_multiplier"
 #define TARGET_RECALL	"hnsw.target_recall"
+#define LOAD_SHEDDING	"hnsw.load_shedding"
+#define LOAD_CPUS		"hnsw.load_cpus"
 
 static const struct config_enum_entry modes[] = {
 	{"off", HNSW_ITERATIVE_OFF, false},
@@ -63,6 +65,9 @@ typedef struct TargetRecall
 } TargetRecall;
 
 static TargetRecall target_recall;
+static char *load_shedding_text;
+static double load_floor;
+static int	load_cpus;
 
 /* We have defined the settings.  Else another library has, or nobody. */
 static bool ours = false;
@@ -117,6 +122,12 @@ assign_target_recall(const char *newval, void *extra)
 	target_recall = *(const TargetRecall *) extra;
 }
 
+static void
+assign_load_shedding(const char *newval, void *extra)
+{
+	load_floor = ((const TargetRecall *) extra)->target;
+}
+
 /* Has a library defined the setting?  A placeholder has none. */
 bool
 HnswSettingDefined(const char *name)
@@ -158,6 +169,16 @@ define(void)
 							   "\"off\" searches as far as hnsw.ef_search says.",
 							   &target_recall_text, "off",
 							   PGC_USERSET, 0, check_target_recall, assign_target_recall, NULL);
+	DefineCustomStringVariable(LOAD_SHEDDING,
+							   "Recall that scans with a hnsw.target_recall may fall to under load.",
+							   "\"off\" lets load change nothing.",
+							   &load_shedding_text, "off",
+							   PGC_USERSET, 0, check_target_recall, assign_load_shedding, NULL);
+	DefineCustomIntVariable(LOAD_CPUS,
+							"CPUs that hnsw.load_shedding counts on.",
+							"0 counts those of the machine.",
+							&load_cpus, 0, 0, 65536,
+							PGC_USERSET, 0, NULL, NULL, NULL);
 	/* no one else can define any now; a warning names those set in vain */
 	MarkGUCPrefixReserved("hnsw");
 }
@@ -219,6 +240,12 @@ read_by_name(HnswSettings *s)
 	s->target_chosen = value != NULL && HnswParseTarget(value, &s->target_recall);
 	if (!s->target_chosen)
 		s->target_recall = 0;
+	value = chosen(LOAD_SHEDDING);
+	if (value == NULL || !HnswParseTarget(value, &s->load_floor))
+		s->load_floor = 0;
+	value = chosen(LOAD_CPUS);
+	if (value == NULL || !parse_int(value, &s->load_cpus, 0, NULL) || s->load_cpus < 0)
+		s->load_cpus = 0;
 }
 
 /* The settings hnsw.* of this session, each within its range. */
@@ -234,6 +261,8 @@ HnswReadSettings(HnswSettings *s)
 		s->scan_mem_multiplier = scan_mem_multiplier;
 		s->target_recall = target_recall.target;
 		s->target_chosen = target_recall.chosen;
+		s->load_floor = load_floor;
+		s->load_cpus = load_cpus;
 		return;
 	}
 	read_by_name(s);

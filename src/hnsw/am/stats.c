@@ -52,8 +52,8 @@ vectorx_hnsw_last_scan(PG_FUNCTION_ARGS)
 {
 	const HnswScanStats *stats = &last_scan;
 	TupleDesc	desc;
-	Datum		values[9];
-	bool		nulls[9];
+	Datum		values[10];
+	bool		nulls[10];
 	int			n = 0;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
@@ -71,6 +71,7 @@ vectorx_hnsw_last_scan(PG_FUNCTION_ARGS)
 	values[n++] = Int64GetDatum(stats->scored);
 	values[n++] = Int64GetDatum(stats->reranked);
 	values[n++] = Int64GetDatum(stats->returned);
+	values[n++] = Int64GetDatum(stats->shed);
 	Assert(n == lengthof(values));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
