@@ -132,6 +132,7 @@ def chosen_sets(args: argparse.Namespace) -> list[Set]:
 
 def simd_level(client: Client) -> str:
     """The best instruction set vectorx accepts here, which is what it uses."""
+    client.one("SELECT vector_dims('[1]'::vector)")     # before the library is loaded any value is taken
     for level in ("avx512", "avx2"):
         try:
             client.conn.execute(f"SET vectorx.simd = {level}")

@@ -62,6 +62,14 @@ my @cases = (
 			ip     => [ 0.987, 0.993 ],    # 0.988 1.000
 			l1     => [ 0.975, 0.990 ],    # 0.985 0.998
 		},
+	},
+	{
+		name => 'words 100-d as halfvec', set => 'words', dim => 100, type => 'halfvec',
+		rows => 8_000, inserted_slack => 0.02, replaced_slack => 0.02,
+		recall => {
+			cosine => [ 0.985, 0.993 ],
+			l1     => [ 0.970, 0.988 ],
+		},
 	},);
 my $queries = 400;
 

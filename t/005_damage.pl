@@ -23,8 +23,8 @@ use constant { META => 1, CENTRE => 2, NODE => 3, UPPER => 4, SIDE => 5, OVERFLO
 my $trials = $ENV{VX_DAMAGE_TRIALS} || 150;
 # the short form always does the same damage, the long form other damage each time
 my $seed = $ENV{VX_DAMAGE_SEED} || ($ENV{VX_DAMAGE_TRIALS} ? int(rand(1_000_000)) + 1 : 31000);
-my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side);
-my %rows = (v100 => 250, v3 => 300, l1 => 150, dup => 200, cos => 120, side => 50);
+my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side half);
+my %rows = (v100 => 250, v3 => 300, l1 => 150, dup => 200, cos => 120, side => 50, half => 150);
 my $seconds = $ENV{VX_DAMAGE_SECONDS} || 60;    # that a statement may take
 
 note("VX_DAMAGE_SEED=$seed VX_DAMAGE_TRIALS=$trials");

@@ -32,11 +32,12 @@ foreach my $metric (qw(l2 ip cosine l1))
 	foreach my $own (sort keys %width)
 	{
 		my $name = "${metric}_$own";
+		my $type = $own eq 'fp16' ? 'halfvec' : 'vector';
 
 		$node->safe_psql('postgres', qq(
-CREATE TABLE $name (id int, v vector(@{[DIM]}));
+CREATE TABLE $name (id int, v $type(@{[DIM]}));
 INSERT INTO $name SELECT * FROM source WHERE id <= 200;
-CREATE INDEX ${name}_idx ON $name USING hnsw (v vector_${metric}_ops) WITH (own_vector = $own);
+CREATE INDEX ${name}_idx ON $name USING hnsw (v ${type}_${metric}_ops) WITH (own_vector = $own);
 INSERT INTO $name SELECT * FROM source WHERE id > 200;
 ));
 		is($node->safe_psql('postgres', "SELECT own_vector FROM hnsw_info('${name}_idx')"), $own, "$name: as it is to be");

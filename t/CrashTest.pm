@@ -19,13 +19,13 @@ our @EXPORT = qw(%crash_kinds create_crash_table new_client start_client finish_
   wait_for_clients start_commands run_psql kill_server kill_postmaster kill_backend
   rows_are_right index_is_right);
 
-# One table and index for each way a node can be laid out.  cap: rows that a
-# client keeps.
+# One table and index for each way a node can be laid out, some of other types.  cap: rows
+# that a client keeps.
 our %crash_kinds = (
 	exact => { dim => 8,   opclass => 'vector_l2_ops', op => '<->', cap => 250 },
 	bits4 => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', cap => 400, distinct => 8 },
 	bits2 => { dim => 64,  opclass => 'vector_cosine_ops', op => '<=>', cap => 250 },
-	bits1 => { dim => 200, opclass => 'vector_l2_ops', op => '<->', cap => 200 },
+	bits1 => { dim => 200, opclass => 'halfvec_l2_ops', op => '<->', cap => 200, type => 'halfvec' },
 	none  => { dim => 40,  opclass => 'vector_l1_ops', op => '<+>', cap => 200 },
 	side  => { dim => 3000, opclass => 'vector_l2_ops', op => '<->', cap => 30 },
 );
@@ -51,7 +51,7 @@ CREATE FUNCTION vec_$name(id bigint, ver int) RETURNS vector LANGUAGE sql IMMUTA
 	FROM (SELECT CASE WHEN \$2 < 0 THEN -\$2 ELSE \$1 END AS id, greatest(\$2, 0) AS ver OFFSET 0) f,
 		generate_series(1, $k->{dim}) i
 \$\$;
-CREATE TABLE $name (id bigint PRIMARY KEY, ver int NOT NULL, v vector($k->{dim})) WITH (vacuum_truncate = off);
+CREATE TABLE $name (id bigint PRIMARY KEY, ver int NOT NULL, v @{[$k->{type} // 'vector']}($k->{dim})) WITH (vacuum_truncate = off);
 CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass});
 ));
 	$k->{pool} = [ split /\n/, $node->safe_psql('postgres', "SELECT vec_$name(i, 0) FROM generate_series(1, $POOL) i") ];

@@ -25,6 +25,7 @@ our @EXPORT = qw(%kinds create_tables fill_tables write_scripts start_pgbench
 # One table and index for each way a node can be laid out.  "distinct" bounds
 # the number of different vectors: many rows then share a node, and its TIDs
 # overflow.  "gen" is an expression that gives vectors, instead of random ones.
+# "type" is the column's, if not vector; what is inserted are vectors.
 our %kinds = (
 	v100 => { dim => 100, opclass => 'vector_l2_ops', op => '<->' },     # 4 bits
 	v3   => { dim => 3,   opclass => 'vector_l2_ops', op => '<->' },     # exact
@@ -32,6 +33,7 @@ our %kinds = (
 	dup  => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', distinct => 8 },
 	cos  => { dim => 384, opclass => 'vector_cosine_ops', op => '<=>', keep => 600 }, # 1 bit
 	side => { dim => 3000, opclass => 'vector_ip_ops', op => '<#>', keep => 150 },    # side pages
+	half => { dim => 72,  opclass => 'halfvec_cosine_ops', op => '<=>', type => 'halfvec' },
 );
 
 # A server that has been started: nothing but the test writes to it, and its log
@@ -157,7 +159,7 @@ END $$;
 
 		$node->safe_psql('postgres', qq(
 CREATE OR REPLACE FUNCTION gen_$name() RETURNS vector LANGUAGE sql VOLATILE AS 'SELECT $gen OFFSET 0';
-CREATE @{[$unlogged || '']} TABLE $name (id bigserial PRIMARY KEY, v vector($k->{dim})) WITH (vacuum_truncate = off);
+CREATE @{[$unlogged || '']} TABLE $name (id bigserial PRIMARY KEY, v @{[$k->{type} // 'vector']}($k->{dim})) WITH (vacuum_truncate = off);
 CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass});
 ));
 	}

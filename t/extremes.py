@@ -3,7 +3,7 @@
 
     extremes.py CASES SEED
 
-Each case is a table of its own dimensions, metric, options of the index, and
+Each case is a table of its own type (every fourth: halfvec), dimensions, metric, options of the index, and
 kinds of vectors; the index is made before, amid or after the rows.  Then rows are deleted, the
 table vacuumed, the index rebuilt.  After each step hnsw_check() has nothing to say,
 and an index scan with ef_search beyond the number of rows returns what a
@@ -90,13 +90,18 @@ KINDS: dict[str, Maker] = {
     "very far": far_cluster(3e17),
     "all equal": all_equal(1e-30, 1, 2, 3, 1e10, 1e17, 2e34),
     "zero": zeros,
+    "half denormal": of_size(6e-8, 1e-6, 1e-5),
+    "half greatest": of_size(2e4, 6e4),
 }
+HALF_MAX = 65504
 
 
-def make_vectors(rng: np.random.Generator, kinds: list[str], n: int, dim: int) -> np.ndarray:
+def make_vectors(rng: np.random.Generator, kinds: list[str], n: int, dim: int, column: str) -> np.ndarray:
     parts = [KINDS[k](rng, n // len(kinds) + 1, dim) for k in kinds]
     x = np.concatenate(parts)[rng.permutation(sum(len(p) for p in parts))[:n]]
     x[rng.random(n) < 0.1] = x[0]
+    if column == "halfvec":
+        return np.clip(x, -HALF_MAX, HALF_MAX).astype(np.float16).astype(np.float32)
     return np.clip(x, -FLT_MAX, FLT_MAX).astype(np.float32)
 
 
@@ -120,6 +125,7 @@ class Case:
         self.tap, self.conn = tap, conn
         self.rng = np.random.default_rng([seed, number])
         r = self.random = random.Random(seed * 1_000_003 + number)
+        self.type = "halfvec" if number % 4 == 3 else "vector"
         self.metric = r.choice(list(OPERATORS))
         self.dim = r.choice(DIMS)
         self.own = r.choice(["auto", "fp32", "fp16", "int8"])
@@ -128,18 +134,18 @@ class Case:
         self.kinds = r.sample(list(KINDS), r.choice([1, 1, 2, 3]))
         self.simd = r.choice(["auto", "generic", "avx2"])
         n = r.randint(20, 120 if self.dim <= 100 else 40)
-        self.rows = make_vectors(self.rng, self.kinds, n, self.dim)
+        self.rows = make_vectors(self.rng, self.kinds, n, self.dim, self.type)
         self.rows = self.rows[~is_near(self.metric, self.rows)]
         self.long = length(self.metric, self.rows) > FLT_MAX
         self.when = r.choice(["before", "amid", "after"])
         self.problems: list[str] = []
-        self.name = (f"{number}: {self.metric} {self.dim} dimensions, {self.own}, {self.sketch}, "
+        self.name = (f"{number}: {self.type}, {self.metric} {self.dim} dimensions, {self.own}, {self.sketch}, "
                      f"{self.when}, {self.simd}, {' + '.join(self.kinds)}")
 
     def run(self) -> None:
         self.conn.execute("DROP TABLE IF EXISTS x")
         self.conn.execute(f"SET vectorx.simd = {self.simd}")
-        self.conn.execute(f"CREATE TABLE x (id int, v vector({self.dim}))")
+        self.conn.execute(f"CREATE TABLE x (id int, v {self.type}({self.dim}))")
         with_index = {"before": 0, "amid": len(self.rows) // 2, "after": len(self.rows)}[self.when]
         self.insert(range(with_index), refused=False)
         self.create_index(range(with_index))
@@ -172,7 +178,7 @@ class Case:
             options.append(f"own_vector = {self.own}")
         if self.sketch != "auto":
             options.append(f"sketch_bits = {self.sketch}")
-        create = f"CREATE INDEX x_v ON x USING hnsw (v vector_{self.metric}_ops)"
+        create = f"CREATE INDEX x_v ON x USING hnsw (v {self.type}_{self.metric}_ops)"
         if options:
             create += f" WITH ({', '.join(options)})"
         long = [i for i in ids if self.long[i]]
@@ -190,7 +196,7 @@ class Case:
     def queries(self) -> list[np.ndarray]:
         found = [self.rows[self.random.randrange(len(self.rows))]]
         for kind in self.random.sample(list(KINDS), 2) + [self.random.choice(self.kinds)]:
-            found.append(make_vectors(self.rng, [kind], 1, self.dim)[0])
+            found.append(make_vectors(self.rng, [kind], 1, self.dim, self.type)[0])
         return found
 
     def compare(self, when: str) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -33,7 +34,7 @@ TOLERANCE = 2e-5
 MOST_EF = 10000
 
 # How the vectors are stored and indexed: columns, what is indexed ({n}: number
-# of dimensions), which rows.
+# of dimensions), which rows.  Every third table is of halfvec instead.
 FORMS = {
     "column": ("v vector({n})", "v", ""),
     "part": ("v vector({n})", "v", "k <> 1"),
@@ -63,7 +64,8 @@ class Table:
         # the longest vectors are stored in side pages, or one a page
         self.batch = min(r.choice([0, 1, 2, 15, 100, 300]), 40000 // self.n)
         self.kind = r.choice(["normal", "normal", "far", "few", "grid", "huge", "tiny", "zeros"])
-        columns, self.expression, self.which = (s.format(n=self.n) for s in FORMS[self.form])
+        self.type = "halfvec" if seed % 3 == 1 else "vector"
+        columns, self.expression, self.which = (self.of_type(s.format(n=self.n)) for s in FORMS[self.form])
         self.columns = columns
         self.ids: set[int] = set()
         self.next_id = 1
@@ -72,8 +74,11 @@ class Table:
         self.few = [self.vector() for _ in range(3)]
 
     def __str__(self) -> str:
-        return (f"seed {self.seed}: {self.form}, {self.metric}, {self.n} dimensions,"
+        return (f"seed {self.seed}: {self.form}, {self.type}, {self.metric}, {self.n} dimensions,"
                 f" {self.kind}, options ({getattr(self, 'options', '')})")
+
+    def of_type(self, sql: str) -> str:
+        return re.sub(r"\bvector\b", self.type, sql)
 
     # ---- values
 
@@ -87,12 +92,18 @@ class Table:
         elif self.kind == "grid":
             x = np.round(x)
         elif self.kind == "huge":
-            x = x * 1e15
+            x = x * self.huge()
         elif self.kind == "tiny":
-            x = x * 1e-12
+            x = x * self.tiny()
         elif self.kind == "zeros" and r.random() < 0.3:
             x = np.zeros(n)
-        return x.astype(np.float32)
+        return x.astype(np.float16 if self.type == "halfvec" else np.float32).astype(np.float32)
+
+    def huge(self) -> float:
+        return 5e3 if self.type == "halfvec" else 1e15
+
+    def tiny(self) -> float:
+        return 1e-5 if self.type == "halfvec" else 1e-12
 
     def value(self) -> object:
         """What goes into the column; now and then a null, and where the index
@@ -123,7 +134,7 @@ class Table:
         columns = self.columns
         if self.form == "domain":
             self.execute(f"DROP DOMAIN IF EXISTS fuzz_{self.n} CASCADE")
-            self.execute(f"CREATE DOMAIN fuzz_{self.n} AS vector({self.n})")
+            self.execute(f"CREATE DOMAIN fuzz_{self.n} AS {self.type}({self.n})")
         if self.form == "partitions":
             self.execute(f"CREATE TABLE fuzzed (id int, k int, {columns}) PARTITION BY LIST (k)")
             for k in range(4):
@@ -154,7 +165,7 @@ class Table:
             bad = True
             options.append("lists = 10")
         where = f" WHERE {self.which}" if self.which else ""
-        using = f"USING hnsw ({self.expression} vector_{self.metric}_ops)"
+        using = f"USING hnsw ({self.expression} {self.type}_{self.metric}_ops)"
 
         self.settings()
         for tried in (", ".join(options), "", None):
@@ -338,7 +349,7 @@ class Table:
 
     def scale(self, q: np.ndarray) -> float:
         """The size of the numbers that a distance sums."""
-        size = {"far": 102.0, "huge": 5e15, "tiny": 5e-12}.get(self.kind, 5.0) * (2 if self.form == "sum" else 1)
+        size = {"far": 102.0, "huge": 5 * self.huge(), "tiny": 5 * self.tiny()}.get(self.kind, 5.0) * (2 if self.form == "sum" else 1)
         if self.metric == "cosine":
             return 1.0
         if self.metric == "l1":
@@ -379,7 +390,7 @@ class Table:
         if self.vacuumed:
             value = f"CASE WHEN {self.which or 'true'} THEN {self.expression} END"
             held = self.execute(
-                f"SELECT count({value}) FROM fuzzed" + (f" WHERE vector_norm({value}) <> 0" if self.metric == "cosine" else "")
+                f"SELECT count({value}) FROM fuzzed" + (f" WHERE {'l2_norm' if self.type == 'halfvec' else 'vector_norm'}({value}) <> 0" if self.metric == "cosine" else "")
             ).fetchone()
             if held != (tids,):
                 raise Wrong(f"the index has {tids} rows, not {held}")

@@ -25,6 +25,7 @@ import numpy as np
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+import vxdb  # noqa: E402
 from vxdb import OPERATORS, connect, copy_rows, distances, load_words, register_vector  # noqa: E402
 
 K = 10
@@ -118,13 +119,13 @@ class Case:
     def create(self) -> None:
         self.conn.execute("DROP TABLE IF EXISTS items")
         self.conn.execute(f"CREATE TABLE items (id int PRIMARY KEY,"
-                          f" embedding vector({self.rows.shape[1]}))"
+                          f" embedding {vxdb.TYPE}({self.rows.shape[1]}))"
                           " WITH (autovacuum_enabled = off)")
         self.ids, self.vectors = self.ids[:0], self.vectors[:0]
 
     def create_index(self) -> None:
         self.conn.execute("CREATE INDEX items_embedding ON items"
-                          f" USING hnsw (embedding vector_{self.metric}_ops)")
+                          f" USING hnsw (embedding {vxdb.TYPE}_{self.metric}_ops)")
 
     def insert(self, ids: np.ndarray, vectors: np.ndarray) -> None:
         copy_rows(self.conn, "items", ids, vectors)
@@ -270,6 +271,10 @@ def run_cases(description: str, run: Callable[[Tap, psycopg.Connection, dict], N
 
 def run_metrics(tap: Tap, conn: psycopg.Connection, spec: dict) -> None:
     rows, queries = load_set(spec)
+    vxdb.use_type(spec.get("type", "vector"))
+    if vxdb.TYPE == "halfvec":
+        rows, queries = (x.astype(np.float16).astype(np.float32) for x in (rows, queries))
+    register_vector(conn)
     for metric in spec["recall"]:
         Case(tap, conn, spec, metric, rows, queries).run()
 
