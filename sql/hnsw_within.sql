@@ -44,6 +44,36 @@ BEGIN
 		CASE WHEN cardinality(exact) = 0 THEN 'none' END);
 END
 $$;
+-- the planner looks into the index for how many rows are within: few by the index, many by reading the table
+CREATE FUNCTION plan_within(radius text, OUT plan text, OUT estimate text, OUT rows bigint) LANGUAGE plpgsql AS $$
+DECLARE
+	query text := 'SELECT id FROM hwith WHERE v <-> ''[0.1,0.2,0.3,0.1,-0.2,0.1]'' < ' || radius;
+	node json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO node;
+	EXECUTE format('SELECT count(*) FROM (%s) s', query) INTO rows;
+	plan := node #>> '{0,Plan,Node Type}';
+	estimate := CASE WHEN (node #>> '{0,Plan,Plan Rows}')::float8 BETWEEN rows / 3.0 AND rows * 3.0 THEN 'good' ELSE node #>> '{0,Plan,Plan Rows}' END;
+END
+$$;
+SET max_parallel_workers_per_gather = 0;
+SELECT plan, rows < 500 FROM plan_within('0.2');
+SELECT plan, rows > 2000 FROM plan_within('0.8');
+SET enable_seqscan = off;
+SELECT plan, estimate FROM plan_within('0.6');
+SELECT plan, estimate FROM plan_within('0.8');
+SELECT plan, estimate FROM plan_within('100');
+-- not for what is known only when it runs, and without harm where the vector, or the number, is none
+SELECT plan FROM plan_within('(SELECT 0.8::float8)');
+SELECT plan, rows FROM plan_within('-1');
+SELECT plan, rows FROM plan_within('''NaN''');
+RESET enable_seqscan;
+SELECT outcome($$EXPLAIN SELECT id FROM hwith WHERE v <-> '[1,2]' < 0.8$$) ~ 'Scan';
+CREATE TABLE hwith_e (v vector(2));
+CREATE INDEX ON hwith_e USING hnsw (v vector_l2_ops);
+SELECT count(*) FROM hwith_e WHERE v <-> '[1,2]' < 0.8;
+DROP TABLE hwith_e;
+DROP FUNCTION plan_within;
 
 -- forms of the condition
 SELECT form, within('SELECT id FROM hwith WHERE ' || form) AS alone, within('SELECT id FROM hwith WHERE ' || form || ' ORDER BY v <-> %q') AS ordered,

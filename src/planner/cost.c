@@ -193,11 +193,29 @@ matching(PlannerInfo *root, const IndexPath *path)
 	return Min(Max(rows, 1) / Max(index->tuples, 1), 1);
 }
 
+/* The share of the index's rows that are within all bounds of a path (paths.c). */
+static double
+share_within(const IndexPath *path)
+{
+	double		share = 1;
+	ListCell   *cell;
+
+	foreach(cell, path->indexclauses)
+	{
+		const IndexClause *clause = lfirst_node(IndexClause, cell);
+		double		one = linitial_node(RestrictInfo, clause->indexquals)->norm_selec;
+
+		/* a condition that somebody wrote as the index has it */
+		share = Min(share, one < 0 ? HNSW_WITHIN_SHARE : one);
+	}
+	return share;
+}
+
 /* How many rows a path with bounds of the distance returns. */
 double
 HnswRowsWithin(PlannerInfo *root, const IndexPath *path)
 {
-	return clamp_row_est(Max(path->indexinfo->tuples, 1) * HNSW_WITHIN_SHARE * matching(root, path));
+	return clamp_row_est(Max(path->indexinfo->tuples, 1) * share_within(path) * matching(root, path));
 }
 
 /* For expression_tree_walker: is a parameter of the statement in the expression? */
@@ -269,7 +287,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	IndexOptInfo *index = path->indexinfo;
 	double		tuples = Max(index->tuples, 1);
 	bool		bounded = path->indexclauses != NIL;
-	double		rows = bounded ? Max(tuples * HNSW_WITHIN_SHARE, 1) : tuples;	/* that come at all */
+	double		rows = bounded ? Max(tuples * share_within(path), 1) : tuples;	/* that come at all */
 	double		share;
 	double		limit;
 	double		visits;

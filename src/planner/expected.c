@@ -44,6 +44,24 @@ HnswIsOurs(Oid relid, double *rows)
 	return ours;
 }
 
+/* How many of an index's rows are within the bounds of a scan's conditions, as paths.c notes in each. */
+static double
+rows_within(const IndexScan *scan, double rows)
+{
+	double		within = rows;
+	ListCell   *cell;
+
+	foreach(cell, scan->indexqual)
+	{
+		const OpExpr *op = lfirst(cell);
+		int64		noted = IsA(op, OpExpr) ? HnswHintedRows(op->inputcollid) : 0;
+
+		/* none where somebody wrote it as the index has it */
+		within = Min(within, noted > 0 ? noted : rows * HNSW_WITHIN_SHARE);
+	}
+	return within;
+}
+
 /*
  * Of the rows that its conditions let through, so many are wanted, or all.  A bound of the
  * distance lets no share of the rows through, but the nearest, which come first.
@@ -59,26 +77,27 @@ expect_of_scan(IndexScan *scan, double wanted, bool ordered)
 
 	if (*hinted == NIL || !IsA(linitial(*hinted), OpExpr))
 		return;
-	if (!HnswIsOurs(scan->indexid, &rows) || rows < 0)
+	if (!HnswIsOurs(scan->indexid, &rows))
 		return;
-	if (ordered)
+	if (rows < 0)
+		wanted = 0;
+	else if (ordered)
 		wanted = HNSW_ALL_ROWS;
 	else if (wanted == HNSW_ALL_ROWS)
 		wanted = bounded ? wanted : 0;
 	else if (wanted > 0 && plan->qual != NIL && rows > 0)
 	{
-		double		share = Max(plan->plan_rows, 1) / rows;
+		double		share = Min(Max(plan->plan_rows, 1) / Max(rows_within(scan, rows), 1), 1);
 
-		share = Min(bounded ? share / HNSW_WITHIN_SHARE : share, 1);
 		/* and a standard deviation more, if rows match independently of each other */
 		wanted = Min((wanted + sqrt(wanted * (1 - share))) / share, rows);
 	}
-	if (wanted <= 0)
+	if (wanted <= 0 && scan->indexorderby != NIL)
 		return;
 	/* a new list: other nodes may share the expressions */
 	*hinted = copyObject(*hinted);
 	op = linitial_node(OpExpr, *hinted);
-	op->inputcollid = (op->inputcollid & HNSW_CHECKED) | HnswHintOfRows(wanted);
+	op->inputcollid = (op->inputcollid & HNSW_CHECKED) | (wanted > 0 ? HnswHintOfRows(wanted) : 0);
 }
 
 /* A constant of LIMIT or OFFSET; 0 where there is none, -1 where it is not known. */

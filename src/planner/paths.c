@@ -187,12 +187,29 @@ find_bounds(PlannerInfo *root, IndexOptInfo *index)
 	return bounds;
 }
 
+/*
+ * The share of the index's rows that are within a bound: looked up in the index where the bound
+ * is known, else a guess, as it is where the share is so small that looking does not tell.
+ */
+static double
+share_within(const IndexOptInfo *index, const Bound *bound)
+{
+	const Const *center = lsecond(bound->order->args);
+	const Const *radius = (const Const *) bound->radius;
+	double		share = -1;
+
+	if (!index->hypothetical && IsA(center, Const) && !center->constisnull && IsA(radius, Const) && !radius->constisnull)
+		share = HnswShareWithin(index->indexoid, center->constvalue, DatumGetFloat8(radius->constvalue));
+	return share < 0 ? HNSW_WITHIN_SHARE : share;
+}
+
 /* The condition for the index. */
 static IndexClause *
 make_clause(PlannerInfo *root, IndexOptInfo *index, const Bound *bound, Oid operator, Oid sphere)
 {
 	IndexClause *clause = makeNode(IndexClause);
 	RowExpr    *row = makeNode(RowExpr);
+	RestrictInfo *rinfo;
 	OpExpr	   *op;
 
 	row->args = list_make2(lsecond(bound->order->args), bound->radius);
@@ -202,9 +219,11 @@ make_clause(PlannerInfo *root, IndexOptInfo *index, const Bound *bound, Oid oper
 	op = (OpExpr *) make_opclause(operator, BOOLOID, false, linitial(bound->order->args), (Expr *) row,
 								  InvalidOid, InvalidOid);
 	set_opfuncid(op);
-	op->inputcollid = HNSW_CHECKED;
+	rinfo = make_simple_restrictinfo(root, (Expr *) op);
+	rinfo->norm_selec = share_within(index, bound);
+	op->inputcollid = HNSW_CHECKED | HnswHintOfRows(index->tuples * rinfo->norm_selec);
 	clause->rinfo = bound->rinfo;
-	clause->indexquals = list_make1(make_simple_restrictinfo(root, (Expr *) op));
+	clause->indexquals = list_make1(rinfo);
 	clause->lossy = true;
 	clause->indexcol = 0;
 	return clause;

@@ -18,7 +18,7 @@ extern uint64 hnsw_paths_costed;	/* how often a scan was considered */
 extern double HnswRowsWithin(PlannerInfo *root, const IndexPath *path);
 
 /*
- * The share of an index's rows that are within a bound of the distance.  PostgreSQL takes a
+ * The share of an index's rows that are within a bound of the distance of which nothing is known.  PostgreSQL takes a
  * third for an inequality about which it knows nothing; but distances begin somewhere, so
  * that it is a range, and this is what it takes for one.
  */

@@ -44,6 +44,9 @@ extern IndexAmRoutine *HnswRoutine(void);
 /* ---- ivfflat.c ---- */
 extern void IvfflatTell(Relation index);
 
+/* ---- share.c ---- */
+extern double HnswShareWithin(Oid indexid, Datum center, double radius);
+
 extern void HnswStatsInit(void);
 extern void HnswTableInit(void);
 

@@ -5,7 +5,7 @@
  *
  * The lower 31 bits are a number of rows that are likely to be asked for; 0 tells
  * nothing.  It stands in the ordering operator, or in the first condition of a scan
- * without one.
+ * without one.  Until a plan is complete, in a condition: how many rows of the index are within.
  */
 #ifndef HNSW_AM_HINT_H
 #define HNSW_AM_HINT_H

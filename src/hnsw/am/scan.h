@@ -151,6 +151,7 @@ extern void HnswMatchesEnd(HnswMatches *m);
 
 /* ---- within.c ---- */
 extern bool HnswReadKeys(IndexScanDesc scan, HnswScan *so);
+extern double HnswBound(const HnswMetricOps *metric, double bound);
 extern bool HnswPlaceBound(HnswScan *so);
 
 /* ---- load.c ---- */

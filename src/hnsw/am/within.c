@@ -82,6 +82,19 @@ HnswReadKeys(IndexScanDesc scan, HnswScan *so)
 	return possible;
 }
 
+/* A bound of the operator's distances, not infinity, as HnswScanItem's, a little more. */
+double
+HnswBound(const HnswMetricOps *metric, double bound)
+{
+	/* an operator's distance may be infinite, also below; an item's is not */
+	bound = Max(bound, -FLT_MAX);
+	if (metric->squared && !metric->normalised)
+		bound = bound < 0 ? bound : bound * bound;
+	else if (metric->squared)
+		bound *= 2;
+	return bound + fabs(bound) * 1e-5;
+}
+
 /*
  * When the query has been prepared: the bound as HnswScanItem's distances, a little
  * more.  False: no row is so near.
@@ -89,26 +102,12 @@ HnswReadKeys(IndexScanDesc scan, HnswScan *so)
 bool
 HnswPlaceBound(HnswScan *so)
 {
-	const HnswMetricOps *metric = so->g->lay->metric;
-	double		bound = so->bound;
-
-	if (bound == INFINITY)
+	if (so->bound == INFINITY)
 		return true;
 	/* without a direction, cosine distances are NaN, which is greater than all numbers */
 	if (!so->exact)
 		return false;
 	/* what is stored says nothing then */
-	if (so->search->query.far)
-	{
-		so->bound = INFINITY;
-		return true;
-	}
-	/* an operator's distance may be infinite, also below; an item's is not */
-	bound = Max(bound, -FLT_MAX);
-	if (metric->squared && !metric->normalised)
-		bound = bound < 0 ? bound : bound * bound;
-	else if (metric->squared)
-		bound *= 2;
-	so->bound = bound + fabs(bound) * 1e-5;
+	so->bound = so->search->query.far ? INFINITY : HnswBound(so->g->lay->metric, so->bound);
 	return true;
 }
