@@ -18,6 +18,9 @@ my @cases = (
 	{ set => 'clustered', metric => 'l2',     rows => 6000, targets => [ .8, .98 ],     below => .07, above => .09 },
 );
 
+# Where a metapage has what was measured: behind a page's header (40), and what was there before (72).
+my $META_CALIBRATION = 40 + 72;
+
 my $node = new_node('target', "shared_buffers = '128MB'\n", allows_streaming => 1);
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -70,6 +73,29 @@ $node->stop('immediate');
 $node->start;
 is($node->safe_psql('postgres', $measured), $before, 'the same after a crash');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM hnsw_check('items_idx'))), 0, 'the index is sound');
+
+# what is read from a damaged metapage counts as not measured: searches go by hnsw.ef_search
+my $rows = q(SET enable_seqscan = off; SET enable_sort = off; SET hnsw.target_recall = %s;
+SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = (SELECT min(id) FROM items)) LIMIT 10;
+SELECT visited FROM hnsw_last_scan());
+my $file = $node->data_dir . '/' . $node->safe_psql('postgres', q(SELECT pg_relation_filepath('items_idx')));
+$node->append_conf('postgresql.conf', "ignore_checksum_failure = on\n");
+for my $damage ([ 'every byte', 4, "\xff" x 204 ], [ 'factors that are negative', 16, pack('f', -1) x 24 ],
+	[ 'factors that are none', 16, pack('L', 0x7fc00000) x 24 ], [ 'begun from nowhere', 8, "\0" x 8 ])
+{
+	my ($name, $from, $bytes) = @$damage;
+
+	$node->safe_psql('postgres', q(SELECT hnsw_calibrate('items_idx', 'SELECT embedding FROM items', 60)));
+	$node->stop;
+	open(my $fh, '+<:raw', $file) or die "$file: $!";
+	seek($fh, $META_CALIBRATION + $from, 0);
+	print $fh $bytes;
+	close $fh;
+	$node->start;
+	is($node->safe_psql('postgres', q(SELECT calibrated_by IS NULL FROM hnsw_info('items_idx'))), 't', "$name: not measured");
+	is($node->safe_psql('postgres', sprintf($rows, '.9')), $node->safe_psql('postgres', sprintf($rows, 'off')), 'and so searches');
+	is($node->safe_psql('postgres', q(SELECT count(*) FROM hnsw_check('items_idx'))), 0, 'what is checked is sound');
+}
 
 $node->stop;
 done_testing();
