@@ -43,10 +43,12 @@
 
 /*
  * A visit beyond those of a search for hnsw.ef_search nodes: pages of so many nodes are in no
- * processor's cache, and queues are long; and the rows that an exact plan would read instead pay
- * for pages at random, which in a cache they do not cost either (bench/filters.py).
+ * processor's cache, and queues are long.  And more where conditions make it wide: what an exact plan
+ * would read instead, by an index on them, is rows that pay for pages at random, which in a
+ * cache they do not cost either (bench/filters.py).
  */
-#define WIDE_VISIT_OPERATORS	250
+#define WIDE_VISIT_OPERATORS	70
+#define FILTER_VISIT_OPERATORS	180
 #define WIDE_OPERATOR_BYTES		8
 
 uint64		hnsw_paths_costed = 0;
@@ -78,9 +80,9 @@ search_cost(IndexOptInfo *index, double nodes, double visits)
 
 /* What a visit costs beyond those of a search for hnsw.ef_search nodes. */
 static Cost
-wide_visit_cost(const IndexOptInfo *index, double nodes)
+wide_visit_cost(const IndexOptInfo *index, double nodes, bool filtered)
 {
-	return cpu_operator_cost * (WIDE_VISIT_OPERATORS + bytes_per_node(index, nodes) / WIDE_OPERATOR_BYTES);
+	return cpu_operator_cost * (WIDE_VISIT_OPERATORS + (filtered ? FILTER_VISIT_OPERATORS : 0) + bytes_per_node(index, nodes) / WIDE_OPERATOR_BYTES);
 }
 
 /* What a search of some width visits. */
@@ -314,7 +316,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	if (is_unknown(index))
 		share = Min(share, UNKNOWN_SHARE);
 	limit = query_limit(root, &settings);
-	wide = wide_visit_cost(index, tuples);
+	wide = wide_visit_cost(index, tuples, false);
 	visits = visits_of(settings.ef_search, tuples);
 	if (settings.iterative_scan != HNSW_ITERATIVE_OFF)
 		visits = Min(visits, HNSW_SWEEP_VISITS((double) index->pages, tuples));
@@ -325,7 +327,8 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 		beyond = Max(measured - visits, 0);
 		visits = Min(measured, visits);
 	}
-	*startup = search_cost(index, tuples, visits) + beyond * wide;
+	*startup = search_cost(index, tuples, visits) +
+		beyond * wide_visit_cost(index, tuples, !bounded && share < 1);
 	if (settings.iterative_scan == HNSW_ITERATIVE_OFF && path->indexorderbys != NIL)
 		row += missing_cost(index, limit, share, settings.ef_search);
 	else if (limit == 0)
