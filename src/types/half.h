@@ -38,7 +38,8 @@ VxHalfway(float x)
 	if ((bits & 0xfff) != 0)
 		return false;
 	x = fabsf(x);
-	if (x >= HALF_MIN_NORMAL)
+	/* also of NaN, which is no midpoint */
+	if (!(x < HALF_MIN_NORMAL))
 		return (bits & 0x1fff) == 0x1000 && x <= HALF_OVERFLOW;
 	/* odd multiples of 2^-25 */
 	units = x * 0x1p25f;
