@@ -43,12 +43,9 @@
 
 /*
  * A visit beyond those of a search for hnsw.ef_search nodes: pages of so many nodes are in no
- * processor's cache, and queues are long.  And more where conditions make it wide: what an exact plan
- * would read instead, by an index on them, is rows that pay for pages at random, which in a
- * cache they do not cost either (bench/filters.py).
+ * processor's cache, and queues are long (bench/filters.py).
  */
 #define WIDE_VISIT_OPERATORS	70
-#define FILTER_VISIT_OPERATORS	180
 #define WIDE_OPERATOR_BYTES		8
 
 uint64		hnsw_paths_costed = 0;
@@ -57,6 +54,15 @@ static inline double
 bytes_per_node(const IndexOptInfo *index, double nodes)
 {
 	return Min(Max((double) index->pages, 1) * BLCKSZ / nodes, 2 * BLCKSZ);
+}
+
+static Cost
+random_page_cost_of(const IndexOptInfo *index)
+{
+	double		random_page;
+
+	get_tablespace_page_costs(index->reltablespace, &random_page, NULL);
+	return random_page;
 }
 
 /*
@@ -70,19 +76,17 @@ search_cost(IndexOptInfo *index, double nodes, double visits)
 	double		pages = Max((double) index->pages, 1);
 	double		bytes = bytes_per_node(index, nodes);
 	double		uncached = Max(1 - effective_cache_size / pages, 0);
-	double		random_page;
 
-	get_tablespace_page_costs(index->reltablespace, &random_page, NULL);
 	return cpu_operator_cost *
 		(SEARCH_OPERATORS + visits * (VISIT_OPERATORS + bytes / OPERATOR_BYTES)) +
-		visits * uncached * random_page;
+		visits * uncached * random_page_cost_of(index);
 }
 
 /* What a visit costs beyond those of a search for hnsw.ef_search nodes. */
 static Cost
-wide_visit_cost(const IndexOptInfo *index, double nodes, bool filtered)
+wide_visit_cost(const IndexOptInfo *index, double nodes)
 {
-	return cpu_operator_cost * (WIDE_VISIT_OPERATORS + (filtered ? FILTER_VISIT_OPERATORS : 0) + bytes_per_node(index, nodes) / WIDE_OPERATOR_BYTES);
+	return cpu_operator_cost * (WIDE_VISIT_OPERATORS + bytes_per_node(index, nodes) / WIDE_OPERATOR_BYTES);
 }
 
 /* What a search of some width visits. */
@@ -264,17 +268,18 @@ is_unknown(const IndexOptInfo *index)
 static Cost
 missing_cost(IndexOptInfo *index, double limit, double share, int ef)
 {
-	double		random_page;
+	double		random_page = random_page_cost_of(index);
 	double		wanted = limit / share;
 
-	get_tablespace_page_costs(index->reltablespace, &random_page, NULL);
 	if (limit <= 0)
 		return random_page;
 	return random_page * Max(wanted - Max(limit, ef), 0) / wanted;
 }
 
 /*
- * amcostestimate.  The scan is of no use without ORDER BY or a bound of the distance.  Its
+ * amcostestimate.  Where conditions make a search wide, each visit beyond pays for a page at random:
+ * the exact plan, by an index on what the conditions are of, is priced by the rows it reads
+ * at random, and what is in the cache of one is as likely in that of the other.  The scan is of no use without ORDER BY or a bound of the distance.  Its
  * search is paid before the first row, and is as wide as the rows that are wanted and what share
  * matches ask for (HnswFirstSearch), or as there are within the bound; where that is more than a
  * sweep costs, it is a sweep.  Where nobody knows
@@ -316,7 +321,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	if (is_unknown(index))
 		share = Min(share, UNKNOWN_SHARE);
 	limit = query_limit(root, &settings);
-	wide = wide_visit_cost(index, tuples, false);
+	wide = wide_visit_cost(index, tuples);
 	visits = visits_of(settings.ef_search, tuples);
 	if (settings.iterative_scan != HNSW_ITERATIVE_OFF)
 		visits = Min(visits, HNSW_SWEEP_VISITS((double) index->pages, tuples));
@@ -327,8 +332,9 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 		beyond = Max(measured - visits, 0);
 		visits = Min(measured, visits);
 	}
-	*startup = search_cost(index, tuples, visits) +
-		beyond * wide_visit_cost(index, tuples, !bounded && share < 1);
+	*startup = search_cost(index, tuples, visits) + beyond * wide;
+	if (!bounded && share < 1)
+		*startup += beyond * random_page_cost_of(index);
 	if (settings.iterative_scan == HNSW_ITERATIVE_OFF && path->indexorderbys != NIL)
 		row += missing_cost(index, limit, share, settings.ef_search);
 	else if (limit == 0)
