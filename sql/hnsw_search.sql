@@ -58,6 +58,18 @@ SELECT outcome($$SELECT count(*) FROM hmany, hnsw_search('hsearch_v', a || array
 ROLLBACK TO s;
 SELECT count(*) FROM hmany, hnsw_search('hsearch_v', a, 500);
 ROLLBACK;
+-- nor do workers evaluate an expression that must not be evaluated by them
+CREATE FUNCTION unsafe(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE AS $$
+BEGIN
+	RETURN v;
+EXCEPTION WHEN OTHERS THEN
+	RETURN NULL;
+END
+$$;
+CREATE INDEX hsearch_unsafe ON hsearch USING hnsw ((unsafe(v)::vector(6)) vector_cosine_ops);
+SELECT count(*) FROM hnsw_search('hsearch_unsafe', array_fill('[1,2,3,4,5,6]'::vector, ARRAY[100]), 500);
+DROP INDEX hsearch_unsafe;
+DROP FUNCTION unsafe;
 -- no worker sees a temporary table
 CREATE TEMPORARY TABLE hsearch_temp AS SELECT id, v FROM hsearch;
 CREATE INDEX hsearch_temp_v ON hsearch_temp USING hnsw (v vector_cosine_ops);

@@ -73,6 +73,35 @@ CREATE TABLE hwith_e (v vector(2));
 CREATE INDEX ON hwith_e USING hnsw (v vector_l2_ops);
 SELECT count(*) FROM hwith_e WHERE v <-> '[1,2]' < 0.8;
 DROP TABLE hwith_e;
+-- nobody is told of rows that a policy hides: any bound is estimated alike
+CREATE TABLE hwith_hidden AS TABLE hwith;
+CREATE INDEX ON hwith_hidden USING hnsw (v vector_l2_ops);
+ANALYZE hwith_hidden;
+CREATE ROLE regress_hwith_hidden;
+GRANT SELECT ON hwith_hidden TO regress_hwith_hidden;
+ALTER TABLE hwith_hidden ENABLE ROW LEVEL SECURITY;
+CREATE POLICY none ON hwith_hidden USING (id < -5);
+CREATE FUNCTION cost_within(radius float8) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	node json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) SELECT id FROM hwith_hidden WHERE v <-> ''[0.1,0.2,0.3,0.1,-0.2,0.1]'' < ' || radius INTO node;
+	RETURN concat_ws(' ', node #>> '{0,Plan,Node Type}', node #>> '{0,Plan,Total Cost}', node #>> '{0,Plan,Plan Rows}');
+END
+$$;
+SET ROLE regress_hwith_hidden;
+SET enable_seqscan = off;
+SELECT count(DISTINCT cost_within(r / 10.0)) FROM generate_series(1, 15) r;
+RESET ROLE;
+SELECT count(DISTINCT cost_within(r / 10.0)) > 5 FROM generate_series(1, 15) r;
+RESET enable_seqscan;
+-- nor is an index looked into that no plan may use
+SET enable_indexscan = off;
+SELECT cost_within(0.4) = cost_within(0.8);
+RESET enable_indexscan;
+DROP TABLE hwith_hidden;
+DROP ROLE regress_hwith_hidden;
+DROP FUNCTION cost_within;
 DROP FUNCTION plan_within;
 
 -- forms of the condition

@@ -39,6 +39,9 @@
 
 static set_rel_pathlist_hook_type next_hook = NULL;
 
+/* Looking into an index costs as much as comparing some hundred rows. */
+#define SHARE_LEAST_ROWS	2000
+
 /* A condition that bounds the distance an index orders by. */
 typedef struct Bound
 {
@@ -189,7 +192,10 @@ find_bounds(PlannerInfo *root, IndexOptInfo *index)
 
 /*
  * The share of the index's rows that are within a bound: looked up in the index where the bound
- * is known, else a guess, as it is where the share is so small that looking does not tell.
+ * is known, else a guess, as it is where the share is so small that looking does not tell.  No
+ * user is told by EXPLAIN how far rows are that a policy hides; few rows are not worth a look; and who
+ * forbids index scans has no error of a damaged index.  make_clause notes the share in the
+ * condition's RestrictInfo, for cost.c, and in its operator, for expected.c.
  */
 static double
 share_within(const IndexOptInfo *index, const Bound *bound)
@@ -198,7 +204,8 @@ share_within(const IndexOptInfo *index, const Bound *bound)
 	const Const *radius = (const Const *) bound->radius;
 	double		share = -1;
 
-	if (!index->hypothetical && IsA(center, Const) && !center->constisnull && IsA(radius, Const) && !radius->constisnull)
+	if (enable_indexscan && !index->hypothetical && index->tuples >= SHARE_LEAST_ROWS &&
+		restriction_is_securely_promotable(bound->rinfo, index->rel) && IsA(center, Const) && !center->constisnull && IsA(radius, Const) && !radius->constisnull)
 		share = HnswShareWithin(index->indexoid, center->constvalue, DatumGetFloat8(radius->constvalue));
 	return share < 0 ? HNSW_WITHIN_SHARE : share;
 }

@@ -315,6 +315,23 @@ HnswBuildWorkers(double rows)
 	return (int) Min(rows / ROWS_PER_PARTICIPANT, max_parallel_maintenance_workers);
 }
 
+/* May workers evaluate what an index is over, and its predicate? */
+bool
+HnswIsParallelSafe(Relation index)
+{
+	/* as much of a planner's state as the test wants */
+	PlannerInfo *root = makeNode(PlannerInfo);
+
+	root->parse = makeNode(Query);
+	root->parse->commandType = CMD_SELECT;
+	root->glob = makeNode(PlannerGlobal);
+	root->query_level = 1;
+	root->planner_cxt = CurrentMemoryContext;
+	root->glob->maxParallelHazard = PROPARALLEL_UNSAFE;
+	return is_parallel_safe(root, (Node *) RelationGetIndexExpressions(index)) &&
+		is_parallel_safe(root, (Node *) RelationGetIndexPredicate(index));
+}
+
 /*
  * How many workers to ask for.  What makes a parallel scan of the table, its
  * expressions or predicate unsafe makes the build serial; the table's option
@@ -323,7 +340,6 @@ HnswBuildWorkers(double rows)
 static int
 plan_workers(BuildState *st, double rows)
 {
-	PlannerInfo *root;
 	int			wanted;
 
 	if (max_parallel_maintenance_workers == 0 || !IsUnderPostmaster || IsInParallelMode() ||
@@ -331,16 +347,7 @@ plan_workers(BuildState *st, double rows)
 		RelationGetNumberOfBlocks(st->heap) == 0)
 		return 0;
 
-	/* as much of a planner's state as the test wants */
-	root = makeNode(PlannerInfo);
-	root->parse = makeNode(Query);
-	root->parse->commandType = CMD_SELECT;
-	root->glob = makeNode(PlannerGlobal);
-	root->query_level = 1;
-	root->planner_cxt = CurrentMemoryContext;
-	root->glob->maxParallelHazard = PROPARALLEL_UNSAFE;
-	if (!is_parallel_safe(root, (Node *) RelationGetIndexExpressions(st->index)) ||
-		!is_parallel_safe(root, (Node *) RelationGetIndexPredicate(st->index)))
+	if (!HnswIsParallelSafe(st->index))
 		return 0;
 
 	wanted = RelationGetParallelWorkers(st->heap, -1);

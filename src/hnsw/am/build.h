@@ -10,6 +10,7 @@
 #include "storage/shm_toc.h"
 
 extern int	HnswBuildWorkers(double rows);
+extern bool HnswIsParallelSafe(Relation index);
 extern PGDLLEXPORT void HnswBuildWorker(dsm_segment *seg, shm_toc *toc);
 
 #endif							/* HNSW_AM_BUILD_H */

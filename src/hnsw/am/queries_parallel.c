@@ -15,6 +15,7 @@
 #include "catalog/pg_type_d.h"
 #include "executor/instrument.h"
 #include "executor/tuptable.h"
+#include "hnsw/am/build.h"
 #include "hnsw/am/options.h"
 #include "hnsw/am/queries.h"
 #include "hnsw/graph/search.h"
@@ -60,7 +61,7 @@ HnswQueriesWorkers(const HnswQueries *q)
 
 	/* others do not see this session's temporary tables */
 	if (max_parallel_workers_per_gather == 0 || !IsUnderPostmaster || IsInParallelMode() ||
-		RelationUsesLocalBuffers(q->x.index))
+		RelationUsesLocalBuffers(q->x.index) || !HnswIsParallelSafe(q->x.index))
 		return 0;
 	HnswReadSettings(&settings);
 	visits = HNSW_VISITS_PER_EF * HnswFirstSearch(&settings, q->k);

@@ -102,6 +102,8 @@ HnswNoteKilled(HnswScan *so, const HnswFound *f)
 {
 	HnswKilled	   *k;
 
+	if (f->blk == InvalidBlockNumber)
+		return;					/* a row of the table (table.c) */
 	if (so->nkilled_nodes == MAX_KILLED)
 		HnswMarkKilled(so);
 	if (so->nkilled_nodes == so->maxkilled)

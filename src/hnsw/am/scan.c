@@ -647,7 +647,8 @@ emit(HnswScan *so, const HnswFound *f)
 static void
 done_with(HnswScan *so, const HnswFound *f)
 {
-	HnswMarksSet(&so->search->taken, HnswNodeNumber(so->g, f->blk, f->slot));
+	if (f->blk != InvalidBlockNumber)
+		HnswMarksSet(&so->search->taken, HnswNodeNumber(so->g, f->blk, f->slot));
 	so->npassed++;
 	so->nrows += Max(f->ntids, 1);
 }
@@ -833,7 +834,6 @@ start(IndexScanDesc scan, HnswScan *so)
 	else if (so->expected >= (int64) HNSW_ALL_ROWS && so->settings.iterative_scan == HNSW_ITERATIVE_RELAXED)
 		so->settings.iterative_scan = HNSW_ITERATIVE_STRICT;
 	so->stats.searches++;
-	HnswTableFindNode(scan, so);
 	if (!so->empty)
 		search(scan, so);
 	so->started = true;

@@ -112,7 +112,7 @@ typedef struct HnswScan
 	BlockNumber heap_blocks;	/* blocks the table is known to have */
 
 	/* for reading the table instead of going on (table.c) */
-	struct IndexScanState *node;	/* of the plan; NULL: not known */
+	struct IndexScanState *node;	/* of the plan; NULL: none, or not looked for */
 	bool		node_sought;
 	struct ExprState *predicate;	/* of the index, once it has been asked for */
 	int64		patience;		/* so many visits before; 0: not computed */
@@ -142,7 +142,6 @@ typedef struct HnswMatches
 } HnswMatches;
 
 /* ---- table.c ---- */
-extern void HnswTableFindNode(IndexScanDesc scan, HnswScan *so);
 extern void HnswTableNoteRow(HnswScan *so, const ItemPointerData *tid);
 extern int64 HnswTablePatience(IndexScanDesc scan, HnswScan *so);
 extern bool HnswMatchesBegin(HnswMatches *m, IndexScanDesc scan, HnswScan *so);

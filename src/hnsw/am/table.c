@@ -95,17 +95,16 @@ find_node(PlanState *node, void *context)
 }
 
 /*
- * When a scan returns its first row: which node of the plan is it?  None of what is run for
+ * Which node of the plan is a scan, which is asked for a row?  None of what is run for
  * EvalPlanQual, or without a plan.  Both are ended together.
  */
-void
-HnswTableFindNode(IndexScanDesc scan, HnswScan *so)
+static const IndexScanState *
+node_of(IndexScanDesc scan, HnswScan *so)
 {
-	if (so->node_sought)
-		return;
-	so->node_sought = true;
-	if (running)
+	if (!so->node_sought && running)
 		(void) find_node(running, scan);
+	so->node_sought = true;
+	return so->node;
 }
 
 /* ---- what has been returned ---- */
@@ -120,7 +119,7 @@ cmp_tid(const void *a, const void *b)
 void
 HnswTableNoteRow(HnswScan *so, const ItemPointerData *tid)
 {
-	if (so->node == NULL || so->node->ss.ps.qual == NULL || so->sweep != NULL)
+	if (so->sweep != NULL)
 		return;
 	if (so->nreturned == so->maxreturned)
 	{
@@ -163,13 +162,15 @@ read_vectors(const IndexScanState *node, Relation index)
  * evaluation here can be told by nobody and is cheap, and few rows meet them.
  */
 static bool
-is_for_table(IndexScanDesc scan, const HnswScan *so)
+is_for_table(IndexScanDesc scan, HnswScan *so)
 {
-	const IndexScanState *node = so->node;
+	const IndexScanState *node;
 	const Plan *plan;
 
-	if (node == NULL || node->ss.ps.qual == NULL || !so->exact || !so->ordered || so->bound < INFINITY ||
-		so->settings.iterative_scan == HNSW_ITERATIVE_OFF ||
+	if (!so->exact || !so->ordered || so->bound < INFINITY || so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
+		return false;
+	node = node_of(scan, so);
+	if (node == NULL || node->ss.ps.qual == NULL ||
 		scan->heapRelation->rd_tableam != GetHeapamTableAmRoutine())
 		return false;
 	plan = node->ss.ps.plan;

@@ -234,7 +234,7 @@ read_pages(HnswIndex *g, HnswSearch *s, HnswSweep *sweep, const HnswSweepArgs *a
 static void
 read_source(HnswSweep *sweep, const HnswSweepArgs *args)
 {
-	HnswFound	found = {.blk = HNSW_META_BLOCK + 1,.overflow = InvalidBlockNumber};
+	HnswFound	found = {.blk = InvalidBlockNumber,.overflow = InvalidBlockNumber};
 	double		dist;
 
 	while (args->source(args->arg, &found, &dist))

@@ -14,7 +14,7 @@ typedef int (*HnswSweepFilter) (void *arg, HnswFound *found, int n);
 /* Tells a node's exact distance, in index units; false: it has none, and is left out. */
 typedef bool (*HnswSweepRank) (void *arg, const HnswFound *found, double *dist);
 
-/* The next node, without a place in the index, and its exact distance, in index units; false: none. */
+/* The next node, without a place in the index (no block), and its exact distance, in index units; false: none. */
 typedef bool (*HnswSweepSource) (void *arg, HnswFound *found, double *dist);
 
 typedef struct HnswSweepArgs
