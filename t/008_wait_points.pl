@@ -86,7 +86,7 @@ create_tables($node, []);
 is(leftovers($node), '', 'nothing is left of nothing');
 
 my @points = grep { $_ ne 'none' } split(/\n/, $node->safe_psql('postgres', q(
-SELECT vector_dims('[1]') > 1;
+SELECT vector_dims('[1]'::vector) > 1;
 SELECT unnest(enumvals) FROM pg_settings WHERE name = 'vectorx.wait_point')));
 @points = grep { $_ ne 'f' } @points;
 is(join(' ', sort @points), join(' ', sort keys %statements), 'there is a statement for each point');
