@@ -167,8 +167,18 @@ SELECT count(*) FROM (SELECT id FROM hrec_same ORDER BY v <-> '[.5,.5,.5,.5,.5,.
 SELECT count(*) FROM hnsw_check('hrec_v');
 SELECT count(*) FROM hnsw_check('hrec_grown_v');
 
+-- without sketches, a search finds where it begins before anything else: that counts, too
+CREATE TABLE hrec_plain AS SELECT id, (v::real[] || w::real[])::vector(16) AS v
+	FROM hrec JOIN (SELECT id - 1 AS id, v AS w FROM hrec) x USING (id) WHERE id <= 3000;
+CREATE INDEX hrec_plain_v ON hrec_plain USING hnsw (v vector_l1_ops);
+SELECT calibrated_by, (SELECT count(*) FROM generate_series(1, 7) t, generate_series(1, 3) r
+	WHERE search_factors[t][r] > search_factors[t + 1][r]) AS falling FROM hnsw_info('hrec_plain_v');
+VACUUM hrec_plain;
+SELECT calibrated_by, (SELECT count(*) FROM generate_series(1, 7) t, generate_series(1, 3) r
+	WHERE search_factors[t][r] > search_factors[t + 1][r]) AS falling FROM hnsw_info('hrec_plain_v');
+
 DROP VIEW hrec_factors;
-DROP TABLE hrec, hrec_grown, hrec_same;
+DROP TABLE hrec, hrec_grown, hrec_same, hrec_plain;
 DROP ROLE hrec_reader;
 DROP FUNCTION hrec_scan, hrec_recall;
 RESET jit;

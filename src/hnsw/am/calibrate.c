@@ -142,6 +142,17 @@ ending_factor(const HnswSlack *sl, float key)
 	return (key + lift) / (sl->dists[0] + lift);
 }
 
+/* What a search found before one candidate's turn and the next one's needed this factor. */
+static void
+note_needed(const HnswResult *res, Rank *r, int from, int until, double factor)
+{
+	for (int i = from; i < until; i++)
+	{
+		(void) HnswSlackAdd(&r->slack, res->found[i].dist, res->found[i].norm2, res->found[i].ntids);
+		r->needed[i] = (float) factor;
+	}
+}
+
 /* Go through the search again, as one for the k nearest; stairs: also for how many visits it makes. */
 static void
 replay(Calibration *c, Rank *r, bool stairs)
@@ -158,6 +169,8 @@ replay(Calibration *c, Rank *r, bool stairs)
 		r->maxneeded = res->maxfound;
 	}
 	HnswSlackBegin(&r->slack, c->g->lay->metric, c->s->query.norm2, r->k, 1);
+	/* without sketches where it begins is found at once */
+	note_needed(res, r, 0, wide->npops > 0 ? wide->pops[0].nfound : res->nfound, 0);
 	for (int i = 0; i < wide->npops; i++)
 	{
 		int			until = i + 1 < wide->npops ? wide->pops[i + 1].nfound : res->nfound;
@@ -169,11 +182,7 @@ replay(Calibration *c, Rank *r, bool stairs)
 			if (stairs)
 				add_stair(c, r, most, i);
 		}
-		for (int j = wide->pops[i].nfound; j < until; j++)
-		{
-			(void) HnswSlackAdd(&r->slack, res->found[j].dist, res->found[j].norm2, res->found[j].ntids);
-			r->needed[j] = (float) most;
-		}
+		note_needed(res, r, wide->pops[i].nfound, until, most);
 	}
 	if (stairs)
 		add_stair(c, r, INFINITY, wide->npops);
