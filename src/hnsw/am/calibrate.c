@@ -341,24 +341,25 @@ choose_factor(const Calibration *c, const Rank *r, double target, int width, boo
 	float		factor = 0;
 
 	*reached = false;
-	for (int i = 0; i < r->nnearest && !isinf(r->nearest[i].factor); i++)
+	for (int i = 0; i < r->nnearest && !isinf(r->nearest[i].factor) && !*reached; i++)
 	{
-		double		mean = sum / all;
-		double		variance = squares / r->k / all - mean * mean;
-		double		error = sqrt(Max(variance, 0) / r->nqueries);
+		double		mean;
+		double		variance;
+		double		error;
 
-		*reached = mean - margin_of(target, error) >= target;
-		if (*reached)
-			break;
 		if (!is_of_width(c, &r->nearest[i], width))
 			continue;
 		factor = r->nearest[i].factor;
 		squares += 2 * found[r->nearest[i].query]++ + 1;
 		sum++;
+		mean = sum / all;
+		variance = squares / r->k / all - mean * mean;
+		error = sqrt(Max(variance, 0) / r->nqueries);
+		*reached = mean - margin_of(target, error) >= target;
 	}
 	pfree(found);
-	/* a little more than what just does not do */
-	return nextafterf(Max(factor, FLT_MIN), INFINITY);
+	/* a little more than what just does not do, but no more than is taken for sound */
+	return (float) Min(nextafterf(Max(factor, FLT_MIN), INFINITY), HNSW_MAX_FACTOR);
 }
 
 /* From how many places searches begin that are to have a recall: by what costs the least. */

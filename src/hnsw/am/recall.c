@@ -18,8 +18,6 @@
 const double HnswRecallTargets[HNSW_RECALL_TARGETS] = {.5, .8, .9, .95, .98, .99, .995, .999};
 const int	HnswRecallRanks[HNSW_RECALL_RANKS] = {1, 10, 100};
 
-/* No factor is greater in an index that has been calibrated. */
-#define MAX_FACTOR		1e6
 #define MAX_VISITS		1e12
 
 /* The recall that scans of the index are to have; 0: none is set. */
@@ -50,7 +48,7 @@ HnswCalibrationUsable(const HnswCalibration *cal)
 			return false;
 		for (int r = 0; r < HNSW_RECALL_RANKS; r++)
 		{
-			if (!(cal->factor[t][r] > 0 && cal->factor[t][r] <= MAX_FACTOR) ||
+			if (!(cal->factor[t][r] > 0 && cal->factor[t][r] <= HNSW_MAX_FACTOR) ||
 				!(cal->visits[t][r] >= 0 && cal->visits[t][r] <= MAX_VISITS))
 				return false;
 		}

@@ -13,6 +13,9 @@
 #define HNSW_MIN_TARGET		0.5
 #define HNSW_MAX_TARGET		0.999
 
+/* No factor is greater in an index that has been calibrated. */
+#define HNSW_MAX_FACTOR		1e6
+
 /* Rows that a search is for when nothing tells how many are wanted. */
 #define HNSW_RECALL_ROWS	10
 
