@@ -83,6 +83,26 @@ CREATE POLICY far ON htable USING (grp > 145);
 SET ROLE regress_htable;
 SELECT * FROM read_table('id % 10 < 5', '10');
 RESET ROLE;
+-- a predicate goes before the conditions of the plan, which has not those that it implies: a policy, or what guards an expression
+DROP INDEX htable_v;
+CREATE INDEX htable_guard ON htable USING hnsw (v vector_l2_ops) WHERE grp > 70 AND grp <> 100;
+CREATE FUNCTION look(n int) RETURNS bool LANGUAGE plpgsql IMMUTABLE COST 1 AS $$
+BEGIN
+	IF n <= 145 THEN
+		RAISE 'row % is hidden', n;
+	END IF;
+	RETURN n > 160;
+END
+$$;
+SELECT * FROM read_table('grp > 70 AND grp <> 100 AND 100 / (grp - 100) = 1', '10');
+DROP INDEX htable_guard;
+CREATE INDEX htable_guard ON htable USING hnsw (v vector_l2_ops) WHERE grp > 145;
+SET ROLE regress_htable;
+SELECT * FROM read_table('look(grp) AND look(grp + 0) AND look(grp + 1 - 1)', '10');
+RESET ROLE;
+DROP INDEX htable_guard;
+CREATE INDEX htable_v ON htable USING hnsw (v vector_l2_ops);
+DROP FUNCTION look;
 ALTER TABLE htable DISABLE ROW LEVEL SECURITY;
 -- again for each outer row, from a cursor, in a prepared statement with a generic plan
 SELECT count(*), count(DISTINCT s.id) FROM generate_series(1, 20) q,

@@ -225,7 +225,10 @@ find_root(HnswMatches *m, TupleTableSlot *slot, ItemPointer tid)
 	return true;
 }
 
-/* The conditions of the plan, and of the index, if it has a predicate that stands for some of them. */
+/*
+ * The conditions of the plan: after the index's predicate, if it has one, which stands for conditions that
+ * the plan has not for that reason; among them may be a policy, which goes before a user's own.
+ */
 static bool
 meets_conditions(const HnswScan *so, TupleTableSlot *slot)
 {
@@ -233,7 +236,7 @@ meets_conditions(const HnswScan *so, TupleTableSlot *slot)
 	bool		meets;
 
 	context->ecxt_scantuple = slot;
-	meets = ExecQual(so->node->ss.ps.qual, context) && ExecQual(so->predicate, context);
+	meets = ExecQual(so->predicate, context) && ExecQual(so->node->ss.ps.qual, context);
 	ResetExprContext(context);
 	return meets;
 }
