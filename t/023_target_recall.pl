@@ -95,6 +95,8 @@ for my $damage ([ 'every byte', 4, "\xff" x 204 ], [ 'factors that are negative'
 	is($node->safe_psql('postgres', q(SELECT calibrated_by IS NULL FROM hnsw_info('items_idx'))), 't', "$name: not measured");
 	is($node->safe_psql('postgres', sprintf($rows, '.9')), $node->safe_psql('postgres', sprintf($rows, 'off')), 'and so searches');
 	is($node->safe_psql('postgres', q(SELECT count(*) FROM hnsw_check('items_idx'))), 0, 'what is checked is sound');
+	$node->safe_psql('postgres', 'VACUUM items');
+	is($node->safe_psql('postgres', q(SELECT calibrated_by FROM hnsw_info('items_idx'))), 'vacuum', 'VACUUM measures again');
 }
 
 $node->stop;

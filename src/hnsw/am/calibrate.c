@@ -20,6 +20,8 @@
 #include <float.h>
 #include <math.h>
 
+#include "commands/vacuum.h"
+#include "compat.h"
 #include "hnsw/am/calibrate.h"
 #include "hnsw/am/recall.h"
 #include "hnsw/graph/coarse.h"
@@ -490,13 +492,13 @@ HnswCalibrate(HnswIndex *g, HnswCalibrated kind, int n, HnswAsk next, void *arg)
 		HnswFindNearest(g, asked, got);
 		for (int i = 0; i < got; i++)
 		{
-			CHECK_FOR_INTERRUPTS();
+			CompatVacuumDelayPoint();
 			RESERVE(c->widths, c->nqueries, c->maxqueries);
 			ask(c, &asked[i]);
 		}
 	}
-	nqueries = c->nqueries;
-	if (nqueries >= HNSW_MIN_ANSWERS && c->nfull > 0)
+	nqueries = c->nfull > 0 ? c->nqueries : 0;
+	if (nqueries >= HNSW_MIN_ANSWERS)
 	{
 		cal.nqueries = (uint16) nqueries;
 		cal.nodes = (float4) HnswCountNodes(g);
@@ -508,12 +510,21 @@ HnswCalibrate(HnswIndex *g, HnswCalibrated kind, int n, HnswAsk next, void *arg)
 	return nqueries;
 }
 
+/* Calibrate by nodes.  In vain, that is stored, too, lest each VACUUM does it again; what there was stays. */
 static void
 calibrate_by_nodes(HnswIndex *g, HnswCalibrated kind, int n)
 {
 	HnswDraw	draw = {.wanted = n, .seed = g->seed};
+	HnswMetaPage meta;
 
-	(void) HnswCalibrate(g, kind, n, HnswDrawNodes, &draw);
+	if (HnswCalibrate(g, kind, n, HnswDrawNodes, &draw) >= HNSW_MIN_ANSWERS)
+		return;
+	HnswReadMeta(g, &meta);
+	if (!HnswCalibrationUsable(&meta.calibration))
+		memset(&meta.calibration, 0, sizeof(meta.calibration));
+	meta.calibration.kind = kind;
+	meta.calibration.nodes = (float4) HnswCountNodes(g);
+	store(g, &meta.calibration);
 }
 
 /* At the end of a build: calibrate the index, if it has so many nodes that it matters. */
@@ -545,20 +556,32 @@ HnswOpenIn(Relation index, MemoryContext cxt)
 	return (HnswIndex *) cb->arg;
 }
 
+/* Is it what is stored when there was nothing to be measured? */
+static bool
+is_attempt(const HnswCalibration *cal)
+{
+	HnswCalibration none = {.kind = cal->kind, .nodes = cal->nodes};
+
+	return (cal->kind == HNSW_CALIBRATED_BUILD || cal->kind == HNSW_CALIBRATED_VACUUM) &&
+		cal->nodes > 0 && memcmp(cal, &none, sizeof(none)) == 0;
+}
+
 /* Is the calibration not, or no longer, good enough for so many nodes? */
 static bool
 outdated(const HnswCalibration *cal, double nodes)
 {
+	if (!HnswCalibrationUsable(cal) && !is_attempt(cal))
+		return true;
 	/* some queries are not answered */
-	if (!HnswCalibrationUsable(cal) || (cal->kind == HNSW_CALIBRATED_BUILD && cal->nqueries < VACUUM_QUERIES / 2))
+	if (cal->kind == HNSW_CALIBRATED_BUILD && cal->nqueries < VACUUM_QUERIES / 2)
 		return true;
 	return nodes * 5 >= cal->nodes * 6.0;
 }
 
 /*
  * After VACUUM: calibrate again if the index has grown by a fifth since, or "changed" says that
- * as much of it is new, or the build had few queries.  What hnsw_calibrate has measured stays, for
- * only the user has the queries.
+ * as much of it is new, or the build had few queries.  What hnsw_calibrate has measured stays, unless
+ * it is damaged, for only the user has the queries.
  */
 void
 HnswRecalibrate(Relation index, bool changed)
@@ -570,7 +593,8 @@ HnswRecalibrate(Relation index, bool changed)
 	double		nodes;
 
 	HnswReadMeta(g, &meta);
-	if (HnswTidIsSet(&meta.entry) && meta.calibration.kind != HNSW_CALIBRATED_QUERIES)
+	if (HnswTidIsSet(&meta.entry) &&
+		(meta.calibration.kind != HNSW_CALIBRATED_QUERIES || !HnswCalibrationUsable(&meta.calibration)))
 	{
 		nodes = HnswCountNodes(g);
 		if (nodes >= HNSW_MIN_CALIBRATED && (changed || outdated(&meta.calibration, nodes)))
