@@ -175,7 +175,10 @@ HnswQueriesSearch(HnswQueries *q, int number)
 	ExecClearTuple(q->slot);
 }
 
-/* hnsw.ef_search for the time of the call; returns what AtEOXact_GUC wants to end it. */
+/*
+ * hnsw.ef_search for the time of the call, which goes before a recall that is set; returns what
+ * AtEOXact_GUC wants to end it.
+ */
 static int
 set_ef_search(int ef)
 {
@@ -185,6 +188,8 @@ set_ef_search(int ef)
 	HnswSettingsDefine();
 	pg_ltoa(ef, value);
 	(void) set_config_option("hnsw.ef_search", value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("hnsw.target_recall", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
