@@ -68,7 +68,20 @@ COMMIT;
 SET hnsw.iterative_scan = off;
 SELECT count(*) >= 40 AS some, count(*) < 4000 AS not_all FROM (SELECT id FROM hrec WHERE id > 0 ORDER BY v <-> '[.5,.5,.5,.5,.5,.5,.5,.5]') x;
 RESET hnsw.iterative_scan;
+-- hnsw.max_scan_tuples limits such a search as it does others
+SET hnsw.max_scan_tuples = 200;
+SELECT n BETWEEN 100 AND 400 AS some, (SELECT visited < 600 FROM hnsw_last_scan()) AS not_far FROM hrec_scan(1000);
+SELECT n FROM hrec_scan(10);
+SET hnsw.max_scan_tuples = 600;
+SELECT count(*) BETWEEN 400 AND 1000 AS some, (SELECT visited < 1200 FROM hnsw_last_scan()) AS not_far
+	FROM (SELECT id FROM hrec ORDER BY v <-> '[.5,.5,.5,.5,.5,.5,.5,.5]') x;
+RESET hnsw.max_scan_tuples;
+-- and the ef of hnsw_search goes before a recall
+SELECT count(*), (SELECT width FROM hnsw_last_scan()) FROM hnsw_search('hrec_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[], 10, 333);
+SHOW hnsw.target_recall;
 RESET hnsw.target_recall;
+SELECT count(*), (SELECT width FROM hnsw_last_scan()) FROM hnsw_search('hrec_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[], 10, 333);
+SELECT count(*), (SELECT width FROM hnsw_last_scan()) FROM hnsw_search('hrec_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[], 10);
 
 -- recall of the ten nearest, of queries that are no rows: far apart for two targets
 CREATE FUNCTION hrec_recall(target text) RETURNS float8 LANGUAGE plpgsql AS $$

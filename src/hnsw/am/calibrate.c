@@ -226,6 +226,7 @@ trace(Calibration *c, const HnswAsked *a, int width)
 	/* one that is full goes on to its end */
 	s->slack.left = a->full ? PG_INT64_MAX : HnswRecallRanks[last - 1];
 	s->nvisits_all = s->nvisits = 0;
+	s->last_visit = PG_INT64_MAX;
 	if (!HnswSearchWithSlack(c->g, s, &c->meta, a->full ? WIDTH : NARROW, 1, width) || s->dry)
 		return false;
 	c->descents[width].visits += s->nvisits_all;

@@ -431,7 +431,11 @@ choose_width(HnswScan *so)
 	visits = width * HNSW_VISITS_PER_EF;
 	if (so->target > 0)
 	{
-		so->ef = (int) Min(so->expected > 0 ? so->expected : HNSW_RECALL_ROWS, so->max_more);
+		/* no more than hnsw.max_scan_tuples, but as many as a first search by hnsw.ef_search */
+		const int64 most = Max(settings->max_scan_tuples, settings->ef_search);
+
+		so->search->last_visit = most < INT_MAX ? (int64) (most * HNSW_VISITS_PER_EF) : PG_INT64_MAX;
+		so->ef = (int) Min(Min(so->expected > 0 ? so->expected : HNSW_RECALL_ROWS, so->max_more), most);
 		visits = HnswRecallVisits(&so->calibration, so->target, so->ef);
 	}
 	so->stats.width = so->ef;
@@ -599,15 +603,18 @@ search_more(IndexScanDesc scan, HnswScan *so)
 		return false;
 	/* twice as many in all; to a recall steps are smaller, for they repeat nothing */
 	if (so->target > 0)
-		so->ef = (int) Min((int64) so->ef + Min(Max(so->ef / 2, HNSW_RECALL_ROWS), so->max_more), PG_INT32_MAX);
+		so->ef = (int) Min((int64) so->ef + Min(Min(Max(so->ef / 2, HNSW_RECALL_ROWS), so->max_more), left), PG_INT32_MAX);
 	else
 		so->ef = (int) Min(Max(so->ef, Min(so->nfound, so->max_more)), left);
 	if (limited || !is_rare(scan, so))
 	{
 		so->stats.resumes++;
 		if (so->target > 0)
+		{
+			s->last_visit = s->nvisits + left;
 			HnswSearchMoreWithSlack(so->g, s, so->ef,
 									HnswRecallFactor(&so->calibration, so->target, so->ef));
+		}
 		else
 			HnswSearchMore(so->g, s, so->ef);
 		if (limited && s->results.nfound == 0)

@@ -690,6 +690,8 @@ walk(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidat
 		}
 		if (s->heap[0].key >= result_bound(res) && enough(res))
 			break;
+		if (res->slack && s->nvisits >= s->last_visit)
+			break;
 		if (hopeless(s, res))
 		{
 			s->dry = true;
@@ -806,8 +808,8 @@ take_all(HnswIndex *g, HnswSearch *s)
 
 /*
  * The same, but it ends when no candidate is nearer than "factor" times the k-th nearest node
- * (slack.h), and results are all nodes visited.  It begins from "width" records of each level.
- * Dry also when a sweep is cheaper.
+ * (slack.h), or after s->last_visit, and results are all nodes visited.  It begins from "width" records
+ * of each level.  Dry also when a sweep is cheaper.
  */
 bool
 HnswSearchWithSlack(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int64 k, double factor,

@@ -109,6 +109,7 @@ typedef struct HnswSearch
 	int64		nscored;		/* codes */
 	int64		judged_from;	/* those before the results of now were looked for */
 	int64		max_visits;		/* beyond, a sweep is cheaper */
+	int64		last_visit;		/* a search that ends by distance ends after so many, too */
 	float		radius;			/* the search gets wider with each result within; -INFINITY: no */
 	int			max_width;		/* but no wider than this */
 	HnswCandidate *visited;		/* records whose links were cut off at a bound */
