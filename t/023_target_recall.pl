@@ -65,6 +65,19 @@ $node->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM pg_stat_act
 eval { $busy->quit; };
 is($node->safe_psql('postgres', q(SELECT shed > 0 FROM pg_stat_hnsw_indexes WHERE indexrelname = 'items_idx')), 't', 'for all sessions, too');
 
+# another session's temporary table: its pages are not to be had, but a plan is
+my $other = $node->background_psql('postgres');
+$other->query_until(qr/made/, <<'EOF');
+CREATE TEMPORARY TABLE other_items AS SELECT embedding FROM items LIMIT 1500;
+CREATE INDEX other_idx ON other_items USING hnsw (embedding vector_l2_ops);
+\echo made
+EOF
+my $schema = $node->safe_psql('postgres', q(SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'other_items'));
+like($node->safe_psql('postgres', "SET enable_seqscan = off; SET hnsw.target_recall = .9;
+EXPLAIN SELECT * FROM $schema.other_items ORDER BY embedding <-> (SELECT embedding FROM items LIMIT 1) LIMIT 10"),
+	qr/other_items/, q(a plan for another session's temporary table));
+$other->quit;
+
 $node->safe_psql('postgres',
 	q(SELECT hnsw_calibrate('items_idx', (SELECT array_agg(embedding) FROM (SELECT embedding FROM items LIMIT 200) x))));
 $before = $node->safe_psql('postgres', $measured);

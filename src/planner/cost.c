@@ -125,7 +125,8 @@ measured_visits(const IndexOptInfo *index, const HnswSettings *settings, double 
 		return 0;
 	rel = index_open(index->indexoid, NoLock);
 	target = HnswRecallTarget(rel, settings);
-	if (target > 0 && HnswReadCalibration(rel, &cal))
+	/* another session's may be nowhere but in its memory */
+	if (target > 0 && !RELATION_IS_OTHER_TEMP(rel) && HnswReadCalibration(rel, &cal))
 		visits = HnswRecallVisits(&cal, target, rows > 0 ? rows : HNSW_RECALL_ROWS);
 	index_close(rel, NoLock);
 	return Min(visits, HNSW_SWEEP_VISITS((double) index->pages, nodes));

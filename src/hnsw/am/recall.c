@@ -128,7 +128,8 @@ HnswReadCalibration(Relation index, HnswCalibration *cal)
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	*cal = HnswPageGetMeta(BufferGetPage(buf))->calibration;
 	sound = !PageIsNew(BufferGetPage(buf)) &&
-		HnswPageGetHeader(BufferGetPage(buf))->kind == HNSW_PAGE_META;
+		HnswPageGetHeader(BufferGetPage(buf))->kind == HNSW_PAGE_META &&
+		HnswPageGetHeader(BufferGetPage(buf))->magic == HNSW_MAGIC;
 	UnlockReleaseBuffer(buf);
 	return sound && HnswCalibrationUsable(cal);
 }
