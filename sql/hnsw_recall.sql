@@ -114,6 +114,7 @@ SELECT hnsw_calibrate('hrec_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[]);
 SELECT hnsw_calibrate('hrec_v', '{}'::vector[]);
 SELECT hnsw_calibrate('hrec_v', ARRAY['[1,2,3]']::vector[]);
 SELECT hnsw_calibrate('hrec_v', ARRAY[NULL]::vector[]);
+SELECT hnsw_calibrate('hrec_v', ARRAY[ARRAY['[1,2,3,4,5,6,7,8]', '[1,2,3,4,5,6,7,9]']]::vector[]);
 SELECT hnsw_calibrate('hrec', ARRAY['[1,2,3,4,5,6,7,8]']::vector[]);
 BEGIN READ ONLY;
 SELECT hnsw_calibrate('hrec_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[]);

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
@@ -12,6 +13,7 @@
 #include "hnsw/am/calibrate.h"
 #include "hnsw/am/info.h"
 #include "hnsw/am/queries.h"
+#include "hnsw/metric/type.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
@@ -43,10 +45,13 @@ next_given(HnswIndex *g, HnswAsked *asked, int n, int answered, void *arg)
 	while (got < n && given->next < given->n)
 	{
 		HnswQuery  *q = &asked[got].query;
+		Datum		datum = given->queries[given->next++];
+		HnswValue	value = g->space.type->get(datum);
 
 		CHECK_FOR_INTERRUPTS();
-		if (HnswPrepareQuery(&g->space, HnswCentre(g), g->space.type->get(given->queries[given->next++]), q) && !q->far)
+		if (HnswPrepareQuery(&g->space, HnswCentre(g), value, q) && !q->far)
 			got++;
+		HnswFreeValue(value, datum);
 	}
 	return got;
 }
@@ -104,10 +109,7 @@ vectorx_hnsw_calibrate(PG_FUNCTION_ARGS)
 	int			n;
 
 	open_owned(&x, PG_GETARG_OID(0));
-	if (array_contains_nulls(array))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("queries must not contain nulls")));
+	HnswCheckArray(array);
 	HnswCheckQueries(x.index, ARR_ELEMTYPE(array));
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
 	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &given.queries, NULL, &given.n);
@@ -147,6 +149,8 @@ run_query(const HnswInspect *x, const char *text, int most, Given *given)
 			given->queries[given->n++] = datumCopy(value, TupleDescAttr(desc, 0)->attbyval,
 												   TupleDescAttr(desc, 0)->attlen);
 		MemoryContextSwitchTo(old);
+		/* there is no need for all of them twice */
+		heap_freetuple(SPI_tuptable->vals[i]);
 	}
 	SPI_finish();
 }

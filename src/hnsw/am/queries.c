@@ -49,6 +49,20 @@ find_distance(HnswQueries *q)
 	fmgr_info(get_opcode(operator), &q->distance);
 }
 
+/* An error unless an array of queries has one dimension and no nulls. */
+void
+HnswCheckArray(ArrayType *queries)
+{
+	if (ARR_NDIM(queries) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("queries must be an array of one dimension")));
+	if (array_contains_nulls(queries))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("queries must not contain nulls")));
+}
+
 /* An error unless queries of this type are what an index is over. */
 void
 HnswCheckQueries(Relation index, Oid type)
@@ -197,21 +211,11 @@ set_ef_search(int ef)
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
-	ArrayType  *array;
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("index, queries and k of hnsw_search must not be null")));
-	array = PG_GETARG_ARRAYTYPE_P(1);
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("queries must be an array of one dimension")));
-	if (array_contains_nulls(array))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("queries must not contain nulls")));
+	HnswCheckArray(PG_GETARG_ARRAYTYPE_P(1));
 	if (PG_GETARG_INT32(2) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

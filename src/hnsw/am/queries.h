@@ -39,6 +39,7 @@ typedef struct HnswQueries
 } HnswQueries;
 
 /* ---- queries.c ---- */
+extern void HnswCheckArray(ArrayType *queries);
 extern void HnswCheckQueries(Relation index, Oid type);
 extern void HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k);
 extern void HnswQueriesSearch(HnswQueries *q, int number);

@@ -99,7 +99,7 @@ check_ef_search(int *newval, void **extra, GucSource source)
 }
 
 static bool
-check_target_recall(char **newval, void **extra, GucSource source)
+check_recall(char **newval, void **extra, GucSource source)
 {
 	TargetRecall value = {0, source != PGC_S_DEFAULT};
 
@@ -168,12 +168,12 @@ define(void)
 							   "Recall that a scan is to have: it searches as far as measurements of the index say.",
 							   "\"off\" searches as far as hnsw.ef_search says.",
 							   &target_recall_text, "off",
-							   PGC_USERSET, 0, check_target_recall, assign_target_recall, NULL);
+							   PGC_USERSET, 0, check_recall, assign_target_recall, NULL);
 	DefineCustomStringVariable(LOAD_SHEDDING,
 							   "Recall that scans with a hnsw.target_recall may fall to under load.",
 							   "\"off\" lets load change nothing.",
 							   &load_shedding_text, "off",
-							   PGC_USERSET, 0, check_target_recall, assign_load_shedding, NULL);
+							   PGC_USERSET, 0, check_recall, assign_load_shedding, NULL);
 	DefineCustomIntVariable(LOAD_CPUS,
 							"CPUs that hnsw.load_shedding counts on.",
 							"0 counts those of the machine.",
