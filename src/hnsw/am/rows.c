@@ -123,20 +123,24 @@ HnswNoteKilled(HnswScan *so, const HnswFound *f)
 
 /* ---- exact distances from the table ---- */
 
-static void
-init_fetch(IndexScanDesc scan, HnswScan *so)
+/* A slot for rows of the table, and what else reading them takes: made once. */
+static TupleTableSlot *
+fetch_slot(IndexScanDesc scan, HnswScan *so)
 {
-	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(so));
+	MemoryContext old;
 
+	if (so->slot)
+		return so->slot;
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(so));
 	so->slot = table_slot_create(scan->heapRelation, NULL);
 	so->fetch = table_index_fetch_begin(scan->heapRelation);
 	if (scan->indexRelation->rd_index->indkey.values[0] == 0)
 	{
 		so->info = BuildIndexInfo(scan->indexRelation);
 		so->estate = CreateExecutorState();
-		GetPerTupleExprContext(so->estate)->ecxt_scantuple = so->slot;
 	}
 	MemoryContextSwitchTo(old);
+	return so->slot;
 }
 
 /* An error (index_corrupted) when a node's heap TID is none the table can have. */
@@ -179,8 +183,7 @@ HnswSlotDistance(IndexScanDesc scan, HnswScan *so, TupleTableSlot *slot, double 
 	HnswValue	row;
 	bool		known = false;
 
-	if (so->slot == NULL)
-		init_fetch(scan, so);
+	(void) fetch_slot(scan, so);
 	old = MemoryContextSwitchTo(so->cxt);
 	so->stats.reranked++;
 	if (so->info)
@@ -214,14 +217,12 @@ fetch_distance(IndexScanDesc scan, HnswScan *so, ItemPointer tid, double *dist, 
 	bool		call_again = false;
 	bool		visible;
 	ItemPointerData at = *tid;
+	TupleTableSlot *slot = fetch_slot(scan, so);
 
-	if (so->slot == NULL)
-		init_fetch(scan, so);
-	visible = table_index_fetch_tuple(so->fetch, &at, scan->xs_snapshot, so->slot,
-									  &call_again, all_dead);
+	visible = table_index_fetch_tuple(so->fetch, &at, scan->xs_snapshot, slot, &call_again, all_dead);
 	/* else it is a row that is not the node's any more */
-	visible = visible && (dist == NULL || HnswSlotDistance(scan, so, so->slot, dist));
-	ExecClearTuple(so->slot);
+	visible = visible && (dist == NULL || HnswSlotDistance(scan, so, slot, dist));
+	ExecClearTuple(slot);
 	return visible;
 }
 
