@@ -106,16 +106,7 @@ DenseCompare(const float *a, const float *b, int n)
 	return 0;
 }
 
-/* A function of SQL that says how two values compare. */
-#define DENSE_COMPARISON(function, test) \
-PG_FUNCTION_INFO_V1(function); \
-Datum \
-function(PG_FUNCTION_ARGS) \
-{ \
-	PG_RETURN_BOOL(test); \
-}
-
-/* ---- vector_distance.c: what distances are made of ---- */
+/* ---- vector_distance.c: what distances are made of, of sparsevec, too ---- */
 
 /* 1 minus the cosine, from the inner product and the norms; in [0, 2], or NaN. */
 extern double DenseCosineDistance(double dot, double norms);

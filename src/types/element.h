@@ -80,4 +80,24 @@ extern int	ElementsOfArray(ArrayType *array);
 /* Those elements, which are n, as floats; those too large become infinities. */
 extern void ElementsFromArray(ArrayType *array, int n, float *x);
 
+/* ---- comparisons as functions of SQL, by the file's compare_args(fcinfo): <0, 0 or >0 ---- */
+
+#define ELEMENTS_COMPARISON(function, result) \
+PG_FUNCTION_INFO_V1(function); \
+Datum \
+function(PG_FUNCTION_ARGS) \
+{ \
+	result; \
+}
+
+/* vectorx_TYPE_lt to _gt, and _cmp. */
+#define ELEMENTS_COMPARISONS(type) \
+ELEMENTS_COMPARISON(vectorx_##type##_lt, PG_RETURN_BOOL(compare_args(fcinfo) < 0)) \
+ELEMENTS_COMPARISON(vectorx_##type##_le, PG_RETURN_BOOL(compare_args(fcinfo) <= 0)) \
+ELEMENTS_COMPARISON(vectorx_##type##_eq, PG_RETURN_BOOL(compare_args(fcinfo) == 0)) \
+ELEMENTS_COMPARISON(vectorx_##type##_ne, PG_RETURN_BOOL(compare_args(fcinfo) != 0)) \
+ELEMENTS_COMPARISON(vectorx_##type##_ge, PG_RETURN_BOOL(compare_args(fcinfo) >= 0)) \
+ELEMENTS_COMPARISON(vectorx_##type##_gt, PG_RETURN_BOOL(compare_args(fcinfo) > 0)) \
+ELEMENTS_COMPARISON(vectorx_##type##_cmp, PG_RETURN_INT32(compare_args(fcinfo)))
+
 #endif							/* TYPES_ELEMENT_H */

@@ -46,16 +46,4 @@ compare_args(FunctionCallInfo fcinfo)
 	return result;
 }
 
-DENSE_COMPARISON(vectorx_halfvec_lt, compare_args(fcinfo) < 0)
-DENSE_COMPARISON(vectorx_halfvec_le, compare_args(fcinfo) <= 0)
-DENSE_COMPARISON(vectorx_halfvec_eq, compare_args(fcinfo) == 0)
-DENSE_COMPARISON(vectorx_halfvec_ne, compare_args(fcinfo) != 0)
-DENSE_COMPARISON(vectorx_halfvec_ge, compare_args(fcinfo) >= 0)
-DENSE_COMPARISON(vectorx_halfvec_gt, compare_args(fcinfo) > 0)
-
-PG_FUNCTION_INFO_V1(vectorx_halfvec_cmp);
-Datum
-vectorx_halfvec_cmp(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32(compare_args(fcinfo));
-}
+ELEMENTS_COMPARISONS(halfvec)

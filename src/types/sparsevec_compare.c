@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "types/element.h"
 #include "types/sparsevec.h"
 
 int
@@ -50,51 +51,4 @@ compare_args(FunctionCallInfo fcinfo)
 	return result;
 }
 
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_lt);
-Datum
-vectorx_sparsevec_lt(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_args(fcinfo) < 0);
-}
-
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_le);
-Datum
-vectorx_sparsevec_le(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_args(fcinfo) <= 0);
-}
-
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_eq);
-Datum
-vectorx_sparsevec_eq(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_args(fcinfo) == 0);
-}
-
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_ne);
-Datum
-vectorx_sparsevec_ne(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_args(fcinfo) != 0);
-}
-
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_ge);
-Datum
-vectorx_sparsevec_ge(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_args(fcinfo) >= 0);
-}
-
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_gt);
-Datum
-vectorx_sparsevec_gt(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(compare_args(fcinfo) > 0);
-}
-
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_cmp);
-Datum
-vectorx_sparsevec_cmp(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32(compare_args(fcinfo));
-}
+ELEMENTS_COMPARISONS(sparsevec)

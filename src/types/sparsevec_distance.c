@@ -15,6 +15,7 @@
 
 #include "simd/vx_simd.h"
 
+#include "types/dense.h"
 #include "types/element.h"
 #include "types/sparsevec.h"
 
@@ -121,98 +122,42 @@ SparseVecCosineDistance(const SparseVec *a, const SparseVec *b)
 	double		ab = SparseVecInnerProduct(a, b);
 	double		aa = ElementsSumSquares(SparseVecValues(a), a->nnz);
 	double		bb = ElementsSumSquares(SparseVecValues(b), b->nnz);
-	double		cosine;
 
 	if ((float) aa == 0 || (float) bb == 0 || isinf((float) aa) || isinf((float) bb))
 		return get_float8_nan();
-	cosine = ab / sqrt(aa * bb);
-
-	/* the comparisons let NaN through */
-	if (cosine > 1)
-		cosine = 1;
-	else if (cosine < -1)
-		cosine = -1;
-	return 1 - cosine;
+	return DenseCosineDistance(ab, sqrt(aa * bb));
 }
 
-/*
- * l2_distance(sparsevec, sparsevec), <->: Euclidean distance.
- */
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_l2_distance);
-Datum
-vectorx_sparsevec_l2_distance(PG_FUNCTION_ARGS)
-{
-	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
-	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+/* ---- as SQL functions: sums as the floats that vector has of them ---- */
 
-	PG_RETURN_FLOAT8(sqrt((double) (float) SparseVecSquaredDistance(a, b)));
+#define DISTANCE_FUNCTION(function, distance) \
+PG_FUNCTION_INFO_V1(function); \
+Datum \
+function(PG_FUNCTION_ARGS) \
+{ \
+	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0); \
+	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1); \
+\
+	PG_RETURN_FLOAT8(distance); \
 }
 
-/*
- * sparsevec_l2_squared_distance(sparsevec, sparsevec): its square, which orders
- * equally and is what an index needs.
- */
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_l2_squared_distance);
-Datum
-vectorx_sparsevec_l2_squared_distance(PG_FUNCTION_ARGS)
-{
-	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
-	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+/* l2_distance(sparsevec, sparsevec), <->: Euclidean distance */
+DISTANCE_FUNCTION(vectorx_sparsevec_l2_distance, sqrt((double) (float) SparseVecSquaredDistance(a, b)))
 
-	PG_RETURN_FLOAT8((double) (float) SparseVecSquaredDistance(a, b));
-}
+/* sparsevec_l2_squared_distance: its square, which orders equally and is what an index needs */
+DISTANCE_FUNCTION(vectorx_sparsevec_l2_squared_distance, (double) (float) SparseVecSquaredDistance(a, b))
 
-/*
- * inner_product(sparsevec, sparsevec)
- */
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_inner_product);
-Datum
-vectorx_sparsevec_inner_product(PG_FUNCTION_ARGS)
-{
-	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
-	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+/* inner_product(sparsevec, sparsevec) */
+DISTANCE_FUNCTION(vectorx_sparsevec_inner_product, (double) (float) SparseVecInnerProduct(a, b))
 
-	PG_RETURN_FLOAT8((double) (float) SparseVecInnerProduct(a, b));
-}
+/* sparsevec_negative_inner_product, <#> */
+DISTANCE_FUNCTION(vectorx_sparsevec_negative_inner_product, (double) (float) -SparseVecInnerProduct(a, b))
 
-/*
- * sparsevec_negative_inner_product(sparsevec, sparsevec), <#>
- */
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_negative_inner_product);
-Datum
-vectorx_sparsevec_negative_inner_product(PG_FUNCTION_ARGS)
-{
-	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
-	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
+/* cosine_distance(sparsevec, sparsevec), <=> */
+DISTANCE_FUNCTION(vectorx_sparsevec_cosine_distance, SparseVecCosineDistance(a, b))
 
-	PG_RETURN_FLOAT8((double) (float) -SparseVecInnerProduct(a, b));
-}
-
-/*
- * cosine_distance(sparsevec, sparsevec), <=>
- */
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_cosine_distance);
-Datum
-vectorx_sparsevec_cosine_distance(PG_FUNCTION_ARGS)
-{
-	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
-	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
-
-	PG_RETURN_FLOAT8(SparseVecCosineDistance(a, b));
-}
-
-/*
- * l1_distance(sparsevec, sparsevec), <+>: sum of the absolute differences.
- */
-PG_FUNCTION_INFO_V1(vectorx_sparsevec_l1_distance);
-Datum
-vectorx_sparsevec_l1_distance(PG_FUNCTION_ARGS)
-{
-	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
-	SparseVec  *b = PG_GETARG_SPARSEVEC_P(1);
-
-	PG_RETURN_FLOAT8((double) (float) SparseVecTaxicabDistance(a, b));
-}
+/* l1_distance(sparsevec, sparsevec), <+>: sum of the absolute differences */
+DISTANCE_FUNCTION(vectorx_sparsevec_l1_distance, (double) (float) SparseVecTaxicabDistance(a, b))
 
 /*
  * l2_norm(sparsevec): Euclidean norm.

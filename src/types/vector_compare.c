@@ -24,16 +24,4 @@ compare_args(FunctionCallInfo fcinfo)
 	return result;
 }
 
-DENSE_COMPARISON(vectorx_vector_lt, compare_args(fcinfo) < 0)
-DENSE_COMPARISON(vectorx_vector_le, compare_args(fcinfo) <= 0)
-DENSE_COMPARISON(vectorx_vector_eq, compare_args(fcinfo) == 0)
-DENSE_COMPARISON(vectorx_vector_ne, compare_args(fcinfo) != 0)
-DENSE_COMPARISON(vectorx_vector_ge, compare_args(fcinfo) >= 0)
-DENSE_COMPARISON(vectorx_vector_gt, compare_args(fcinfo) > 0)
-
-PG_FUNCTION_INFO_V1(vectorx_vector_cmp);
-Datum
-vectorx_vector_cmp(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32(compare_args(fcinfo));
-}
+ELEMENTS_COMPARISONS(vector)

@@ -16,7 +16,7 @@
 #include "types/element.h"
 #include "types/vector.h"
 
-/* ---- what distances of halfvec are made of, too ---- */
+/* ---- what distances of halfvec and sparsevec are made of, too ---- */
 
 /* Keep what rounding has moved beyond the range of a cosine; NaN stays. */
 static double

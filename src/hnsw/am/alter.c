@@ -18,8 +18,7 @@
 #include "hnsw/am/am.h"
 #include "hnsw/am/options.h"
 #include "hnsw/hnsw.h"
-#include "hnsw/layout/layout.h"
-#include "hnsw/layout/page.h"
+#include "hnsw/page/meta.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -113,24 +112,6 @@ same_options(const HnswOptions *a, const HnswOptions *b)
 		a->sketch_bits == b->sketch_bits && a->own_vector == b->own_vector;
 }
 
-/* An index's metapage; false if it has none, or a damaged one, on which nothing depends here. */
-static bool
-read_meta(Relation index, HnswMetaPage *meta)
-{
-	HnswLayout	lay;
-	Buffer		buf;
-	bool		sound;
-
-	if (RelationGetNumberOfBlocks(index) == 0)
-		return false;
-	buf = ReadBuffer(index, HNSW_META_BLOCK);
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	*meta = *HnswPageGetMeta(BufferGetPage(buf));
-	sound = !PageIsNew(BufferGetPage(buf)) && meta->magic == HNSW_MAGIC;
-	UnlockReleaseBuffer(buf);
-	return sound && meta->version == HNSW_VERSION && HnswLayoutFromMeta(meta, &lay);
-}
-
 /* Say what is to come if the index, which the command has locked, is one of ours. */
 static void
 tell_pending(Oid relid)
@@ -146,7 +127,7 @@ tell_pending(Oid relid)
 	{
 		opts = options_to_be(relid);
 		if (!same_options(opts, (HnswOptions *) index->rd_options) &&
-			read_meta(index, &meta) &&
+			HnswPeekMeta(index, &meta) &&
 			(pending = HnswPendingOptions(opts, &meta)) != NULL)
 			ereport(NOTICE,
 					(errmsg("options of index \"%s\" take effect when it is built again",

@@ -539,24 +539,6 @@ HnswCalibrateBuild(HnswIndex *g)
 						   (int) Min(Max(nodes / NODES_PER_QUERY, MIN_QUERIES), MAX_QUERIES));
 }
 
-static void
-close_graph(void *arg)
-{
-	HnswClose((HnswIndex *) arg);
-}
-
-/* A handle on an index that is closed when the context is deleted. */
-HnswIndex *
-HnswOpenIn(Relation index, MemoryContext cxt)
-{
-	MemoryContextCallback *cb = MemoryContextAlloc(cxt, sizeof(*cb));
-
-	cb->func = close_graph;
-	cb->arg = HnswOpen(index);
-	MemoryContextRegisterResetCallback(cxt, cb);
-	return (HnswIndex *) cb->arg;
-}
-
 /* Is it what is stored when there was nothing to be measured? */
 static bool
 is_attempt(const HnswCalibration *cal)

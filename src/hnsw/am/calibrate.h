@@ -30,7 +30,6 @@ typedef struct HnswAsked
 typedef int (*HnswAsk) (HnswIndex *g, HnswAsked *asked, int n, int answered, void *arg);
 
 extern int	HnswCalibrate(HnswIndex *g, HnswCalibrated kind, int n, HnswAsk next, void *arg);
-extern HnswIndex *HnswOpenIn(Relation index, MemoryContext cxt);
 
 /* ---- nearest.c ---- */
 extern void HnswFindNearest(HnswIndex *g, HnswAsked *asked, int n);

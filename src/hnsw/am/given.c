@@ -101,9 +101,6 @@ Datum
 vectorx_hnsw_calibrate(PG_FUNCTION_ARGS)
 {
 	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
 	HnswInspect x;
 	Given		given = {0};
 	int			n;
@@ -111,8 +108,7 @@ vectorx_hnsw_calibrate(PG_FUNCTION_ARGS)
 	open_owned(&x, PG_GETARG_OID(0));
 	HnswCheckArray(array);
 	HnswCheckQueries(x.index, ARR_ELEMTYPE(array));
-	get_typlenbyvalalign(ARR_ELEMTYPE(array), &typlen, &typbyval, &typalign);
-	deconstruct_array(array, ARR_ELEMTYPE(array), typlen, typbyval, typalign, &given.queries, NULL, &given.n);
+	given.queries = HnswReadArray(array, &given.n);
 	if (given.n > PG_UINT16_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

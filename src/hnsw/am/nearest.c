@@ -50,19 +50,6 @@ draw(HnswIndex *g, pg_prng_state *random, HnswCandidate *at)
 	at->slot = (uint16) pg_prng_uint64_range(random, 0, g->lay->per_page - 1);
 }
 
-/* The live node of level 0 there, of a page in hand; NULL if there is none. */
-static char *
-node_at(HnswIndex *g, HnswPin *pin, uint16 slot)
-{
-	char	   *node;
-
-	if (HnswPageGetHeader(pin->page)->kind != HNSW_PAGE_NODE || slot >= HnswPageGetHeader(pin->page)->nslots)
-		return NULL;
-	node = HnswNodeAt(g, pin, slot);
-	return ((const HnswRecord *) node)->state == HNSW_LIVE && ((const HnswRecord *) node)->level == 0 ?
-		node : NULL;
-}
-
 /* About how many nodes the index has. */
 double
 HnswCountNodes(HnswIndex *g)
@@ -81,7 +68,7 @@ HnswCountNodes(HnswIndex *g)
 		draw(g, &random, &at);
 		if (!HnswAcquireInOrder(g, at.blk, BUFFER_LOCK_SHARE, NULL, &pin))
 			continue;
-		nodes += node_at(g, &pin, at.slot) != NULL;
+		nodes += HnswLiveNodeAt(g, &pin, at.slot) != NULL;
 		HnswRelease(g, &pin);
 	}
 	return (double) nodes / COUNT_SAMPLE * RelationGetNumberOfBlocks(g->rel) * g->lay->per_page;
@@ -96,7 +83,7 @@ take_node(HnswIndex *g, const HnswCandidate *at, HnswAsked *a)
 
 	if (!HnswAcquireInOrder(g, at->blk, BUFFER_LOCK_SHARE, NULL, &pin))
 		return false;
-	node = node_at(g, &pin, at->slot);
+	node = HnswLiveNodeAt(g, &pin, at->slot);
 	if (node != NULL)
 	{
 		a->head = ((const HnswRecord *) node)->head;
@@ -288,7 +275,7 @@ gather(Pass *p, HnswPin *pin)
 
 	for (int slot = 0; slot < HnswPageGetHeader(pin->page)->nslots; slot++)
 	{
-		const char *node = node_at(p->g, pin, (uint16) slot);
+		const char *node = HnswLiveNodeAt(p->g, pin, (uint16) slot);
 
 		if (node == NULL)
 			continue;

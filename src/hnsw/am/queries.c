@@ -63,6 +63,21 @@ HnswCheckArray(ArrayType *queries)
 				 errmsg("queries must not contain nulls")));
 }
 
+/* The elements of such an array: queries, and how many. */
+Datum *
+HnswReadArray(ArrayType *queries, int *n)
+{
+	Oid			type = ARR_ELEMTYPE(queries);
+	Datum	   *datums;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+
+	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
+	deconstruct_array(queries, type, typlen, typbyval, typalign, &datums, NULL, n);
+	return datums;
+}
+
 /* An error unless queries of this type are what an index is over. */
 void
 HnswCheckQueries(Relation index, Oid type)
@@ -114,12 +129,7 @@ open_index(HnswQueries *q, Oid relid, Oid type)
 void
 HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k)
 {
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-
-	get_typlenbyvalalign(ARR_ELEMTYPE(queries), &typlen, &typbyval, &typalign);
-	deconstruct_array(queries, ARR_ELEMTYPE(queries), typlen, typbyval, typalign, &q->queries, NULL, &q->n);
+	q->queries = HnswReadArray(queries, &q->n);
 	q->k = k;
 	open_index(q, index, ARR_ELEMTYPE(queries));
 }

@@ -40,6 +40,7 @@ typedef struct HnswQueries
 
 /* ---- queries.c ---- */
 extern void HnswCheckArray(ArrayType *queries);
+extern Datum *HnswReadArray(ArrayType *queries, int *n);
 extern void HnswCheckQueries(Relation index, Oid type);
 extern void HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k);
 extern void HnswQueriesSearch(HnswQueries *q, int number);

@@ -13,7 +13,6 @@
 #include "hnsw/am/recall.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/page/meta.h"
-#include "storage/bufmgr.h"
 
 const double HnswRecallTargets[HNSW_RECALL_TARGETS] = {.5, .8, .9, .95, .98, .99, .995, .999};
 const int	HnswRecallRanks[HNSW_RECALL_RANKS] = {1, 10, 100};
@@ -119,17 +118,10 @@ HnswRecallVisits(const HnswCalibration *cal, double target, double rank)
 bool
 HnswReadCalibration(Relation index, HnswCalibration *cal)
 {
-	Buffer		buf;
-	bool		sound;
+	HnswMetaPage meta;
 
-	if (RelationGetNumberOfBlocks(index) == 0)
+	if (!HnswPeekMeta(index, &meta))
 		return false;
-	buf = ReadBuffer(index, HNSW_META_BLOCK);
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	*cal = HnswPageGetMeta(BufferGetPage(buf))->calibration;
-	sound = !PageIsNew(BufferGetPage(buf)) &&
-		HnswPageGetHeader(BufferGetPage(buf))->kind == HNSW_PAGE_META &&
-		HnswPageGetHeader(BufferGetPage(buf))->magic == HNSW_MAGIC;
-	UnlockReleaseBuffer(buf);
-	return sound && HnswCalibrationUsable(cal);
+	*cal = meta.calibration;
+	return HnswCalibrationUsable(cal);
 }

@@ -38,26 +38,18 @@ static bool
 measure_one(HnswIndex *g, HnswSearch *s, BlockNumber blk, int number, double *dist)
 {
 	HnswPin		pin;
-	int			nslots;
-	int			slot = 0;
-	bool		live = false;
+	uint16		slot;
+	char	   *node;
+	const char *own;
 
 	if (!HnswAcquireInOrder(g, blk, BUFFER_LOCK_SHARE, NULL, &pin))
 		return false;
-	nslots = HnswPageGetHeader(pin.page)->kind == HNSW_PAGE_NODE ? HnswPageGetHeader(pin.page)->nslots : 0;
-	if (nslots > 0)
-	{
-		char	   *node;
-		const char *own;
-
-		slot = number % nslots;
-		node = HnswNodeAt(g, &pin, slot);
-		live = ((const HnswRecord *) node)->state == HNSW_LIVE;
-		if (live)
-			*dist = HnswMeasure(g, &s->query, &pin, slot, node, &own) * s->query.unit;
-	}
+	slot = (uint16) (number % Max(HnswPageGetHeader(pin.page)->nslots, 1));
+	node = HnswLiveNodeAt(g, &pin, slot);
+	if (node)
+		*dist = HnswMeasure(g, &s->query, &pin, slot, node, &own) * s->query.unit;
 	HnswRelease(g, &pin);
-	return live;
+	return node != NULL;
 }
 
 /* The share of nodes that are within the bound, as HnswScanItem's distances, or a little less. */
@@ -84,23 +76,21 @@ measure_some(HnswIndex *g, HnswSearch *s, double bound)
 }
 
 static double
-share_within(HnswIndex *g, Datum center, double radius)
+share_within(HnswIndex *g, MemoryContext cxt, Datum center, double radius)
 {
 	const HnswTypeOps *type = g->space.type;
 	HnswValue	value = type->get(center);
 	HnswMetaPage meta;
 	HnswSearch *s;
-	double		share = -1;
 
 	/* what is wrong with it is for the scan to tell */
 	if (type->dim(value) != g->lay->dim || RelationGetNumberOfBlocks(g->rel) < HNSW_META_BLOCK + 1 + SHARE_LEAST)
 		return -1;
-	HnswReadMeta(g, &meta);
-	s = HnswSearchCreate(g, CurrentMemoryContext);
-	if (HnswPrepareQuery(&g->space, HnswCentre(g), value, &s->query) && !s->query.far)
-		share = measure_some(g, s, HnswBound(g->lay->metric, radius));
-	MemoryContextDelete(s->cxt);
-	return share;
+	HnswReadMeta(g, &meta);		/* also loads the centre */
+	s = HnswSearchCreate(g, cxt);
+	if (!HnswPrepareQuery(&g->space, HnswCentre(g), value, &s->query) || s->query.far)
+		return -1;
+	return measure_some(g, s, HnswBound(g->lay->metric, radius));
 }
 
 /*
@@ -110,25 +100,14 @@ share_within(HnswIndex *g, Datum center, double radius)
 double
 HnswShareWithin(Oid indexid, Datum center, double radius)
 {
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw share", ALLOCSET_SMALL_SIZES);
 	Relation	index = index_open(indexid, NoLock);
-	HnswIndex  *g;
 	double		share = -1;
 
-	if (RELATION_IS_OTHER_TEMP(index))
-	{
-		index_close(index, NoLock);
-		return -1;
-	}
-	g = HnswOpen(index);
-	PG_TRY();
-	{
-		share = share_within(g, center, radius);
-	}
-	PG_FINALLY();
-	{
-		HnswClose(g);
-	}
-	PG_END_TRY();
+	/* another session's may be nowhere but in its memory */
+	if (!RELATION_IS_OTHER_TEMP(index))
+		share = share_within(HnswOpenIn(index, cxt), cxt, center, radius);
+	MemoryContextDelete(cxt);
 	index_close(index, NoLock);
 	return share;
 }

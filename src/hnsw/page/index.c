@@ -281,3 +281,21 @@ HnswClose(HnswIndex *g)
 	kept += g->bytes;
 	limit_handles();
 }
+
+static void
+close_handle(void *arg)
+{
+	HnswClose((HnswIndex *) arg);
+}
+
+/* A handle on an index that is closed when the context is deleted. */
+HnswIndex *
+HnswOpenIn(Relation index, MemoryContext cxt)
+{
+	MemoryContextCallback *cb = MemoryContextAlloc(cxt, sizeof(*cb));
+
+	cb->func = close_handle;
+	cb->arg = HnswOpen(index);
+	MemoryContextRegisterResetCallback(cxt, cb);
+	return (HnswIndex *) cb->arg;
+}

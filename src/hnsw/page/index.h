@@ -68,6 +68,7 @@ typedef struct HnswIndex
 #define HnswNodeNumber(g, blk, slot)	((uint64) (blk) * (g)->lay->per_page + (slot))
 
 extern HnswIndex *HnswOpen(Relation index);
+extern HnswIndex *HnswOpenIn(Relation index, MemoryContext cxt);
 extern void HnswClose(HnswIndex *g);
 extern HnswIndex *HnswIndexCreate(Relation index, MemoryContext parent,
 								  const HnswMetaPage *meta);

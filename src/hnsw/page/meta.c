@@ -110,6 +110,30 @@ HnswCheckMeta(Relation index, Page page)
 }
 
 /*
+ * Copy the metapage, under a share lock, where nothing depends on it: false instead of an error if
+ * there is none, or a damaged one.
+ */
+bool
+HnswPeekMeta(Relation index, HnswMetaPage *meta)
+{
+	HnswLayout	lay;
+	Buffer		buf;
+	Page		page;
+	bool		sound;
+
+	if (RelationGetNumberOfBlocks(index) == 0)
+		return false;
+	buf = ReadBuffer(index, HNSW_META_BLOCK);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buf);
+	*meta = *HnswPageGetMeta(page);
+	sound = !PageIsNew(page) && HnswPageGetHeader(page)->kind == HNSW_PAGE_META &&
+		HnswPageGetHeader(page)->magic == HNSW_MAGIC;
+	UnlockReleaseBuffer(buf);
+	return sound && meta->magic == HNSW_MAGIC && meta->version == HNSW_VERSION && HnswLayoutFromMeta(meta, &lay);
+}
+
+/*
  * Read the centre pages into the handle, dim floats.  One page at a time is locked,
  * in share mode.  Errors: index_corrupted.
  */

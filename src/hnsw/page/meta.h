@@ -11,6 +11,7 @@
 #include "hnsw/page/index.h"
 
 extern void HnswReportDamagedMeta(Relation index);
+extern bool HnswPeekMeta(Relation index, HnswMetaPage *meta);
 extern void HnswReadMeta(HnswIndex *g, HnswMetaPage *meta);
 extern int	HnswColumnDim(Relation index);
 extern void HnswCheckMeta(Relation index, Page page);

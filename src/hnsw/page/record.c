@@ -59,6 +59,23 @@ HnswNodeAt(HnswIndex *g, HnswPin *pin, uint16 slot)
 }
 
 /*
+ * The live node of level 0 in a slot of any page in hand; NULL if there is none.  Errors as
+ * HnswNodeAt's.
+ */
+char *
+HnswLiveNodeAt(HnswIndex *g, HnswPin *pin, uint16 slot)
+{
+	const HnswPageHeader *header = HnswPageGetHeader(pin->page);
+	char	   *node;
+
+	if (header->kind != HNSW_PAGE_NODE || slot >= header->nslots)
+		return NULL;
+	node = HnswNodeAt(g, pin, slot);
+	return ((const HnswRecord *) node)->state == HNSW_LIVE && ((const HnswRecord *) node)->level == 0 ?
+		node : NULL;
+}
+
+/*
  * The own vector of a record in hand: within the record, or gathered from the
  * side pages behind its page into scratch->side (share locks on them, one at a
  * time, ascending, while the node's page stays locked; errors: index_corrupted).

@@ -9,6 +9,7 @@
 #include "hnsw/page/index.h"
 
 extern char *HnswNodeAt(HnswIndex *g, HnswPin *pin, uint16 slot);
+extern char *HnswLiveNodeAt(HnswIndex *g, HnswPin *pin, uint16 slot);
 extern const char *HnswNodeOwn(HnswIndex *g, HnswPin *pin, uint16 slot,
 							   const char *node);
 
