@@ -22,7 +22,6 @@ import loading
 import report
 import server
 import vxdb
-from clients import Client
 from sparserows import SparseRows
 
 # How many times less CPU than pgvector is asked for.
