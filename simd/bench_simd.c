@@ -33,6 +33,8 @@ static int8_t panels[2 * VX_PANEL_BYTES(MAX_N)] __attribute__((aligned(64)));
 static int32_t dots[4 * 2 * VX_PANEL];
 static uint32_t sums[VX_BLOCK];
 static float est[VX_BLOCK];
+static float places[VX_PLACES];
+static uint32_t words[MAX_N];
 
 /* Results go here, so that no call can be left out. */
 static volatile float float_sink;
@@ -110,6 +112,8 @@ call_panels(const VxKernels *k, int n)
 
 static void call_subtract(const VxKernels *k, int n) { float_sink = k->subtract(a, b, n, f); }
 static void call_hamming(const VxKernels *k, int n) { int_sink = (int32_t) k->hamming((const uint8_t *) a, (const uint8_t *) b, n / 8); }
+static void call_sparse_dot(const VxKernels *k, int n) { float_sink = k->sparse_dot(places, words, n / 8 * 8); }
+static void call_sparse_l1(const VxKernels *k, int n) { float_sink = k->sparse_l1(places, words, 2, n / 8 * 8); }
 static void call_below(const VxKernels *k, int n) { int_sink = k->below(a, n, 0.1f, h); }
 
 typedef struct Case
@@ -133,6 +137,8 @@ static const Case cases[] = {
 	{"dot_i8_panels 4x32", call_panels, 36},
 	{"subtract", call_subtract, 12},
 	{"hamming", call_hamming, 0.25},
+	{"sparse_dot", call_sparse_dot, 8},
+	{"sparse_l1", call_sparse_l1, 8},
 	{"below", call_below, 4},
 	{"l2sq_many x32", call_many, 132},
 	{"f32_to_f16", call_f32_to_f16, 6},
@@ -288,6 +294,8 @@ main(int argc, char **argv)
 		h[i] = (uint16_t) (rand() & 0xbbff);
 		c8[i] = d8[i] = (int8_t) (rand() % 255 - 127);
 		w[i] = (int16_t) (rand() % 2000 - 1000);
+		/* places of a vocabulary */
+		words[i] = (uint32_t) (rand() % 30000) << 16 | h[i];
 	}
 	for (int i = 0; i < 32 * MAX_N; i++)
 		b[i] = (float) rand() / (float) RAND_MAX - 0.5f;

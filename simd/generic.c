@@ -774,6 +774,30 @@ intersect(const int32_t *a, int m, const int32_t *b, int n, uint16_t *at_a, uint
 	return vx_intersect_rest(a, 0, m, b, 0, n, at_a, at_b, 0, most);
 }
 
+static float
+sparse_dot(const float *table, const uint32_t *words, int n)
+{
+	float		acc[LANES] = {0};
+
+	for (int i = 0; i < n; i++)
+		acc[i % LANES] += table[words[i] >> 16] * half_to_float((uint16_t) words[i]);
+	return sum_lanes(acc);
+}
+
+static float
+sparse_l1(const float *table, const uint32_t *words, float scale, int n)
+{
+	float		acc[LANES] = {0};
+
+	for (int i = 0; i < n; i++)
+	{
+		float		t = table[words[i] >> 16];
+
+		acc[i % LANES] += fabsf(t - scale * half_to_float((uint16_t) words[i])) - fabsf(t);
+	}
+	return sum_lanes(acc);
+}
+
 const VxKernels vx_kernels_generic = {
 	.name = "generic",
 	.l2sq = l2sq,
@@ -797,6 +821,8 @@ const VxKernels vx_kernels_generic = {
 	.hamming = hamming,
 	.common_bits = common_bits,
 	.intersect = intersect,
+	.sparse_dot = sparse_dot,
+	.sparse_l1 = sparse_l1,
 	.f32_to_f16 = f32_to_f16,
 	.f16_to_f32 = f16_to_f32,
 	.quantize_i8 = quantize_i8,

@@ -214,6 +214,8 @@ extern void vx_dot_i8_panels_avx2(const int8_t *const *rows, int nrows, int n,
 extern uint64_t vx_hamming_avx2(const uint8_t *a, const uint8_t *b, int n);
 extern void vx_common_bits_avx2(const uint8_t *a, const uint8_t *b, int n,
 								uint64_t *both, uint64_t *either);
+extern float vx_sparse_dot_avx2(const float *table, const uint32_t *words, int n);
+extern float vx_sparse_l1_avx2(const float *table, const uint32_t *words, float scale, int n);
 extern int	vx_intersect_avx2(const int32_t *a, int m, const int32_t *b, int n,
 							  uint16_t *at_a, uint16_t *at_b, int most);
 

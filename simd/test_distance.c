@@ -405,3 +405,55 @@ test_intersect(const VxKernels *k)
 		CHECK(front_untouched(at_a) && front_untouched(at_b), "intersect m=%d n=%d: before", m, n);
 	}
 }
+
+/*
+ * Words with values of all sizes, at places all over the table and at its ends, against a table of
+ * as many sizes; unused words are zero.
+ */
+void
+test_sparse(const VxKernels *k)
+{
+	enum {MOST = 1024};
+	static float table[VX_PLACES];
+	static uint32_t words[MOST];
+
+	for (int step = 0; step < 1200; step++)
+	{
+		int			n = (int) (random_bits() % (step % 9 ? 20 : MOST / 8 + 1)) * 8;
+		float		scale = step % 3 == 0 ? 1 : step % 3 == 1 ? 0x1p-12f : 0x1p20f;
+		const uint32_t *x;
+		Sum			dot = {0, 0};
+		Sum			l1 = {0, 0};
+		float		result;
+
+		for (int i = 0; i < n; i++)
+		{
+			uint32_t	place = i == 0 ? 0 : i == 1 ? VX_PLACES - 1 : (uint32_t) (random_bits() % VX_PLACES);
+			/* no infinity, no NaN */
+			uint16_t	half = (uint16_t) (random_bits() % 0x7C00 | (random_bits() & 0x8000));
+
+			if (i >= n - 7 && step % 2)
+				words[i] = 0;
+			else
+				words[i] = place << 16 | half;
+			place = words[i] >> 16;
+			table[place] = step % 4 == 0 ? 0 : random_normal() * scale;
+		}
+		for (int i = 0; i < n; i++)
+		{
+			double		t = (double) table[words[i] >> 16];
+			double		v = half_value((uint16_t) words[i]);
+
+			sum_add(&dot, t * v);
+			l1.value += fabs(t - (double) scale * v) - fabs(t);
+			l1.terms += fabs(t) + fabs((double) scale * v);
+		}
+		x = at_end(0, words, (size_t) n * 4);
+		result = k->sparse_dot(table, x, n);
+		CHECK(close_enough(result, dot.value, dot.terms, tolerance(n)), "sparse_dot n=%d: %g, should be %g",
+			  n, (double) result, dot.value);
+		result = k->sparse_l1(table, x, scale, n);
+		CHECK(close_enough(result, l1.value, l1.terms, tolerance(n)), "sparse_l1 n=%d: %g, should be %g",
+			  n, (double) result, l1.value);
+	}
+}

@@ -230,6 +230,7 @@ test_level(const char *name, const VxKernels *k)
 	test_below_and_subtract(k);
 	test_bits(k);
 	test_intersect(k);
+	test_sparse(k);
 }
 
 int

@@ -109,6 +109,7 @@ extern void test_panels(const VxKernels *k);
 extern void test_below_and_subtract(const VxKernels *k);
 extern void test_bits(const VxKernels *k);
 extern void test_intersect(const VxKernels *k);
+extern void test_sparse(const VxKernels *k);
 
 /* test_convert.c */
 extern void test_f16(const VxKernels *k);

@@ -22,6 +22,9 @@
 #define VX_GROUP_BYTES	(VX_BLOCK * 4)
 #define VX_GROUP_NIBBLES	8
 
+/* Places that the words of a sparse vector can name. */
+#define VX_PLACES		65536
+
 /* Columns of a panel, and bytes of one that holds vectors of n dimensions. */
 #define VX_PANEL		16
 #define VX_PANEL_BYTES(n)	((((size_t) (n) + 3) / 4) * 4 * VX_PANEL)
@@ -117,6 +120,15 @@ typedef struct VxKernels
 	 */
 	int			(*intersect) (const int32_t *a, int m, const int32_t *b, int n,
 							  uint16_t *at_a, uint16_t *at_b, int most);
+
+	/*
+	 * Sparse vectors of n words, a multiple of 8: the place of an element in the upper half, an
+	 * fp16 in the lower.  With a vector whose elements are at their places in a table of
+	 * VX_PLACES: the inner product; and the sum of |table[place] - scale * element| -
+	 * |table[place]|.
+	 */
+	float		(*sparse_dot) (const float *table, const uint32_t *words, int n);
+	float		(*sparse_l1) (const float *table, const uint32_t *words, float scale, int n);
 
 	/* conversions; round to nearest even; overflow to infinity as IEEE says */
 	void		(*f32_to_f16) (const float *v, uint16_t *out, int n);

@@ -7,7 +7,7 @@ SET jit = off;
 SET hnsw.ef_search = 1000;
 -- How a value of a type is made of a vector.
 CREATE TABLE made (type regtype, value text);
-INSERT INTO made VALUES ('vector', '(%s)'), ('halfvec', '(%s)::halfvec');
+INSERT INTO made VALUES ('vector', '(%s)'), ('halfvec', '(%s)::halfvec'), ('sparsevec', '(%s)::sparsevec'), ('bit', 'binary_quantize(%s)');
 CREATE VIEW class AS
 	SELECT opcname AS name, 't_' || opcname AS t, opcintype::regtype AS type, value,
 		oprname AS op
@@ -62,7 +62,7 @@ $$;
 CREATE FUNCTION compare() RETURNS TABLE (class name, compared text, problems text) LANGUAGE sql AS $$
 	SELECT a.class, a.row, b.row
 	FROM ask('SELECT string_agg(compared || '' '' || n, '', '' ORDER BY compared) FROM (
-			SELECT index_agrees(format(''SELECT v {op} %L::{type} FROM {t} ORDER BY 1 LIMIT %s'', q, k))
+			SELECT index_agrees(format(''SELECT v %s %L::{type}(24) FROM {t} ORDER BY 1 LIMIT %s'', ''{op}'', q, k))
 				AS compared, count(*) AS n
 			FROM q_{class}, (VALUES (1), (10), (1000)) AS n(k) GROUP BY 1) AS s') AS a
 		JOIN ask('SELECT count(*), min(problem) FROM hnsw_check(''{t}_v'')') AS b USING (class)

@@ -851,6 +851,46 @@ CREATE OPERATOR <+> (
 	COMMUTATOR = '<+>'
 );
 
+-- within a distance
+
+CREATE TYPE sparsevec_sphere AS (center sparsevec, radius double precision);
+
+CREATE FUNCTION sparsevec_within_l2(sparsevec, sparsevec_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <-> ($2).center) <= ($2).radius;
+
+CREATE FUNCTION sparsevec_within_ip(sparsevec, sparsevec_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <#> ($2).center) <= ($2).radius;
+
+CREATE FUNCTION sparsevec_within_cosine(sparsevec, sparsevec_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <=> ($2).center) <= ($2).radius;
+
+CREATE FUNCTION sparsevec_within_l1(sparsevec, sparsevec_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <+> ($2).center) <= ($2).radius;
+
+CREATE OPERATOR <<->> (
+	LEFTARG = sparsevec, RIGHTARG = sparsevec_sphere, FUNCTION = sparsevec_within_l2,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
+CREATE OPERATOR <<#>> (
+	LEFTARG = sparsevec, RIGHTARG = sparsevec_sphere, FUNCTION = sparsevec_within_ip,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
+CREATE OPERATOR <<=>> (
+	LEFTARG = sparsevec, RIGHTARG = sparsevec_sphere, FUNCTION = sparsevec_within_cosine,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
+CREATE OPERATOR <<+>> (
+	LEFTARG = sparsevec, RIGHTARG = sparsevec_sphere, FUNCTION = sparsevec_within_l1,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
 CREATE OPERATOR < (
 	LEFTARG = sparsevec, RIGHTARG = sparsevec, FUNCTION = sparsevec_lt,
 	COMMUTATOR = > , NEGATOR = >= ,
@@ -919,6 +959,28 @@ CREATE OPERATOR <%> (
 	COMMUTATOR = '<%>'
 );
 
+-- within a distance
+
+CREATE TYPE bit_sphere AS (center pg_catalog."bit", radius double precision);
+
+CREATE FUNCTION bit_within_hamming(bit, bit_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <~> ($2).center) <= ($2).radius;
+
+CREATE FUNCTION bit_within_jaccard(bit, bit_sphere) RETURNS boolean
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN ($1 <%> ($2).center) <= ($2).radius;
+
+CREATE OPERATOR <<~>> (
+	LEFTARG = bit, RIGHTARG = bit_sphere, FUNCTION = bit_within_hamming,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
+CREATE OPERATOR <<%>> (
+	LEFTARG = bit, RIGHTARG = bit_sphere, FUNCTION = bit_within_jaccard,
+	RESTRICT = areasel, JOIN = areajoinsel
+);
+
 -- access method hnsw
 
 CREATE FUNCTION hnswhandler(internal) RETURNS index_am_handler
@@ -985,6 +1047,55 @@ CREATE OPERATOR CLASS halfvec_l1_ops
 	FUNCTION 1 l1_distance(halfvec, halfvec),
 	FUNCTION 3 hnsw_halfvec_support(internal);
 
+CREATE FUNCTION hnsw_bit_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_bit_support' LANGUAGE C;
+
+CREATE OPERATOR CLASS bit_hamming_ops
+	FOR TYPE bit USING hnsw AS
+	OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
+	OPERATOR 2 <<~>> (bit, bit_sphere),
+	FUNCTION 1 hamming_distance(bit, bit),
+	FUNCTION 3 hnsw_bit_support(internal);
+
+CREATE OPERATOR CLASS bit_jaccard_ops
+	FOR TYPE bit USING hnsw AS
+	OPERATOR 1 <%> (bit, bit) FOR ORDER BY float_ops,
+	OPERATOR 2 <<%>> (bit, bit_sphere),
+	FUNCTION 1 jaccard_distance(bit, bit),
+	FUNCTION 3 hnsw_bit_support(internal);
+
+CREATE FUNCTION hnsw_sparsevec_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_sparsevec_support' LANGUAGE C;
+
+CREATE OPERATOR CLASS sparsevec_l2_ops
+	FOR TYPE sparsevec USING hnsw AS
+	OPERATOR 1 <-> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+	OPERATOR 2 <<->> (sparsevec, sparsevec_sphere),
+	FUNCTION 1 sparsevec_l2_squared_distance(sparsevec, sparsevec),
+	FUNCTION 3 hnsw_sparsevec_support(internal);
+
+CREATE OPERATOR CLASS sparsevec_ip_ops
+	FOR TYPE sparsevec USING hnsw AS
+	OPERATOR 1 <#> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+	OPERATOR 2 <<#>> (sparsevec, sparsevec_sphere),
+	FUNCTION 1 sparsevec_negative_inner_product(sparsevec, sparsevec),
+	FUNCTION 3 hnsw_sparsevec_support(internal);
+
+CREATE OPERATOR CLASS sparsevec_cosine_ops
+	FOR TYPE sparsevec USING hnsw AS
+	OPERATOR 1 <=> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+	OPERATOR 2 <<=>> (sparsevec, sparsevec_sphere),
+	FUNCTION 1 sparsevec_negative_inner_product(sparsevec, sparsevec),
+	FUNCTION 2 l2_norm(sparsevec),
+	FUNCTION 3 hnsw_sparsevec_support(internal);
+
+CREATE OPERATOR CLASS sparsevec_l1_ops
+	FOR TYPE sparsevec USING hnsw AS
+	OPERATOR 1 <+> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+	OPERATOR 2 <<+>> (sparsevec, sparsevec_sphere),
+	FUNCTION 1 l1_distance(sparsevec, sparsevec),
+	FUNCTION 3 hnsw_sparsevec_support(internal);
+
 -- access method ivfflat: the same by another name
 
 CREATE FUNCTION ivfflathandler(internal) RETURNS index_am_handler
@@ -1038,6 +1149,17 @@ CREATE OPERATOR CLASS halfvec_cosine_ops
 	FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec),
 	FUNCTION 2 l2_norm(halfvec),
 	FUNCTION 3 ivfflat_halfvec_support(internal);
+
+-- pgvector's name; the same function as hnsw_bit_support, by which the type is known
+CREATE FUNCTION ivfflat_bit_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_bit_support' LANGUAGE C;
+
+CREATE OPERATOR CLASS bit_hamming_ops
+	FOR TYPE bit USING ivfflat AS
+	OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
+	OPERATOR 2 <<~>> (bit, bit_sphere),
+	FUNCTION 1 hamming_distance(bit, bit),
+	FUNCTION 3 ivfflat_bit_support(internal);
 
 -- inspection of hnsw indexes
 

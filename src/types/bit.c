@@ -33,6 +33,24 @@ BitCheckSameLength(const VarBit *a, const VarBit *b)
 						VARBITLEN(a), VARBITLEN(b))));
 }
 
+double
+BitHammingDistance(const VarBit *a, const VarBit *b)
+{
+	BitCheckSameLength(a, b);
+	return (double) vx_simd->hamming(VARBITS(a), VARBITS(b), (int) VARBITBYTES(a));
+}
+
+double
+BitJaccardDistance(const VarBit *a, const VarBit *b)
+{
+	uint64_t	both;
+	uint64_t	either;
+
+	BitCheckSameLength(a, b);
+	vx_simd->common_bits(VARBITS(a), VARBITS(b), (int) VARBITBYTES(a), &both, &either);
+	return both == 0 ? 1 : 1 - (double) both / (double) either;
+}
+
 /*
  * hamming_distance(bit, bit), <~>: how many bits differ.
  */
@@ -40,11 +58,7 @@ PG_FUNCTION_INFO_V1(vectorx_hamming_distance);
 Datum
 vectorx_hamming_distance(PG_FUNCTION_ARGS)
 {
-	VarBit	   *a = DatumGetBits(PG_GETARG_DATUM(0));
-	VarBit	   *b = DatumGetBits(PG_GETARG_DATUM(1));
-
-	BitCheckSameLength(a, b);
-	PG_RETURN_FLOAT8((double) vx_simd->hamming(VARBITS(a), VARBITS(b), (int) VARBITBYTES(a)));
+	PG_RETURN_FLOAT8(BitHammingDistance(DatumGetBits(PG_GETARG_DATUM(0)), DatumGetBits(PG_GETARG_DATUM(1))));
 }
 
 /*
@@ -55,12 +69,5 @@ PG_FUNCTION_INFO_V1(vectorx_jaccard_distance);
 Datum
 vectorx_jaccard_distance(PG_FUNCTION_ARGS)
 {
-	VarBit	   *a = DatumGetBits(PG_GETARG_DATUM(0));
-	VarBit	   *b = DatumGetBits(PG_GETARG_DATUM(1));
-	uint64_t	both;
-	uint64_t	either;
-
-	BitCheckSameLength(a, b);
-	vx_simd->common_bits(VARBITS(a), VARBITS(b), (int) VARBITBYTES(a), &both, &either);
-	PG_RETURN_FLOAT8(both == 0 ? 1 : 1 - (double) both / (double) either);
+	PG_RETURN_FLOAT8(BitJaccardDistance(DatumGetBits(PG_GETARG_DATUM(0)), DatumGetBits(PG_GETARG_DATUM(1))));
 }

@@ -30,6 +30,10 @@ DatumGetBits(Datum datum)
 /* Raise an error if the two have not equally many bits. */
 extern void BitCheckSameLength(const VarBit *a, const VarBit *b);
 
+/* Distances of two of one length, as the operators have them. */
+extern double BitHammingDistance(const VarBit *a, const VarBit *b);
+extern double BitJaccardDistance(const VarBit *a, const VarBit *b);
+
 /* The functions in the operator classes of indexes. */
 extern PGDLLEXPORT Datum vectorx_hamming_distance(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum vectorx_jaccard_distance(PG_FUNCTION_ARGS);

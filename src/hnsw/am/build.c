@@ -410,7 +410,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" already contains data", RelationGetRelationName(index))));
 
-	HnswMetaFor(index, HnswBuildDim(heap, index, info), &meta);
+	HnswMetaFor(index, HnswBuildDim(heap, index, info), HnswBuildNonzero(heap, index, info), &meta);
 	IvfflatTell(index);
 	memset(&st, 0, sizeof(st));
 	st.heap = heap;
@@ -494,10 +494,10 @@ hnswbuildempty(Relation index)
 		/* built again: see HnswBuildDim */
 		HnswIndex  *g = HnswIndexRead(index, CurrentMemoryContext);
 
-		dim = g->lay->dim;
+		dim = g->lay->column_dim;
 		MemoryContextDelete(g->cxt);
 	}
-	HnswMetaFor(index, dim, &meta);
+	HnswMetaFor(index, dim, -1, &meta);
 	for (int i = 0; i <= meta.ncentre; i++)
 	{
 		Buffer		buf = ReadBufferExtended(index, INIT_FORKNUM, P_NEW, RBM_NORMAL, NULL);

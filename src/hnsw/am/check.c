@@ -92,9 +92,9 @@ check_meta(Check *c)
 		return false;
 	}
 	/* a column that has lost its length leaves the index its own */
-	if (HnswColumnDim(c->x.index) >= 1 && meta->dim != HnswColumnDim(c->x.index))
-		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "%u dimensions, but the column has %d",
-				meta->dim, HnswColumnDim(c->x.index));
+	if (HnswColumnDim(c->x.index) >= 1 && c->x.lay.column_dim != HnswColumnDim(c->x.index))
+		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "%d dimensions, but the column has %d",
+				c->x.lay.column_dim, HnswColumnDim(c->x.index));
 	if (meta->metric != c->metric->number)
 		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "metric %u, but that of the operator class is %d",
 				meta->metric, c->metric->number);

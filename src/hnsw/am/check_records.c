@@ -250,6 +250,20 @@ has_hash(Check *c, const HnswRecord *rec)
 												lay->dim * sizeof(float)));
 }
 
+/* The same of words: all that is stored tells what the record says of it. */
+static bool
+check_words(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const char *own)
+{
+	HnswVecHead	head = rec->head;
+
+	memcpy(c->decoded, own, c->x.lay.own_bytes);
+	HnswDescribeWords(&c->vectors, c->decoded, &head);
+	if (head.codesum == rec->codesum && head.norm2 == rec->norm2 && head.scale == rec->scale)
+		return true;
+	HnswProblem(c, blk, slot, "the vector's hash, norm or error are not those of its record");
+	return false;
+}
+
 /* The own vector (NULL: not there), against what its record says of it.  Is it sound? */
 static bool
 check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const char *own)
@@ -268,6 +282,8 @@ check_own(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const char
 	}
 	if (own == NULL)
 		return false;
+	if (c->x.lay.metric->words)
+		return check_words(c, blk, slot, rec, own);
 	HnswOwnDecode(&c->vectors, own, rec->scale, rec->offset, c->decoded);
 	for (int i = 0; i < dim; i++)
 		if (!isfinite(c->decoded[i]))

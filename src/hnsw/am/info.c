@@ -24,6 +24,7 @@
 #include "hnsw/am/recall.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/words.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -186,6 +187,7 @@ static char *
 own_text(const HnswLayout *lay)
 {
 	return psprintf("%s%s",
+					lay->metric->words ? lay->metric->words->name :
 					lay->own == HNSW_OWN_FP32 ? "fp32" : lay->own == HNSW_OWN_FP16 ? "fp16"
 																				   : "int8",
 					lay->own_side ? ", side pages" : "");
@@ -258,7 +260,7 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 		count_page(&x, &info);
 	}
 
-	values[n++] = Int32GetDatum(lay->dim);
+	values[n++] = Int32GetDatum(lay->column_dim);
 	values[n++] = CStringGetTextDatum(lay->metric->name);
 	values[n++] = Int32GetDatum(lay->m);
 	values[n++] = Int32GetDatum(lay->ef_construction);

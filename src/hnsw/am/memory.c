@@ -13,6 +13,7 @@
 #include "hnsw/am/build.h"
 #include "hnsw/bulk/fill.h"
 #include "hnsw/hnsw.h"
+#include "hnsw/am/options.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
@@ -45,11 +46,10 @@ report_no_value(const char *s, const char *what)
 }
 
 static HnswMetric
-metric_of(text *opclass)
+metric_of(text *opclass, const HnswTypeOps **type)
 {
 	char	   *s = text_to_cstring(opclass);
-	const HnswTypeOps *type;
-	const HnswMetricOps *metric = HnswMetricByClass(s, &type);
+	const HnswMetricOps *metric = HnswMetricByClass(s, type);
 
 	if (metric != NULL)
 		return metric->number;
@@ -85,14 +85,17 @@ in_range(int value, int min, int max, const char *what)
  *
  * Bytes of maintenance_work_mem with which CREATE INDEX makes the graph of so
  * many rows, with different vectors, at once.  workers NULL: as many as a table
- * of so many rows gets by the settings.  NULL when another argument is.
+ * of so many rows gets by the settings.  For sparse vectors dim counts the elements that
+ * are not zero.  NULL when another argument is.
  */
 Datum
 vectorx_hnsw_build_memory(PG_FUNCTION_ARGS)
 {
 	HnswMetaPage meta;
 	HnswLayout	lay;
+	const HnswTypeOps *type;
 	int64		rows;
+	int			dim;
 	int			workers;
 
 	for (int i = 0; i < 6; i++)
@@ -104,18 +107,19 @@ vectorx_hnsw_build_memory(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("rows must not be negative")));
 	memset(&meta, 0, sizeof(meta));
-	meta.dim = in_range(PG_GETARG_INT32(1), 1, HNSW_MAX_DIM, "dim");
 	meta.m = in_range(PG_GETARG_INT32(2), HNSW_MIN_M, HNSW_MAX_M, "m");
 	meta.ef_construction = in_range(PG_GETARG_INT32(3), HNSW_MIN_EF_CONSTRUCTION,
 									HNSW_MAX_EF_CONSTRUCTION, "ef_construction");
-	meta.metric = metric_of(PG_GETARG_TEXT_PP(4));
+	meta.metric = metric_of(PG_GETARG_TEXT_PP(4), &type);
+	dim = in_range(PG_GETARG_INT32(1), 1, type->max_dim, "dim");
+	HnswSetDimensions(&meta, type, dim, dim);
 	workers = PG_ARGISNULL(6) ? HnswBuildWorkers((double) rows) :
 		in_range(PG_GETARG_INT32(6), 0, MAX_PARALLEL_WORKER_LIMIT, "workers");
 	HnswLayoutChoose(&meta, HNSW_SKETCH_OPT_AUTO,
 					 value_of(own_vectors, PG_GETARG_TEXT_PP(5), "a value of own_vector"),
 					 "hnsw_build_memory");
 	if (!HnswLayoutFromMeta(&meta, &lay))
-		elog(ERROR, "layout of %d dimensions is not valid", meta.dim);
+		elog(ERROR, "layout of %d dimensions is not valid", dim);
 	PG_RETURN_INT64((int64) Min(ceil(HnswBatchBytes(&lay, (double) rows, workers + 1)),
 								(double) (PG_INT64_MAX / 2)));
 }

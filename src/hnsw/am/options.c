@@ -131,12 +131,22 @@ IvfflatOptionsParse(Datum reloptions, bool validate)
 	return parse_options(reloptions, validate, ivfflat_relopt_kind);
 }
 
+/* Set type, dim and column_dim for a column of so many dimensions, which the type can have. */
+void
+HnswSetDimensions(HnswMetaPage *meta, const HnswTypeOps *type, int dim, int nonzero)
+{
+	meta->type = type->number;
+	meta->dim = type->elements ? type->elements(dim, nonzero) : dim;
+	meta->column_dim = type->elements ? dim : 0;
+}
+
 /*
- * Contents of the metapage of a new, empty index, from its definition and a
- * number of dimensions.  Errors when there are none, or too many.
+ * Contents of the metapage of a new, empty index, from its definition, a number of
+ * dimensions and, of sparse vectors, how many elements of most are not zero (-1: not
+ * known).  Errors when there are no dimensions, or too many.
  */
 void
-HnswMetaFor(Relation index, int dim, HnswMetaPage *meta)
+HnswMetaFor(Relation index, int dim, int nonzero, HnswMetaPage *meta)
 {
 	HnswOptions *opts = (HnswOptions *) index->rd_options;
 	const HnswTypeOps *type;
@@ -158,9 +168,8 @@ HnswMetaFor(Relation index, int dim, HnswMetaPage *meta)
 	memset(meta, 0, sizeof(*meta));
 	meta->magic = HNSW_MAGIC;
 	meta->version = HNSW_VERSION;
-	meta->dim = dim;
+	HnswSetDimensions(meta, type, dim, nonzero);
 	meta->metric = metric->number;
-	meta->type = type->number;
 	meta->m = opts ? opts->m : HNSW_DEFAULT_M;
 	meta->ef_construction = opts ? opts->ef_construction : HNSW_DEFAULT_EF_CONSTRUCTION;
 	HnswLayoutChoose(meta, opts ? opts->sketch_bits : HNSW_SKETCH_OPT_AUTO,

@@ -7,6 +7,7 @@
 
 #include "access/reloptions.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/type.h"
 
 typedef struct HnswOptions
 {
@@ -28,7 +29,8 @@ extern bytea *HnswOptionsParse(Datum reloptions, bool validate);
 
 extern bytea *IvfflatOptionsParse(Datum reloptions, bool validate);
 
-extern void HnswMetaFor(Relation index, int dim, HnswMetaPage *meta);
+extern void HnswMetaFor(Relation index, int dim, int nonzero, HnswMetaPage *meta);
+extern void HnswSetDimensions(HnswMetaPage *meta, const HnswTypeOps *type, int dim, int nonzero);
 
 extern void HnswAlterInit(void);
 extern char *HnswPendingOptions(const HnswOptions *opts, const HnswMetaPage *built);

@@ -196,7 +196,7 @@ HnswSlotDistance(IndexScanDesc scan, HnswScan *so, TupleTableSlot *slot, double 
 	if (!isnull[0])
 	{
 		row = type->get(values[0]);
-		if (type->dim(row) == so->g->lay->dim)
+		if (type->dim(row) == so->g->lay->column_dim)
 			known = exact_distance(so, row, dist);
 		HnswFreeValue(row, values[0]);
 	}

@@ -1,7 +1,7 @@
 /*
  * sample.c
  *		What a build has to know of the table before it reads it: the dimensions
- *		of its vectors, and their centre.
+ *		of its vectors, how many of their elements are not zero, and their centre.
  */
 #include "postgres.h"
 
@@ -31,28 +31,33 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-/* Rows that the centre is the mean of, and blocks they are looked for in. */
-#define CENTRE_SAMPLE	1000
-#define CENTRE_BLOCKS	4000
+/* Rows that are looked at, and blocks they are looked for in. */
+#define SAMPLE_ROWS		1000
+#define SAMPLE_BLOCKS	4000
 
-/* The mean of some rows. */
-typedef struct CentreSample
+/* A sparse index has room for what so many of a hundred rows have. */
+#define NONZERO_PERCENT	95
+
+/* Some rows, of which the centre is the mean; or what they have that is not zero. */
+typedef struct Sample
 {
 	HnswIndex  *g;
+	const HnswTypeOps *type;
 	double	   *sum;
 	float	   *vec;
+	int			nonzero[SAMPLE_ROWS];
 	int			n;
 	MemoryContext row_cxt;
-} CentreSample;
+} Sample;
 
 static void
 sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 		   bool alive, void *arg)
 {
-	CentreSample *sample = (CentreSample *) arg;
+	Sample	   *sample = (Sample *) arg;
 	MemoryContext old;
 
-	if (isnull[0] || sample->n == CENTRE_SAMPLE)
+	if (isnull[0] || sample->n == SAMPLE_ROWS)
 		return;
 	old = MemoryContextSwitchTo(sample->row_cxt);
 	if (HnswNormaliseVector(&sample->g->space, sample->g->space.type->get(values[0]), sample->vec))
@@ -63,6 +68,20 @@ sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(sample->row_cxt);
+}
+
+static void
+count_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
+		  bool alive, void *arg)
+{
+	Sample	   *sample = (Sample *) arg;
+	HnswValue	value;
+
+	if (isnull[0] || sample->n == SAMPLE_ROWS)
+		return;
+	value = sample->type->get(values[0]);
+	sample->nonzero[sample->n++] = sample->type->nonzero(value);
+	HnswFreeValue(value, values[0]);
 }
 
 static uint64
@@ -80,7 +99,8 @@ common_divisor(uint64 a, uint64 b)
 
 /* Add rows from blocks all over the table to a sample. */
 static void
-sample_rows(CentreSample *sample, Relation heap, Relation index, IndexInfo *info)
+sample_rows(Sample *sample, Relation heap, Relation index, IndexInfo *info,
+			IndexBuildCallback take)
 {
 	const BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
 	uint64		step = Max(1, (uint64) (nblocks * 0.618));
@@ -88,12 +108,12 @@ sample_rows(CentreSample *sample, Relation heap, Relation index, IndexInfo *info
 	/* steps of this size come to every block */
 	while (common_divisor(nblocks, step) > 1)
 		step++;
-	for (uint64 i = 0; i < Min(nblocks, CENTRE_BLOCKS) && sample->n < CENTRE_SAMPLE; i++)
+	for (uint64 i = 0; i < Min(nblocks, SAMPLE_BLOCKS) && sample->n < SAMPLE_ROWS; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		(void) table_index_build_range_scan(heap, index, info, false, false, false,
 											(BlockNumber) (i * step % nblocks), 1,
-											sample_row, sample, NULL);
+											take, sample, NULL);
 	}
 }
 
@@ -125,7 +145,7 @@ void
 HnswBuildCentre(HnswIndex *g, Relation heap, IndexInfo *info)
 {
 	const int	dim = g->lay->dim;
-	CentreSample sample = {.g = g};
+	Sample		sample = {.g = g};
 	bool		finite = true;
 
 	if (g->ncentre == 0)
@@ -134,7 +154,7 @@ HnswBuildCentre(HnswIndex *g, Relation heap, IndexInfo *info)
 	sample.vec = palloc(dim * sizeof(float));
 	sample.row_cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw build sample",
 										   ALLOCSET_DEFAULT_SIZES);
-	sample_rows(&sample, heap, g->rel, info);
+	sample_rows(&sample, heap, g->rel, info, sample_row);
 	HNSW_WAIT_POINT("build-centre");
 	for (int j = 0; j < dim; j++)
 	{
@@ -223,7 +243,7 @@ previous_dim(Relation index)
 	if (meta.magic != HNSW_MAGIC || meta.version != HNSW_VERSION ||
 		!HnswLayoutFromMeta(&meta, &lay))
 		return -1;
-	return lay.dim;
+	return lay.column_dim;
 }
 
 /*
@@ -249,4 +269,29 @@ HnswBuildDim(Relation heap, Relation index, IndexInfo *info)
 											blk, 1, first_dim, &first, NULL);
 	}
 	return first.dim >= 1 ? first.dim : previous_dim(index);
+}
+
+static int
+cmp_int(const void *a, const void *b)
+{
+	return *(const int *) a - *(const int *) b;
+}
+
+/*
+ * So many elements are not zero in most rows of the table, by a sample; -1 without rows, and
+ * where the type has no such number.
+ */
+int
+HnswBuildNonzero(Relation heap, Relation index, IndexInfo *info)
+{
+	Sample		sample = {.n = 0};
+
+	(void) HnswIndexClass(index, &sample.type);
+	if (sample.type->nonzero == NULL)
+		return -1;
+	sample_rows(&sample, heap, index, info, count_row);
+	if (sample.n == 0)
+		return -1;
+	qsort(sample.nonzero, sample.n, sizeof(int), cmp_int);
+	return sample.nonzero[(sample.n - 1) * NONZERO_PERCENT / 100];
 }

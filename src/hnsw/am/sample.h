@@ -9,6 +9,7 @@
 #include "nodes/execnodes.h"
 
 extern int	HnswBuildDim(Relation heap, Relation index, IndexInfo *info);
+extern int	HnswBuildNonzero(Relation heap, Relation index, IndexInfo *info);
 extern void HnswBuildCentre(HnswIndex *g, Relation heap, IndexInfo *info);
 
 #endif							/* HNSW_AM_SAMPLE_H */

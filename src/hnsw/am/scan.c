@@ -55,7 +55,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* Memory of a scan that has ended is kept for the next one, if it is not much. */
+/* Memory of a scan that has ended is kept for the next one, if it is not much beside its query. */
 #define KEPT_SEARCH_BYTES	((Size) 256 * 1024)
 
 /* So many nodes are searched for at once, at most, in little and in much memory. */
@@ -73,7 +73,7 @@ release_search(HnswScan *so, bool error)
 		return;
 	HnswStatsAddSearch(&so->stats, s);
 	if (!error && so->g->search == NULL &&
-		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES)
+		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES + HnswQueryBytes(&so->g->space))
 		so->g->search = s;
 	else
 		MemoryContextDelete(s->cxt);

@@ -84,7 +84,7 @@ share_within(HnswIndex *g, MemoryContext cxt, Datum center, double radius)
 	HnswSearch *s;
 
 	/* what is wrong with it is for the scan to tell */
-	if (type->dim(value) != g->lay->dim || RelationGetNumberOfBlocks(g->rel) < HNSW_META_BLOCK + 1 + SHARE_LEAST)
+	if (type->dim(value) != g->lay->column_dim || RelationGetNumberOfBlocks(g->rel) < HNSW_META_BLOCK + 1 + SHARE_LEAST)
 		return -1;
 	HnswReadMeta(g, &meta);		/* also loads the centre */
 	s = HnswSearchCreate(g, cxt);

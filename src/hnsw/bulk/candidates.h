@@ -21,7 +21,7 @@ batch_apart(const HnswMetricOps *metric, float norm2, float other_norm2, float d
 {
 	if (metric->squared)
 		return dist;
-	return metric->products ? norm2 + other_norm2 + 2 * dist : dist * dist;
+	return metric->sums ? dist * dist : norm2 + other_norm2 + 2 * dist;
 }
 
 extern void HnswCollectCandidates(BatchColumns *c, BatchLevel *level);

@@ -13,6 +13,7 @@
 #include "hnsw/metric/metric.h"
 #include "hnsw/metric/panel.h"
 #include "hnsw/metric/vector.h"
+#include "hnsw/metric/words.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "simd/vx_simd.h"
@@ -30,11 +31,19 @@ HnswBatchDistance(Batch *b, uint32 i, uint32 j)
 	return HnswStoredDistance(&b->g->space, &sx, &sy);
 }
 
+/* Have vectors a form of their own for many distances? */
+static inline bool
+has_columns(const HnswLayout *lay)
+{
+	return lay->metric->words && lay->metric->words->columns_bytes;
+}
+
 /* How many columns each participant has: a quarter of the memory is for them. */
 int
 HnswColumnsMax(const HnswLayout *lay, Size limit, int participants)
 {
-	Size		width = lay->dim * (HnswBatchInteger(lay) ? sizeof(int8) : sizeof(float));
+	/* an element of postings has twice the bytes of a word */
+	Size		width = lay->dim * (HnswBatchInteger(lay) ? sizeof(int8) : has_columns(lay) ? sizeof(uint64) : sizeof(float));
 	int			max = (int) Min(BATCH_LEAF_MAX, limit / 4 / participants / width);
 
 	return Max(BATCH_LEAF_MIN, max / VX_PANEL * VX_PANEL);
@@ -45,6 +54,7 @@ Size
 HnswColumnsBytes(const HnswLayout *lay, int max)
 {
 	Size		vectors = HnswBatchInteger(lay) ? max / VX_PANEL * VX_PANEL_BYTES(lay->dim) :
+		has_columns(lay) ? lay->metric->words->columns_bytes(lay, max) + max * sizeof(char *) :
 		(Size) max * lay->dim * sizeof(float);
 
 	return vectors + 4 * max * sizeof(float) +
@@ -66,6 +76,11 @@ HnswColumnsCreate(Batch *b)
 		char	   *raw = MemoryContextAllocHuge(b->cxt, c->max / VX_PANEL * VX_PANEL_BYTES(dim) + 64);
 
 		c->panels = (int8 *) TYPEALIGN(64, raw);
+	}
+	else if (has_columns(b->g->lay))
+	{
+		c->words = MemoryContextAllocHuge(b->cxt, b->g->lay->metric->words->columns_bytes(b->g->lay, c->max));
+		c->owns = MemoryContextAlloc(b->cxt, c->max * sizeof(char *));
 	}
 	else
 		c->rows = MemoryContextAllocHuge(b->cxt, (Size) c->max * dim * sizeof(float));
@@ -96,6 +111,8 @@ HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members,
 
 		if (c->integer)
 			HnswPanelPut(c->panels, dim, i, (const int8 *) own);
+		else if (c->words)
+			c->owns[i] = own;
 		else
 			HnswOwnDecode(&b->g->space, own, x->scale, x->offset, c->rows + (Size) i * dim);
 		c->norm[i] = x->norm2;
@@ -103,6 +120,8 @@ HnswColumnsLoad(BatchColumns *c, const BatchLevel *level, const uint32 *members,
 		c->offset[i] = x->offset;
 		c->sum[i] = x->scale * x->codesum;
 	}
+	if (c->words)
+		b->g->lay->metric->words->columns_load(&b->g->space, c->words, c->owns, n);
 	/* the rest of the last panel */
 	for (int i = n; i < c->npanels * VX_PANEL && c->integer; i++)
 		for (int j = 0; j < dim; j += 4)
@@ -149,7 +168,13 @@ HnswColumnsDistances(BatchColumns *c, const BatchLevel *level, const uint32 *mem
 		const BatchNode *x = &b->nodes[node];
 		float	   *v = g->scratch->fa;
 
+		if (c->words)
+		{
+			metric->words->columns_distances(&g->space, metric, c->words, batch_own(b, node),
+											 c->dists + i * BATCH_LEAF_MAX);
+			continue;
+		}
 		HnswOwnDecode(&g->space, batch_own(b, node), x->scale, x->offset, v);
-		metric->many(v, c->rows, dim, c->n, c->dists + i * BATCH_LEAF_MAX);
+		metric->many(&g->space, v, c->rows, c->n, c->dists + i * BATCH_LEAF_MAX);
 	}
 }

@@ -27,6 +27,8 @@ typedef struct BatchColumns
 	int			n;
 	int			npanels;
 	int8	   *panels;			/* int8 own vectors */
+	char	   *words;			/* of words (HnswWordsOps.columns_load) */
+	const char **owns;			/* what they are made of */
 	float	   *rows;			/* otherwise */
 	float	   *norm;
 	float	   *scale;

@@ -213,7 +213,16 @@ layout_spend_rest(HnswLayout *lay)
 static bool
 has_sketch(const HnswMetricOps *metric, int sketch_opt)
 {
-	return metric->products || sketch_opt <= 0 || sketch_opt == HNSW_SKETCH_OPT_EXACT;
+	if (sketch_opt == HNSW_SKETCH_OPT_EXACT)
+		return !metric->variable;
+	return metric->products || sketch_opt <= 0;
+}
+
+/* Can they have such own vectors? */
+static bool
+has_own(const HnswMetricOps *metric, int own_opt)
+{
+	return metric->words == NULL || own_opt == HNSW_OWN_OPT_AUTO;
 }
 
 /*
@@ -228,7 +237,7 @@ HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt)
 	HnswLayout	lay;
 	bool		fits = false;
 
-	if (!has_sketch(metric, sketch_opt))
+	if (!has_sketch(metric, sketch_opt) || !has_own(metric, own_opt))
 		return false;
 
 	memset(&lay, 0, sizeof(lay));
@@ -239,14 +248,14 @@ HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt)
 
 	if (own_opt != HNSW_OWN_OPT_AUTO)
 		lay.own = (HnswOwn) own_opt;
-	else if (lay.dim <= FP32_MAX_DIM)
+	else if (lay.dim <= FP32_MAX_DIM || metric->words)
 		lay.own = HNSW_OWN_FP32;
 	else
 		lay.own = HNSW_OWN_INT8;
 
 	if (sketch_opt == HNSW_SKETCH_OPT_AUTO)
 	{
-		if (lay.dim <= EXACT_MAX_DIM)
+		if (lay.dim <= EXACT_MAX_DIM && !metric->words)
 		{
 			lay.sketch = HNSW_SKETCH_EXACT;
 			fits = layout_fit(&lay, false);
@@ -255,7 +264,7 @@ HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt)
 		{
 			/* no code: the widest own vector that leaves one read per node */
 			lay.sketch = HNSW_SKETCH_NONE;
-			if (own_opt == HNSW_OWN_OPT_AUTO)
+			if (own_opt == HNSW_OWN_OPT_AUTO && !metric->words)
 			{
 				lay.own = HNSW_OWN_FP32;
 				if (!layout_fit(&lay, false) || lay.own_side)
@@ -314,14 +323,30 @@ HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,
 	if (!has_sketch(metric, sketch_opt))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("index \"%s\" cannot have sketches of bits", relname),
-				 errdetail("There is no bit sketch for the distance %s.", metric->name),
+				 errmsg("index \"%s\" cannot have %s", relname,
+						sketch_opt == HNSW_SKETCH_OPT_EXACT ? "exact sketches" : "sketches of bits"),
+				 errdetail("There is no such sketch for the distance %s.", metric->name),
 				 errhint("Leave out the option \"sketch_bits\".")));
+	if (!has_own(metric, own_opt))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("index \"%s\" cannot have other own vectors", relname),
+				 errdetail("With the distance %s vectors are stored in one way.", metric->name),
+				 errhint("Leave out the option \"own_vector\".")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("a node of index \"%s\" does not fit a page", relname),
 			 errdetail("%d dimensions, m = %d.", meta->dim, meta->m),
 			 errhint("Use a smaller \"m\", or leave the options \"sketch_bits\" and \"own_vector\" at auto.")));
+}
+
+/* Is that what an index of words can have? */
+static bool
+words_fit(const HnswMetaPage *meta, const HnswMetricOps *metric)
+{
+	return meta->column_dim >= 1 && meta->column_dim <= PG_INT32_MAX &&
+		metric->fits(meta->dim, (int) meta->column_dim) && meta->own == HNSW_OWN_FP32 &&
+		(meta->sketch == HNSW_SKETCH_NONE || (meta->sketch == HNSW_SKETCH_EXACT && !metric->variable));
 }
 
 /*
@@ -341,7 +366,8 @@ HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay)
 		meta->own < HNSW_OWN_FP32 || meta->own > HNSW_OWN_INT8 ||
 		meta->own_side > 1 ||
 		meta->max_tids < HNSW_MIN_TIDS || meta->max_tids > HNSW_MAX_TIDS ||
-		(meta->shift != 0 && meta->shift != metric->shift))
+		(meta->shift != 0 && meta->shift != metric->shift) ||
+		(metric->words ? !words_fit(meta, metric) : meta->column_dim != 0))
 		return false;
 	if (meta->sketch == HNSW_SKETCH_BITS &&
 		((meta->bits != 1 && meta->bits != 2 && meta->bits != 4) ||
@@ -350,6 +376,7 @@ HnswLayoutFromMeta(const HnswMetaPage *meta, HnswLayout *lay)
 
 	memset(lay, 0, sizeof(*lay));
 	lay->dim = meta->dim;
+	lay->column_dim = meta->column_dim != 0 ? (int) meta->column_dim : meta->dim;
 	lay->metric = metric;
 	lay->m = meta->m;
 	lay->ef_construction = meta->ef_construction;

@@ -38,7 +38,8 @@ typedef struct HnswLink
 /* Where everything is within a record; derived from the metapage alone. */
 typedef struct HnswLayout
 {
-	int			dim;
+	int			dim;			/* elements of a vector */
+	int			column_dim;		/* dimensions of the column */
 	const HnswMetricOps *metric;
 	int			m;
 	int			ef_construction;

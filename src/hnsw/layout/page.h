@@ -20,6 +20,7 @@
 #define HNSW_META_BLOCK		0
 
 #define HNSW_MAX_DIM		16000
+#define HNSW_MAX_BITS		64000	/* of a bit string */
 #define HNSW_MAX_LEVEL		30
 #define HNSW_MAX_FANOUT		224		/* 2 * m_max rounded up to whole blocks */
 #define HNSW_MAX_TIDS		16		/* inline heap TIDs of one record */
@@ -60,16 +61,26 @@ typedef enum HnswMetric
 	HNSW_L2 = 1,
 	HNSW_IP,
 	HNSW_COSINE,				/* L2 on normalised vectors */
-	HNSW_L1
+	HNSW_L1,
+	/* of bit strings */
+	HNSW_HAMMING,
+	HNSW_JACCARD,
+	/* of sparse vectors, in the order of the first four */
+	HNSW_SPARSE_L2,
+	HNSW_SPARSE_IP,
+	HNSW_SPARSE_COSINE,
+	HNSW_SPARSE_L1
 } HnswMetric;
 
-#define HNSW_METRICS	(HNSW_L1 + 1)	/* numbers of metrics are below */
+#define HNSW_METRICS	(HNSW_SPARSE_L1 + 1)	/* numbers of metrics are below */
 
 /* Types of columns (metric/type.h); an index of before there were more has a zero. */
 typedef enum HnswType
 {
 	HNSW_VECTOR = 0,
-	HNSW_HALFVEC
+	HNSW_HALFVEC,
+	HNSW_BIT,
+	HNSW_SPARSEVEC
 } HnswType;
 
 typedef enum HnswSketch
@@ -81,7 +92,7 @@ typedef enum HnswSketch
 
 typedef enum HnswOwn
 {
-	HNSW_OWN_FP32 = 1,
+	HNSW_OWN_FP32 = 1,			/* or words of as many bits (HnswMetricOps.words) */
 	HNSW_OWN_FP16,
 	HNSW_OWN_INT8
 } HnswOwn;
@@ -114,7 +125,7 @@ typedef struct HnswMetaPage
 	uint32		magic;
 	uint32		version;
 	/* fixed at creation; the layout of records follows from these alone */
-	uint16		dim;
+	uint16		dim;			/* elements of a vector */
 	uint16		metric;
 	uint16		m;
 	uint16		ef_construction;
@@ -136,7 +147,9 @@ typedef struct HnswMetaPage
 	/* fixed at creation, too; what was no field before reads as zero */
 	uint16		shift;			/* own vectors are 2^-shift of the prepared ones */
 	uint8		type;			/* HnswType */
-	uint8		unused[9];		/* zero */
+	uint8		unused1;		/* zero */
+	uint32		column_dim;		/* dimensions of the column, 0: as many as elements */
+	uint32		unused2;		/* zero */
 	/* changing, too; in indexes of before it lies behind pd_lower, and is zero */
 	HnswCalibration calibration;
 } HnswMetaPage;

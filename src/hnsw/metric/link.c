@@ -140,7 +140,7 @@ HnswScoreLinks(const HnswSpace *sp, const HnswQuery *q, const char *node, float 
 		{
 			const float *v = (const float *) codes;
 
-			lay->metric->many(q->vec, v, lay->dim, n, e);
+			lay->metric->many(sp, q->vec, v, n, e);
 			mask = 0;
 			for (int j = 0; j < n; j++)
 				mask |= (uint32) (e[j] < bound) << j;

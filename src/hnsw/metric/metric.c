@@ -2,49 +2,22 @@
  * metric.c
  *		The metrics: their distances, and how they differ otherwise.
  *
- * Squared L2, which cosine is on normalised vectors; minus the inner product; L1.
+ * Squared L2, which cosine is on normalised vectors; minus the inner product; L1.  Those of
+ * vectors that are no floats are in bits.c and sparse.c.
  */
 #include "postgres.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
+#include "hnsw/metric/norms.h"
 #include "hnsw/metric/vector.h"
+#include "hnsw/metric/words.h"
 #include "simd/vx_simd.h"
 
-/*
- * A distance as a float.  Those of vectors that have been prepared are finite;
- * what a page says, or an older index with its longer vectors, must not lead
- * to an infinite one either.  NaN stays.
- */
-static inline float
-finite_distance(double dist)
-{
-	if (unlikely(fabs(dist) > FLT_MAX))
-		return dist > 0 ? FLT_MAX : -FLT_MAX;
-	return (float) dist;
-}
-
 /* ---- what inner products lead to ---- */
-
-static float
-squared_length(const float *x, int dim)
-{
-	return vx_simd->sumsq(x, dim);
-}
-
-static double
-euclidean_norm(const float *x, int dim)
-{
-	double		sum = 0;
-
-	for (int i = 0; i < dim; i++)
-		sum += (double) x[i] * x[i];
-	return sqrt(sum);
-}
 
 /* <q, own> for a stored vector. */
 static inline double
@@ -91,23 +64,23 @@ stored_dot(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
 
 #define OF_PRODUCTS \
 	.products = true, \
-	.length = squared_length, \
-	.too_long = "Its squared norm is not finite.", \
-	.norm = euclidean_norm, \
-	.max_norm = 0x1p60			/* so that estimates stay finite, too */
+	.length = HnswSquaredLength, \
+	.too_long = HNSW_TOO_LONG_SQUARED, \
+	.norm = HnswEuclideanNorm, \
+	.max_norm = HNSW_MAX_NORM_PRODUCTS
 
 /* ---- squared L2 ---- */
 
 static float
-l2_pair(const float *a, const float *b, int dim)
+l2_pair(const HnswSpace *sp, const float *a, const float *b)
 {
-	return vx_simd->l2sq(a, b, dim);
+	return vx_simd->l2sq(a, b, sp->lay.dim);
 }
 
 static void
-l2_many(const float *a, const float *rows, int dim, int n, float *out)
+l2_many(const HnswSpace *sp, const float *a, const float *rows, int n, float *out)
 {
-	vx_simd->l2sq_many(a, rows, dim, dim, n, out);
+	vx_simd->l2sq_many(a, rows, sp->lay.dim, sp->lay.dim, n, out);
 }
 
 static float
@@ -115,8 +88,8 @@ l2_own(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, fl
 	   float norm2)
 {
 	if (sp->lay.own == HNSW_OWN_FP32)
-		return finite_distance(vx_simd->l2sq(q->vec, (const float *) own, sp->lay.dim));
-	return finite_distance((double) q->norm2 + norm2 -
+		return HnswFiniteDistance(vx_simd->l2sq(q->vec, (const float *) own, sp->lay.dim));
+	return HnswFiniteDistance((double) q->norm2 + norm2 -
 						   2 * own_dot(sp, q, own, scale, offset));
 }
 
@@ -158,15 +131,15 @@ l2_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
 /* ---- minus the inner product ---- */
 
 static float
-ip_pair(const float *a, const float *b, int dim)
+ip_pair(const HnswSpace *sp, const float *a, const float *b)
 {
-	return -vx_simd->dot(a, b, dim);
+	return -vx_simd->dot(a, b, sp->lay.dim);
 }
 
 static void
-ip_many(const float *a, const float *rows, int dim, int n, float *out)
+ip_many(const HnswSpace *sp, const float *a, const float *rows, int n, float *out)
 {
-	vx_simd->dot_many(a, rows, dim, dim, n, out);
+	vx_simd->dot_many(a, rows, sp->lay.dim, sp->lay.dim, n, out);
 	for (int j = 0; j < n; j++)
 		out[j] = -out[j];
 }
@@ -175,7 +148,7 @@ static float
 ip_own(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, float offset,
 	   float norm2)
 {
-	return finite_distance(-own_dot(sp, q, own, scale, offset));
+	return HnswFiniteDistance(-own_dot(sp, q, own, scale, offset));
 }
 
 static float
@@ -199,34 +172,16 @@ ip_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
 
 /* ---- L1 ---- */
 
-static double
-l1_norm(const float *x, int dim)
-{
-	double		sum = 0;
-
-	for (int i = 0; i < dim; i++)
-		sum += fabsf(x[i]);
-	return sum;
-}
-
 static float
-l1_length(const float *x, int dim)
+l1_pair(const HnswSpace *sp, const float *a, const float *b)
 {
-	double		sum = l1_norm(x, dim);
-
-	return sum > FLT_MAX ? INFINITY : (float) sum;
-}
-
-static float
-l1_pair(const float *a, const float *b, int dim)
-{
-	return vx_simd->l1(a, b, dim);
+	return vx_simd->l1(a, b, sp->lay.dim);
 }
 
 static void
-l1_many(const float *a, const float *rows, int dim, int n, float *out)
+l1_many(const HnswSpace *sp, const float *a, const float *rows, int n, float *out)
 {
-	vx_simd->l1_many(a, rows, dim, dim, n, out);
+	vx_simd->l1_many(a, rows, sp->lay.dim, sp->lay.dim, n, out);
 }
 
 static float
@@ -236,13 +191,13 @@ l1_own(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, fl
 	const int	dim = sp->lay.dim;
 
 	if (sp->lay.own == HNSW_OWN_FP32)
-		return finite_distance(vx_simd->l1(q->vec, (const float *) own, dim));
+		return HnswFiniteDistance(vx_simd->l1(q->vec, (const float *) own, dim));
 	if (sp->lay.own == HNSW_OWN_INT8)
-		return finite_distance(vx_simd->l1_i8(q->vec, (const int8 *) own, scale, offset, dim));
+		return HnswFiniteDistance(vx_simd->l1_i8(q->vec, (const int8 *) own, scale, offset, dim));
 	if (scale == 1)
-		return finite_distance(vx_simd->l1_f16(q->vec, (const uint16 *) own, dim));
+		return HnswFiniteDistance(vx_simd->l1_f16(q->vec, (const uint16 *) own, dim));
 	HnswOwnDecode(sp, own, scale, offset, sp->work[1]);
-	return finite_distance(vx_simd->l1(q->vec, sp->work[1], dim));
+	return HnswFiniteDistance(vx_simd->l1(q->vec, sp->work[1], dim));
 }
 
 static float
@@ -267,7 +222,7 @@ static const HnswMetricOps metrics[] = {
 		.number = HNSW_L2,
 		.name = "l2",
 		.opclass = "l2",
-		.shift = 5,
+		.shift = HNSW_SHIFT_PRODUCTS,
 		.divided_as = HNSW_L2,
 		OF_SQUARES
 	},
@@ -277,7 +232,7 @@ static const HnswMetricOps metrics[] = {
 		.opclass = "ip",
 		OF_PRODUCTS,
 		.any_scale = true,
-		.shift = 5,
+		.shift = HNSW_SHIFT_PRODUCTS,
 		.pair = ip_pair,
 		.many = ip_many,
 		.own = ip_own,
@@ -306,11 +261,11 @@ static const HnswMetricOps metrics[] = {
 		.name = "l1",
 		.opclass = "l1",
 		.sums = true,
-		.shift = 2,
-		.length = l1_length,
-		.too_long = "The sum of its absolute values is not finite.",
-		.norm = l1_norm,
-		.max_norm = 0x1p126,
+		.shift = HNSW_SHIFT_SUMS,
+		.length = HnswSumLength,
+		.too_long = HNSW_TOO_LONG_SUM,
+		.norm = HnswSumNorm,
+		.max_norm = HNSW_MAX_NORM_SUMS,
 		.pair = l1_pair,
 		.many = l1_many,
 		.own = l1_own,
@@ -323,11 +278,17 @@ static const HnswMetricOps metrics[] = {
 	}
 };
 
+StaticAssertDecl(lengthof(metrics) == HNSW_HAMMING, "words come behind floats");
+
 /* The metric with a number from a metapage, which may be any; NULL for none. */
 const HnswMetricOps *
 HnswMetricOf(int number)
 {
-	if (number < 1 || number >= (int) lengthof(metrics))
+	if (number < HNSW_L2 || number >= HNSW_METRICS)
 		return NULL;
+	if (number >= HNSW_SPARSE_L2)
+		return &HnswSparseMetrics[number - HNSW_SPARSE_L2];
+	if (number >= HNSW_HAMMING)
+		return &HnswBitMetrics[number - HNSW_HAMMING];
 	return &metrics[number];
 }

@@ -15,6 +15,7 @@
 struct HnswQuery;
 struct HnswSpace;
 struct HnswStored;
+struct HnswWordsOps;
 
 /*
  * Distances are in index units: computed from prepared vectors, and finite
@@ -51,10 +52,19 @@ typedef struct HnswMetricOps
 	double		(*norm) (const float *x, int dim);
 	double		max_norm;
 
+	/*
+	 * Vectors are words of 32 bits in the place of floats, which are stored as they are
+	 * (HNSW_OWN_FP32) and only these functions look into (metric/words.h).  NULL: of floats.
+	 */
+	const struct HnswWordsOps *words;
+	/* Can they be so many for so many dimensions of a column? */
+	bool		(*fits) (int dim, int column_dim);
+	bool		variable;		/* what is stored of a vector is not all that a query needs of it */
+
 	/* Distance between two prepared, or decoded, vectors. */
-	float		(*pair) (const float *a, const float *b, int dim);
-	/* The same from one to n that lie one behind the other. */
-	void		(*many) (const float *a, const float *rows, int dim, int n, float *out);
+	float		(*pair) (const struct HnswSpace *sp, const float *a, const float *b);
+	/* The same from one to n that lie one behind the other; NULL for words that have columns. */
+	void		(*many) (const struct HnswSpace *sp, const float *a, const float *rows, int n, float *out);
 	/* From a query to a stored vector. */
 	float		(*own) (const struct HnswSpace *sp, const struct HnswQuery *q, const char *own,
 						float scale, float offset, float norm2);

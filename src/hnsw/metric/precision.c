@@ -26,6 +26,9 @@
 double
 HnswElementError(const HnswLayout *lay, float norm2, float scale)
 {
+	/* of all of them; CERTAIN times that is what linear_slack asks for */
+	if (lay->metric->words)
+		return scale / CERTAIN;
 	switch (lay->own)
 	{
 		case HNSW_OWN_INT8:
@@ -50,6 +53,8 @@ linear_slack(const HnswSpace *sp, const HnswQuery *q, float dist, float norm2, d
 	const int	dim = sp->lay.dim;
 	double		rounding;
 
+	if (metric->words)
+		return metric->slack(q, dim, Max(dist, 0), norm2, CERTAIN * step);
 	/* what each element may lose below the least float, here and in the operator */
 	rounding = 1e-44 * dim * (1 + 1 / q->unit);
 	if (metric->products && sp->lay.own == HNSW_OWN_INT8)
@@ -61,7 +66,7 @@ linear_slack(const HnswSpace *sp, const HnswQuery *q, float dist, float norm2, d
 static double
 mean_square(const HnswSpace *sp, double step)
 {
-	if (!sp->lay.metric->squared)
+	if (!sp->lay.metric->squared || sp->lay.metric->words)
 		return 0;
 	return sp->lay.dim * step * step;
 }

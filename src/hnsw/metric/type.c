@@ -2,18 +2,23 @@
  * type.c
  *		The types of columns: their values, their operator classes.
  *
- * vector, of floats; halfvec, of halves.
+ * vector, of floats; halfvec, of halves; bit, of bits; sparsevec, of few elements that are not zero.
  */
 #include "postgres.h"
 
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
 #include "hnsw/metric/type.h"
+#include "hnsw/metric/words.h"
 #include "simd/vx_simd.h"
+#include "types/bit.h"
 #include "types/halfvec.h"
+#include "types/sparsevec.h"
 #include "types/vector.h"
 
 PG_FUNCTION_INFO_V1(vectorx_hnsw_halfvec_support);
+PG_FUNCTION_INFO_V1(vectorx_hnsw_bit_support);
+PG_FUNCTION_INFO_V1(vectorx_hnsw_sparsevec_support);
 
 /* A type's distance as an HnswClassOps has it. */
 #define EXACT(function, type, expression) \
@@ -80,12 +85,55 @@ EXACT(halfvec_ip, Halfvec, HalfvecNegativeInnerProduct(a, b))
 EXACT(halfvec_cosine, Halfvec, 2 * HalfvecCosineDistance(a, b))
 EXACT(halfvec_l1, Halfvec, HalfvecL1Distance(a, b))
 
+/* ---- bit ---- */
+
+static HnswValue
+get_bits(Datum datum)
+{
+	return (HnswValue) DatumGetBits(datum);
+}
+
+static int
+bits_length(HnswValue value)
+{
+	return VARBITLEN((const VarBit *) value);
+}
+
+EXACT(bit_hamming, VarBit, BitHammingDistance(a, b))
+EXACT(bit_jaccard, VarBit, BitJaccardDistance(a, b))
+
+/* ---- sparsevec ---- */
+
+static HnswValue
+get_sparsevec(Datum datum)
+{
+	return (HnswValue) DatumGetSparseVec(datum);
+}
+
+static int
+sparsevec_dim(HnswValue value)
+{
+	return ((const SparseVec *) value)->dim;
+}
+
+static int
+sparsevec_nonzero(HnswValue value)
+{
+	return ((const SparseVec *) value)->nnz;
+}
+
+EXACT(sparsevec_l2, SparseVec, (float) SparseVecSquaredDistance(a, b))
+EXACT(sparsevec_ip, SparseVec, (float) -SparseVecInnerProduct(a, b))
+EXACT(sparsevec_cosine, SparseVec, 2 * SparseVecCosineDistance(a, b))
+EXACT(sparsevec_l1, SparseVec, (float) SparseVecTaxicabDistance(a, b))
+
 /* ---- all of them ---- */
 
 static const HnswTypeOps types[] = {
 	[HNSW_VECTOR] = {
 		.number = HNSW_VECTOR,
 		.name = "vector",
+		.sizes = "vector dimensions",
 		.max_dim = VECTOR_MAX_DIM,
 		.get = get_vector,
 		.dim = vector_dim,
@@ -101,6 +149,7 @@ static const HnswTypeOps types[] = {
 		.number = HNSW_HALFVEC,
 		.name = "halfvec",
 		.support = vectorx_hnsw_halfvec_support,
+		.sizes = "halfvec dimensions",
 		.max_dim = HALFVEC_MAX_DIM,
 		.get = get_halfvec,
 		.dim = halfvec_dim,
@@ -110,6 +159,37 @@ static const HnswTypeOps types[] = {
 			[HNSW_IP] = {vectorx_halfvec_negative_inner_product, halfvec_ip},
 			[HNSW_COSINE] = {vectorx_halfvec_negative_inner_product, halfvec_cosine},
 			[HNSW_L1] = {vectorx_halfvec_l1_distance, halfvec_l1}
+		}
+	},
+	[HNSW_BIT] = {
+		.number = HNSW_BIT,
+		.name = "bit",
+		.support = vectorx_hnsw_bit_support,
+		.sizes = "bit lengths",
+		.max_dim = HNSW_MAX_BITS,
+		.get = get_bits,
+		.dim = bits_length,
+		.elements = HnswBitElements,
+		.classes = {
+			[HNSW_HAMMING] = {vectorx_hamming_distance, bit_hamming},
+			[HNSW_JACCARD] = {vectorx_jaccard_distance, bit_jaccard}
+		}
+	},
+	[HNSW_SPARSEVEC] = {
+		.number = HNSW_SPARSEVEC,
+		.name = "sparsevec",
+		.support = vectorx_hnsw_sparsevec_support,
+		.sizes = "sparsevec dimensions",
+		.max_dim = SPARSEVEC_MAX_DIM,
+		.get = get_sparsevec,
+		.dim = sparsevec_dim,
+		.elements = HnswSparseElements,
+		.nonzero = sparsevec_nonzero,
+		.classes = {
+			[HNSW_SPARSE_L2] = {vectorx_sparsevec_l2_squared_distance, sparsevec_l2},
+			[HNSW_SPARSE_IP] = {vectorx_sparsevec_negative_inner_product, sparsevec_ip},
+			[HNSW_SPARSE_COSINE] = {vectorx_sparsevec_negative_inner_product, sparsevec_cosine},
+			[HNSW_SPARSE_L1] = {vectorx_sparsevec_l1_distance, sparsevec_l1}
 		}
 	}
 };
@@ -172,10 +252,15 @@ HnswMetricByClass(const char *opclass, const HnswTypeOps **type)
 }
 
 /*
- * hnsw_halfvec_support(internal): by it, operator classes say that they are of halfvec.
+ * hnsw_halfvec_support(internal), and so on: by it, operator classes say of which type they are.
  */
-Datum
-vectorx_hnsw_halfvec_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER((void *) &types[HNSW_HALFVEC]);
+#define SUPPORT(function, type) \
+Datum \
+function(PG_FUNCTION_ARGS) \
+{ \
+	PG_RETURN_POINTER((void *) &types[type]); \
 }
+
+SUPPORT(vectorx_hnsw_halfvec_support, HNSW_HALFVEC)
+SUPPORT(vectorx_hnsw_bit_support, HNSW_BIT)
+SUPPORT(vectorx_hnsw_sparsevec_support, HNSW_SPARSEVEC)

@@ -37,15 +37,22 @@ typedef struct HnswTypeOps
 	HnswType	number;			/* in the metapage */
 	const char *name;			/* of the SQL type; its operator classes are NAME_METRIC_ops */
 	PGFunction	support;		/* HNSW_TYPE_PROC of its operator classes; NULL: they have none */
-	int			max_dim;		/* that can be indexed, at most HNSW_MAX_DIM */
+	const char *sizes;			/* what "dim" counts, in messages */
+	int			max_dim;		/* that can be indexed; of floats at most HNSW_MAX_DIM */
 	/*
 	 * The value in a datum from a row or a query: detoasted, a copy unless it is the datum
 	 * itself, and checked as far as the functions below need it (ERRCODE_DATA_CORRUPTED).
 	 */
 	HnswValue	(*get) (Datum datum);
 	int			(*dim) (HnswValue value);
-	/* Its elements as floats, out: as many as dim says. */
+	/* Its elements as floats, out: as many as dim says.  NULL for types of words (metric/words.h). */
 	void		(*decode) (HnswValue value, float *out);
+	/*
+	 * Of types of words: how many there are for a column's dimensions and, where that makes a
+	 * difference, the elements that are not zero in most rows (-1: not known).
+	 */
+	int			(*elements) (int dim, int nonzero);
+	int			(*nonzero) (HnswValue value);	/* NULL: makes none */
 	HnswClassOps classes[HNSW_METRICS];	/* by metric */
 } HnswTypeOps;
 

@@ -16,6 +16,7 @@
 #include "hnsw/metric/metric.h"
 #include "hnsw/metric/type.h"
 #include "hnsw/metric/vector.h"
+#include "hnsw/metric/words.h"
 #include "simd/vx_simd.h"
 #include "types/element.h"
 #include "utils/lsyscache.h"
@@ -35,19 +36,12 @@ space_name(const HnswSpace *sp)
 static void
 check_dim(const HnswSpace *sp, int dim)
 {
-	if (dim != sp->lay.dim)
+	if (dim != sp->lay.column_dim)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("different %s dimensions %d and %d", sp->type->name, sp->lay.dim, dim),
+				 errmsg("different %s %d and %d", sp->type->sizes, sp->lay.column_dim, dim),
 				 errdetail("Index \"%s\" is over vectors of %d dimensions.",
-						   space_name(sp), sp->lay.dim)));
-}
-
-/* How far a vector is from the origin for the operators. */
-static inline float
-length_of(const HnswSpace *sp, const float *x)
-{
-	return sp->lay.metric->length(x, sp->lay.dim);
+						   space_name(sp), sp->lay.column_dim)));
 }
 
 /* An error for a vector too long for the operators to tell distances to it. */
@@ -72,38 +66,44 @@ normalise(float *x, int dim)
 		x[i] = (float) (x[i] / norm);
 }
 
-/* Subtract the centre, if there is one, and scale. */
-static void
-centre_and_scale(const HnswSpace *sp, const float *centre, float *x)
+/* Subtract the centre, if there is one, from n elements and scale them. */
+void
+HnswCentreAndScale(const HnswSpace *sp, const float *centre, float *x, int n)
 {
 	if (centre)
-		for (int i = 0; i < sp->lay.dim; i++)
+		for (int i = 0; i < n; i++)
 			x[i] -= centre[i];
 	if (sp->lay.unit != 1)
-		for (int i = 0; i < sp->lay.dim; i++)
+		for (int i = 0; i < n; i++)
 			x[i] *= sp->lay.unit;
 }
 
 /*
- * The first step of preparing a row's value: check its dimensions and its
- * length, and for cosine normalise it.  out: dim floats.  False for a vector
- * under cosine that has no direction, for the operator, and is not indexed.
+ * The first step of preparing a row, of which x are the n elements that may be other than zero:
+ * check its length, and for cosine normalise it.  False for a vector under cosine that has no
+ * direction, for the operator, and is not indexed.
  */
 bool
-HnswNormaliseVector(const HnswSpace *sp, HnswValue value, float *out)
+HnswNormaliseElements(const HnswSpace *sp, float *x, int n)
 {
-	float		length;
+	float		length = sp->lay.metric->length(x, n);
 
-	check_dim(sp, sp->type->dim(value));
-	sp->type->decode(value, out);
-	length = length_of(sp, out);
 	check_length(sp, length);
 	if (!sp->lay.metric->normalised)
 		return true;
 	if (length == 0)
 		return false;
-	normalise(out, sp->lay.dim);
+	normalise(x, n);
 	return true;
+}
+
+/* The same from a row's value, whose dimensions are checked.  out: dim floats. */
+bool
+HnswNormaliseVector(const HnswSpace *sp, HnswValue value, float *out)
+{
+	check_dim(sp, sp->type->dim(value));
+	sp->type->decode(value, out);
+	return HnswNormaliseElements(sp, out, sp->lay.dim);
 }
 
 /*
@@ -118,13 +118,18 @@ bool
 HnswPrepareVector(const HnswSpace *sp, const float *centre, HnswValue value, float *out,
 				  uint32 *hash)
 {
+	if (sp->lay.metric->words)
+	{
+		check_dim(sp, sp->type->dim(value));
+		return sp->lay.metric->words->prepare(sp, value, out, hash);
+	}
 	if (!HnswNormaliseVector(sp, value, out))
 		return false;
 	*hash = DatumGetUInt32(hash_any((const unsigned char *) out, sp->lay.dim * sizeof(float)));
-	centre_and_scale(sp, centre, out);
+	HnswCentreAndScale(sp, centre, out, sp->lay.dim);
 	/* where the format of an older index has no scale */
 	if (sp->lay.unit == 1)
-		check_length(sp, length_of(sp, out));
+		check_length(sp, sp->lay.metric->length(out, sp->lay.dim));
 	if (sp->signs)
 		vx_simd->rotate(out, sp->lay.dim, sp->signs);
 	return true;
@@ -139,61 +144,72 @@ multiply(float *x, int dim, double by)
 }
 
 /*
- * Prepare the query of a scan (NULL: the origin) as its rows' values were, and complete q.  No
- * query is too long: for the inner product it is scaled as it needs, which
+ * Move a query, of which x are the n elements that may be other than zero, to where rows are.
+ * No query is too long: for the inner product it is scaled as it needs, which
  * keeps the order; with L2 and L1 one from which the operator finds nearly
- * everything infinitely far is brought nearer, and q->far says so.  False for
+ * everything infinitely far is brought nearer, and q->far says so.  Sets q->unit, too.  False for
  * a vector under cosine that has no direction: no row is nearer than another.
  */
 bool
-HnswPrepareQuery(const HnswSpace *sp, const float *centre, HnswValue value, HnswQuery *q)
+HnswPlaceQuery(const HnswSpace *sp, const float *centre, float *x, int n, HnswQuery *q)
 {
 	const HnswMetricOps *metric = sp->lay.metric;
-	const int	dim = sp->lay.dim;
 	const double unit = sp->lay.unit;
-	float		length;
+	float		length = metric->length(x, n);
 	double		norm;
 	bool		direction = true;
 
-	if (value == NULL)
-		memset(q->vec, 0, dim * sizeof(float));
-	else
-	{
-		check_dim(sp, sp->type->dim(value));
-		sp->type->decode(value, q->vec);
-	}
-	length = length_of(sp, q->vec);
 	q->far = !isfinite(length);
 	q->unit = metric->squared ? 1 / (unit * unit) : 1 / unit;
 	if (metric->any_scale)
 	{
-		norm = metric->norm(q->vec, dim);
+		norm = metric->norm(x, n);
 		if (norm > 0 && (norm < MIN_ANY_NORM || norm > MAX_ANY_NORM))
 		{
 			double		by = ldexp(1, -ilogb(norm));
 
-			multiply(q->vec, dim, by);
+			multiply(x, n, by);
 			q->unit /= by;
 		}
+		return true;
 	}
-	else
+	if (metric->normalised)
 	{
-		if (metric->normalised)
-		{
-			direction = length > 0 && isfinite(length);
-			if (direction)
-				normalise(q->vec, dim);
-			else
-				memset(q->vec, 0, dim * sizeof(float));
-		}
-		centre_and_scale(sp, centre, q->vec);
-		norm = metric->norm(q->vec, dim);
-		if (norm > metric->max_norm)
-		{
-			multiply(q->vec, dim, metric->max_norm / norm);
-			q->far = true;
-		}
+		direction = length > 0 && isfinite(length);
+		if (direction)
+			normalise(x, n);
+		else if (n > 0)
+			memset(x, 0, n * sizeof(float));
 	}
+	HnswCentreAndScale(sp, centre, x, n);
+	norm = metric->norm(x, n);
+	if (norm > metric->max_norm)
+	{
+		multiply(x, n, metric->max_norm / norm);
+		q->far = true;
+	}
+	return direction;
+}
+
+/*
+ * Prepare the query of a scan (NULL: the origin) as its rows' values were, and complete q.
+ * Result: as HnswPlaceQuery.
+ */
+bool
+HnswPrepareQuery(const HnswSpace *sp, const float *centre, HnswValue value, HnswQuery *q)
+{
+	const int	dim = sp->lay.dim;
+	bool		direction;
+
+	if (value != NULL)
+		check_dim(sp, sp->type->dim(value));
+	if (sp->lay.metric->words)
+		return sp->lay.metric->words->prepare_query(sp, value, q);
+	if (value == NULL)
+		memset(q->vec, 0, dim * sizeof(float));
+	else
+		sp->type->decode(value, q->vec);
+	direction = HnswPlaceQuery(sp, centre, q->vec, dim, q);
 	if (sp->signs)
 		vx_simd->rotate(q->vec, dim, sp->signs);
 	HnswQueryBuild(sp, q);
@@ -216,6 +232,15 @@ HnswQueryInit(const HnswSpace *sp, HnswQuery *q, MemoryContext cxt)
 
 		q->table = (uint8 *) TYPEALIGN(64, raw);
 	}
+	if (lay->metric->words && lay->metric->words->init)
+		lay->metric->words->init(q, cxt);
+}
+
+/* What a query of words has beside its vector. */
+Size
+HnswQueryBytes(const HnswSpace *sp)
+{
+	return sp->lay.metric->words ? sp->lay.metric->words->query_bytes : 0;
 }
 
 /* Compute what a search needs of q->vec, which is prepared. */
@@ -224,6 +249,11 @@ HnswQueryBuild(const HnswSpace *sp, HnswQuery *q)
 {
 	const HnswLayout *lay = &sp->lay;
 
+	if (lay->metric->words)
+	{
+		lay->metric->words->build(sp, q);
+		return;
+	}
 	q->norm2 = vx_simd->sumsq(q->vec, lay->dim);
 	if (lay->own == HNSW_OWN_INT8)
 	{
@@ -275,6 +305,14 @@ refit_i8(const float *vec, int dim, const int8 *codes, int32 codesum, float *sca
 	*offset = (float) ((sum - fitted * codesum) / dim);
 }
 
+/* What of a stored vector's head follows from its words: norm2, scale and codesum, their hash. */
+void
+HnswDescribeWords(const HnswSpace *sp, const float *vec, HnswVecHead *head)
+{
+	sp->lay.metric->words->describe(sp, vec, head);
+	head->codesum = (int32) DatumGetUInt32(hash_any((const unsigned char *) vec, sp->lay.own_bytes));
+}
+
 /*
  * Store a prepared vector: own_bytes into "own", its scale, offset, codesum,
  * norm2 and hash into "rec".
@@ -289,6 +327,12 @@ HnswOwnEncode(const HnswSpace *sp, const float *vec, uint32 hash, char *own, Hns
 	rec->offset = 0;
 	rec->codesum = 0;
 	rec->hash = hash;
+	if (sp->lay.metric->words)
+	{
+		memcpy(own, vec, sp->lay.own_bytes);
+		HnswDescribeWords(sp, vec, &rec->head);
+		return;
+	}
 	switch (sp->lay.own)
 	{
 		case HNSW_OWN_FP32:

@@ -25,6 +25,10 @@ typedef struct HnswQuery
 	float		delta;
 	float		bias;
 	float		noise;			/* three standard deviations of the table's rounding */
+	/* of sparse vectors: VX_PLACES elements, zero but at these places; of their absolute values "sum" */
+	float	   *elements;
+	uint16	   *places;
+	int			nplaces;
 } HnswQuery;
 
 /* A vector as it is stored. */
@@ -34,10 +38,15 @@ typedef struct HnswStored
 	HNSW_VEC_HEAD;
 } HnswStored;
 
+extern void HnswCentreAndScale(const HnswSpace *sp, const float *centre, float *x, int n);
+extern bool HnswNormaliseElements(const HnswSpace *sp, float *x, int n);
+extern bool HnswPlaceQuery(const HnswSpace *sp, const float *centre, float *x, int n, HnswQuery *q);
 extern bool HnswNormaliseVector(const HnswSpace *sp, HnswValue value, float *out);
 extern bool HnswPrepareVector(const HnswSpace *sp, const float *centre, HnswValue value,
 							  float *out, uint32 *hash);
+extern void HnswDescribeWords(const HnswSpace *sp, const float *vec, HnswVecHead *head);
 extern void HnswQueryInit(const HnswSpace *sp, HnswQuery *q, MemoryContext cxt);
+extern Size HnswQueryBytes(const HnswSpace *sp);
 extern void HnswQueryBuild(const HnswSpace *sp, HnswQuery *q);
 extern bool HnswPrepareQuery(const HnswSpace *sp, const float *centre, HnswValue value,
 							 HnswQuery *q);
@@ -68,7 +77,7 @@ HnswOwnDistance(const HnswSpace *sp, const HnswQuery *q, const char *own,
 static inline float
 HnswPairDistance(const HnswSpace *sp, const float *a, const float *b)
 {
-	return sp->lay.metric->pair(a, b, sp->lay.dim);
+	return sp->lay.metric->pair(sp, a, b);
 }
 
 /* Distance between two stored vectors, in index units. */

@@ -103,7 +103,7 @@ HnswCheckMeta(Relation index, Page page)
 	/* with another metric or length distances would be wrong, or none at all */
 	if (!HnswLayoutFromMeta(meta, &lay) ||
 		lay.metric != HnswIndexClass(index, &type) || meta->type != type->number ||
-		(HnswColumnDim(index) >= 1 && HnswColumnDim(index) != lay.dim) ||
+		(HnswColumnDim(index) >= 1 && HnswColumnDim(index) != lay.column_dim) ||
 		meta->ncentre != HnswCentrePages(meta) ||
 		meta->entry_level > HNSW_MAX_LEVEL)
 		HnswReportDamagedMeta(index);
