@@ -20,6 +20,7 @@ from server import Server
 from terminal import BUILD_PROGRESS, Progress, build_progress
 
 SAMPLE_SECONDS = 0.05
+AS_VECTOR = "items_as_vector"
 RECALL_EF = 40
 # Workers beside the leader, by the name of the step in results.  The serial build is the last of a
 # turn, so that the steps after it find its index.
@@ -62,6 +63,16 @@ OPTIONS: dict[str, str] = {}
 def index_sql(metric: str, system: str) -> str:
     options = f" WITH ({OPTIONS[system]})" if OPTIONS.get(system) else ""
     return f"CREATE INDEX {INDEX} ON {TABLE} USING hnsw (embedding {vxdb.TYPE}_{metric}_ops){options}"
+
+
+def as_vector(client: Client, metric: str, dim: int) -> dict:
+    """What an index of the table's rows as vectors is like, which has the index options of the others."""
+    expression = index_sql(metric, client.system).replace(INDEX, AS_VECTOR, 1).replace(
+        f"(embedding {vxdb.TYPE}_", f"((embedding::vector({dim})) vector_", 1)
+    client.conn.execute(expression)
+    result = {"index_bytes": client.one(f"SELECT pg_relation_size('{AS_VECTOR}')")}
+    client.conn.execute(f"DROP INDEX {AS_VECTOR}")
+    return result
 
 
 def set_workers(client: Client, workers: int) -> None:

@@ -26,7 +26,8 @@ COPY_ROWS = 1_000
 
 
 def nearest_sql(metric: str) -> str:
-    return f"SELECT id FROM {TABLE} ORDER BY embedding {vxdb.OPERATORS[metric]} %b LIMIT 10"
+    operator = vxdb.operator(metric).replace("%", "%%")
+    return f"SELECT id FROM {TABLE} ORDER BY embedding {operator} %b LIMIT 10"
 
 
 @dataclass
@@ -59,10 +60,10 @@ class Client:
     def set_ef(self, ef: int) -> None:
         self.conn.execute(f"SET hnsw.ef_search = {ef}")
 
-    def ask(self, queries: np.ndarray, prepare: bool = True) -> list[list[int]]:
+    def ask(self, queries: vxdb.Rows, prepare: bool = True) -> list[list[int]]:
         return [[row[0] for row in self.cur.execute(self.sql, (q,), prepare=prepare).fetchall()] for q in queries]
 
-    def insert(self, ids: np.ndarray, vectors: np.ndarray, table: str = TABLE) -> Cost:
+    def insert(self, ids: np.ndarray, vectors: vxdb.Rows, table: str = TABLE) -> Cost:
         """One statement and one transaction for each row; what they cost, from encoded vectors on."""
         sql = f"INSERT INTO {table} (id, embedding) VALUES (%b, %b)"
         rows = [(int(i), vxdb.encode(vector)) for i, vector in zip(ids, vectors)]
@@ -76,7 +77,7 @@ class Client:
         assert row is not None
         return row[0]
 
-    def explain(self, query: np.ndarray, options: str = "ANALYZE, BUFFERS, TIMING OFF") -> dict:
+    def explain(self, query: np.ndarray | vxdb.SparseRow, options: str = "ANALYZE, BUFFERS, TIMING OFF") -> dict:
         """EXPLAIN's answer for a query; a plan without the index is an error."""
         sql = f"EXPLAIN ({options}, FORMAT JSON) {self.sql}"
         row = self.conn.execute(sql, (query,)).fetchone()
@@ -129,7 +130,7 @@ def turns(systems: list[Client], turn: int) -> list[Client]:
     return systems if turn % 2 == 0 else systems[::-1]
 
 
-def load(client: Client, vectors: np.ndarray, table: str = TABLE) -> None:
+def load(client: Client, vectors: vxdb.Rows, table: str = TABLE) -> None:
     client.conn.execute(f"DROP TABLE IF EXISTS {table}")
     client.conn.execute(f"CREATE TABLE {table} (id int, embedding {vxdb.TYPE}({vectors.shape[1]}))")
     progress = Progress("load")

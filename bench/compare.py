@@ -18,8 +18,11 @@ beside the repository; others are named with --base and --queries (.npy, .fbin,
     bench/compare.py --set glove100 --rows 10000 --steps build,search
     bench/compare.py --name sift --base sift.hdf5
     bench/compare.py --steps build,beyond --add  only these; what results/ has of others stays
-    bench/compare.py --type halfvec --output FOLDER
-                                                 columns of halfvec; vectors are rounded to halves
+    bench/compare.py --type halfvec              columns of halfvec; vectors are rounded to halves
+    bench/compare.py --type bit --metric jaccard columns of bit: binary_quantize of the vectors; else hamming
+    bench/compare.py --type sparsevec --metric ip
+                                                 the sets of sparse vectors; else cosine
+    bench/compare.py --metric l1                 the sets by another distance than their own
     bench/compare.py --report                    RESULTS.md and plots anew
     bench/compare.py --steps build,search --skip 0 --with "sketch_bits = 2" --output FOLDER
                                                  other index options of vectorx
@@ -67,8 +70,12 @@ from terminal import processor
 
 BENCH = Path(__file__).resolve().parent
 EF_SEARCH = "10,20,30,40,60,80,100,150,200,300,400,600,800"
+# The set of sparse vectors, as sparse.py calls it.
+SPARSE = "tfidf30k"
 STEPS = ("build", "search", "planning", "memory", "insert", "concurrent", "small_buffers", "beyond",
          "loading", "reference")
+# Steps of types that not all others know of.
+OTHER_STEPS = ("build", "search")
 PLANNING_EF = 40
 
 QUICK_QUERIES = 200
@@ -98,12 +105,18 @@ class Set:
     metric: str
     dim: int | None = None
 
+    @property
+    def sparse(self) -> bool:
+        return self.base.suffix == ".npz"
+
 
 def known_sets(folder: Path) -> dict[str, Set]:
+    sparse = folder if (folder / f"{SPARSE}.base.npz").exists() else BENCH / "data"
     return {s.name: s for s in (
         Set("glove100", folder / "glove100.base.npy", folder / "glove100.queries.npy", "cosine", 100),
         Set("minilm384", folder / "minilm1536.base.npy", folder / "minilm1536.queries.npy", "cosine", 384),
-        Set("minilm1536", folder / "minilm1536.base.npy", folder / "minilm1536.queries.npy", "cosine", 1536))}
+        Set("minilm1536", folder / "minilm1536.base.npy", folder / "minilm1536.queries.npy", "cosine", 1536),
+        Set(SPARSE, sparse / f"{SPARSE}.base.npz", sparse / f"{SPARSE}.queries.npz", "cosine"))}
 
 
 def data_folder(given: str | None) -> Path:
@@ -118,14 +131,31 @@ def chosen_sets(args: argparse.Namespace) -> list[Set]:
         metric = args.metric or datasets.hdf5_metric(base) or "l2"
         return [Set(args.name or base.name.split(".")[0], base, Path(args.queries or base), metric, args.dim)]
     known = known_sets(data_folder(args.data))
-    names = args.set.split(",")
+    names = (args.set or (SPARSE if args.type == "sparsevec" else ",".join(report.ORDER))).split(",")
     for name in names:
         if name not in known:
             raise SystemExit(f"no set {name}; known are {', '.join(known)}")
         for path in (known[name].base, known[name].queries):
             if not path.exists():
-                raise SystemExit(f"set {name}: there is no file {path}")
+                raise SystemExit(f"set {name}: there is no file {path}"
+                                 + (" (bench/sparse.py makes it)" if known[name].sparse else ""))
     return [known[name] for name in names]
+
+
+def metric_of(one: Set, args: argparse.Namespace) -> str:
+    """What is asked for, else the set's own, else the first that the type has."""
+    allowed = vxdb.METRICS[args.type]
+    metric = args.metric or (one.metric if one.metric in allowed else allowed[0])
+    if metric not in allowed:
+        raise SystemExit(f"--metric: {args.type} has no distance {metric}, but {', '.join(allowed)}")
+    return metric
+
+
+def as_type(name: str, vectors: vxdb.Rows) -> vxdb.Rows:
+    """The vectors as columns of the type hold them; binary_quantize sets the bits of positive elements."""
+    if name == "halfvec":
+        return vectors.astype(np.float16).astype(np.float32)
+    return vectors > 0 if name == "bit" else vectors
 
 
 # ---- conditions
@@ -209,26 +239,29 @@ def step(name: str, what: str) -> None:
 def run_set(one: Set, args: argparse.Namespace) -> dict:
     """Every step of one set, on a server of its own."""
     steps = args.steps.split(",")
+    metric = metric_of(one, args)
+    if one.sparse != (args.type == "sparsevec"):
+        raise SystemExit(f"set {one.name} holds {'sparse' if one.sparse else 'dense'} vectors: none for --type {args.type}")
     base = datasets.load(one.base, args.rows, one.dim)
     queries = datasets.load(one.queries, args.count, one.dim, args.skip, part="test")
     if len(queries) < args.count:
         raise SystemExit(f"set {one.name} has only {len(queries)} queries from number {args.skip} on, not {args.count}:"
                          " choose with --skip and --count")
     available = len(datasets.open_rows(one.base, "train"))
-    if args.type == "halfvec":
-        base, queries = (v.astype(np.float16).astype(np.float32) for v in (base, queries))
+    base, queries = as_type(args.type, base), as_type(args.type, queries)
     step(one.name, f"exact neighbours of {len(queries)} queries among {len(base):,} rows")
-    judge = Judge(one.metric, queries, base)
+    judge = Judge(metric, queries, base)
     efs = sorted({int(ef) for ef in args.ef.split(",")} | set(report.SAME_EF))
     result: dict = {
-        "set": {"name": one.name, "rows": len(base), "rows_available": available, "dim": base.shape[1],
-                "metric": one.metric, "type": args.type, "queries": f"queries {args.skip} to {args.skip + len(queries) - 1}"},
+        "set": {"name": one.name, "label": report.label(one.name, args.type, metric, one.metric), "rows": len(base),
+                "rows_available": available, "dim": base.shape[1], "metric": metric, "type": args.type,
+                "queries": f"queries {args.skip} to {args.skip + len(queries) - 1}"},
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "load": f"{os.getloadavg()[0]:.1f}",
         "command": command("bench/compare.py"),
     }
     with server.start({"shared_buffers": args.shared_buffers}) as here:
-        with clients(here, one.metric) as systems:
+        with clients(here, metric) as systems:
             result["machine"] = machine(systems[0])
             result["versions"] = versions(systems)
             result["settings"] = shown_settings(here) | index_settings(args)
@@ -237,6 +270,8 @@ def run_set(one: Set, args: argparse.Namespace) -> dict:
                 for client in systems:
                     load(client, base)
                 result |= builds.in_turns(here, systems, judge, args.build_repeat)
+                if args.type == "halfvec":
+                    result["as_vector"] = builds.as_vector(systems[0], metric, base.shape[1])
             if "search" in steps:
                 step(one.name, "search")
                 result["search"] = searches.search(systems, judge, efs, list(report.SAME_EF), args.repeat)
@@ -245,7 +280,7 @@ def run_set(one: Set, args: argparse.Namespace) -> dict:
                 result["planning"] = searches.planning(systems, queries, PLANNING_EF, args.repeat)
         if "memory" in steps:
             step(one.name, "memory of a backend")
-            result["memory"] = searches.memory(here, one.metric, queries, PLANNING_EF)
+            result["memory"] = searches.memory(here, metric, queries, PLANNING_EF)
         if "insert" in steps or "concurrent" in steps:
             step(one.name, f"inserts: index on all but {args.insert_rows:,} rows")
             here.configure({"full_page_writes": "off"})
@@ -440,7 +475,7 @@ def write_report(output: Path) -> None:
         raise SystemExit(f"there are no results in {output / 'results'}")
     for run in runs:
         if "search" in run and run.get("kind") != report.MILLION:
-            problem = report.plot(output / "plots" / f"{run['set']['name']}.png", run)
+            problem = report.plot(output / "plots" / f"{report.label_of(run)}.png", run)
             if problem:
                 print(problem)
     report.write_results(output / "RESULTS.md", runs)
@@ -457,13 +492,14 @@ def keep(args: argparse.Namespace, name: str, result: dict) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", default="sets", choices=("sets", "quick", "million"), help="default: sets")
-    parser.add_argument("--set", default=",".join(report.ORDER), help="known sets, with commas (default: all)")
+    parser.add_argument("--set", help=f"known sets, with commas (default: {', '.join(report.ORDER)}; of sparsevec: {SPARSE})")
     parser.add_argument("--data", help="the folder of the known sets")
     parser.add_argument("--base", help="a file of base vectors")
     parser.add_argument("--queries", help="a file of queries")
     parser.add_argument("--name", help="what to call the set of --base")
-    parser.add_argument("--metric", choices=vxdb.OPERATORS, help="its distance (default: what HDF5 says, or l2)")
-    parser.add_argument("--type", choices=vxdb.ELEMENTS, default="vector", help="type of the columns (default: vector)")
+    parser.add_argument("--metric", choices=[*vxdb.OPERATORS, *vxdb.BIT_OPERATORS],
+                        help="the distance (default: the set's; of --base: what HDF5 says, or l2; of bit: hamming)")
+    parser.add_argument("--type", choices=vxdb.METRICS, default="vector", help="type of the columns (default: vector)")
     parser.add_argument("--dim", type=int, help="use its first DIM columns")
     parser.add_argument("--rows", type=int, help="use the first ROWS base vectors")
     parser.add_argument("--skip", type=int, default=500, help="queries to skip (default: 500)")
@@ -474,7 +510,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--insert-rows", type=int, default=3000, help="rows to insert (default: 3000)")
     parser.add_argument("--insert-repeat", type=int, default=2, help="runs of the inserts (default: 2)")
     parser.add_argument("--shared-buffers", default="2GB", help="of the server (default: 2GB)")
-    parser.add_argument("--steps", default=",".join(STEPS), help="with commas (default: all)")
+    parser.add_argument("--steps", help="with commas (default: all; of bit and sparsevec: all that they have)")
     parser.add_argument("--output", default=str(BENCH), help="folder for results (default: bench)")
     parser.add_argument("--add", action="store_true", help="keep the last results of the steps that are not run now")
     parser.add_argument("--quick-peer", action="store_true",
@@ -487,11 +523,11 @@ def arguments() -> argparse.Namespace:
     if parser.parse_known_args()[0].what == "million":
         parser.set_defaults(rows=1_000_000, ef="40,100,200", shared_buffers="4GB")
     args = parser.parse_args()
+    known = STEPS if args.type in vxdb.ELEMENTS else OTHER_STEPS
+    args.steps = args.steps or ",".join(known)
     steps = set(args.steps.split(","))
-    if steps - set(STEPS):
-        parser.error(f"no such step: {', '.join(sorted(steps - set(STEPS)))}")
-    if args.type != "vector" and Path(args.output) == BENCH:
-        parser.error("--output: the report there is of columns of vector")
+    if steps - set(known):
+        parser.error(f"no such step of columns of {args.type}: {', '.join(sorted(steps - set(known)))}")
     if "build" not in steps and steps != {"loading"}:
         parser.error("every run begins with the step build, but for one of the step loading alone")
     for needing, needed in (("small_buffers", "search"), ):
@@ -517,7 +553,7 @@ def main() -> None:
             for one in chosen_sets(args):
                 result = run_set(one, args)
                 print("\n" + "\n".join([*report.target_table(result), *report.set_section(result)]), flush=True)
-                keep(args, one.name, result)
+                keep(args, report.label_of(result), result)
     except server.Unavailable as e:
         raise SystemExit(f"not run: {e}") from None
     except datasets.BadFile as e:

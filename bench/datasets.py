@@ -4,6 +4,7 @@
     .fbin, .ibin    number of rows, number of columns (4-byte integers), then all
                     elements as 4-byte floats or integers (big-ann-benchmarks)
     .fvecs, .ivecs  each row its number of columns and then its elements (TEXMEX)
+    .npz            sparse rows, as sparserows.py has them
     .hdf5, .h5      ann-benchmarks: data sets "train" and "test", and the
                     distance as an attribute; needs h5py
 
@@ -12,10 +13,14 @@ file may be larger than the memory.  Floats become float32, integers int32.
 """
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import sparserows
 
 BATCH_ROWS = 10_000
 MAX_COLUMNS = 1 << 20
@@ -86,6 +91,13 @@ def open_hdf5(path: Path, part: str) -> Any:
     return file[part]
 
 
+def open_npz(path: Path) -> sparserows.SparseRows:
+    try:
+        return sparserows.read(path)
+    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error) as e:
+        raise BadFile(f"{path.name} is truncated, or holds no sparse rows: {e}") from None
+
+
 def open_rows(path: Path, part: str) -> Any:
     """Something with a length that gives rows by slice, without reading it all."""
     if not path.is_file():
@@ -97,19 +109,25 @@ def open_rows(path: Path, part: str) -> Any:
         return open_bin(path, "<f4" if kind == ".fbin" else "<i4")
     if kind in (".fvecs", ".ivecs"):
         return open_vecs(path, "<f4" if kind == ".fvecs" else "<i4")
+    if kind == ".npz":
+        return open_npz(path)
     if kind in HDF5:
         return open_hdf5(path, part)
     raise BadFile(f"{path.name}: files of kind {kind or '(none)'} cannot be read")
 
 
 def load(file: str | Path, rows: int | None = None, dim: int | None = None, skip: int = 0,
-         part: str = "train") -> np.ndarray:
+         part: str = "train") -> np.ndarray | sparserows.SparseRows:
     """Rows skip to skip + rows of a file, the first dim columns; part is the data set in an HDF5 file."""
     path = Path(file)
     source = open_rows(path, part)
     end = len(source) if rows is None else min(len(source), skip + rows)
     if end <= skip:
         raise BadFile(f"{path.name} has {len(source):,} rows, so none after row {skip:,}")
+    if isinstance(source, sparserows.SparseRows):
+        if dim not in (None, source.dim):
+            raise BadFile(f"{path.name}: columns of sparse rows are not left out")
+        return source[skip:end]
     result = None
     for start in range(skip, end, BATCH_ROWS):
         batch = source[start:min(end, start + BATCH_ROWS)]

@@ -10,7 +10,7 @@ BATCH_ROWS = 5_000
 EPSILON = 1e-7
 
 
-def thresholds(metric: str, queries: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+def thresholds(metric: str, queries: vxdb.Rows, rows: vxdb.Rows, k: int) -> np.ndarray:
     """The distance of each query's k-th nearest row."""
     nearest = np.full((len(queries), k), np.inf)
     for start in range(0, len(rows), BATCH_ROWS):
@@ -27,7 +27,7 @@ class Judge:
     of rows at equal distance any is right.
     """
 
-    def __init__(self, metric: str, queries: np.ndarray, rows: np.ndarray, k: int = 10):
+    def __init__(self, metric: str, queries: vxdb.Rows, rows: vxdb.Rows, k: int = 10):
         if len(rows) < k:
             raise SystemExit(f"{len(rows)} rows are fewer than the {k} neighbours asked for")
         self.metric, self.queries, self.rows, self.k = metric, queries, rows, k
@@ -36,8 +36,8 @@ class Judge:
     def recall(self, found: list[list[int]]) -> float:
         """recall@k of the ids found for the first len(found) queries."""
         hits = 0
-        for query, ids, limit in zip(self.queries, found, self.thresholds):
+        for number, (ids, limit) in enumerate(zip(found, self.thresholds)):
             distinct = sorted(set(ids))
-            distance = vxdb.distances(self.metric, query[None], self.rows[distinct])[0]
+            distance = vxdb.distances(self.metric, self.queries[number:number + 1], self.rows[distinct])[0]
             hits += min(self.k, int((distance <= limit + EPSILON * max(1.0, abs(limit))).sum()))
         return hits / (self.k * len(found))

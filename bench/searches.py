@@ -11,6 +11,7 @@ import statistics
 
 import numpy as np
 
+import vxdb
 from clients import Client, Cost, clients, turns, warm
 from exact import Judge
 from server import Server
@@ -102,7 +103,7 @@ def planning(systems: list[Client], queries: np.ndarray, ef: int, repeats: int) 
         client.set_ef(ef)
         client.ask(queries[:20])
         literal = "[" + ",".join("0.5" for _ in queries[0]) + "]"
-        client.conn.execute(f"PREPARE again(vector) AS {client.sql.replace('%b', '$1')}")
+        client.conn.execute(f"PREPARE again({vxdb.TYPE}) AS {client.sql.replace('%b', '$1')}")
         again = [client.one(f"EXPLAIN (SUMMARY, FORMAT JSON) EXECUTE again('{literal}')")[0]["Planning Time"]
                  for _ in range(PLANS)]
         empty = [client.one("EXPLAIN (SUMMARY, FORMAT JSON) EXECUTE again(NULL)")[0]["Planning Time"]

@@ -1,6 +1,7 @@
 """Figures between measured points, and what survives when a report is written anew."""
 from __future__ import annotations
 
+import argparse
 import math
 import tempfile
 import unittest
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+import compare
 import exact
 import report
+import vxdb
 
 POINTS = [{"ef": ef, "recall": recall, "cpu_us": cpu} for ef, recall, cpu in
           ((10, 0.9, 100.0), (20, 0.96, 150.0), (40, 0.99, 200.0), (80, 0.999, 400.0))]
@@ -66,6 +69,61 @@ class Targets(unittest.TestCase):
         self.assertEqual(self.met(POINTS, [p | {"recall": 0.97} for p in slow], "CPU at recall .95")[1], "not shown")
 
 
+def run_as(name: str, type_name: str, metric: str, ours: list[dict], theirs: list[dict]) -> dict:
+    run = run_of(ours, theirs)
+    run["set"] |= {"name": name, "type": type_name, "metric": metric, "label": report.label(name, type_name, metric, "cosine")}
+    return run
+
+
+class OtherTypes(unittest.TestCase):
+    def test_label(self):
+        for arguments, expected in ((("glove100", "vector", "cosine", "cosine"), "glove100"), (("sift", "vector", "l2", "l2"), "sift"),
+                                    (("glove100", "vector", "l1", "cosine"), "glove100-l1"),
+                                    (("glove100", "halfvec", "cosine", "cosine"), "glove100-halfvec-cosine")):
+            self.assertEqual(report.label(*arguments), expected)
+        self.assertEqual(report.label_of(run_of(POINTS, POINTS)), "glove100")
+
+    def test_goals(self):
+        """Each type, distance and set has its own; where none is asked, none is met."""
+        slow = [p | {"cpu_us": 5 * p["cpu_us"]} for p in POINTS]
+        for name, type_name, metric, target, met in (
+                ("minilm384", "bit", "hamming", ">= 4", "yes"), ("minilm1536", "bit", "hamming", ">= 6", "no"),
+                ("glove100", "bit", "hamming", "-", "-"), ("minilm384", "bit", "jaccard", "-", "-"),
+                ("tfidf30k", "sparsevec", "ip", ">= 3", "yes"), ("tfidf30k", "sparsevec", "l2", "-", "-"),
+                ("glove100", "halfvec", "cosine", ">= 10", "no"), ("glove100", "vector", "l1", ">= 2.5", "yes"),
+                ("glove100", "vector", "cosine", ">= 10", "no"), ("sift", "vector", "cosine", "-", "-")):
+            with self.subTest(name=name, type=type_name, metric=metric):
+                rows = {r[0]: r for r in report.target_rows(run_as(name, type_name, metric, POINTS, slow))}
+                self.assertEqual((rows[report.SEARCH[0.95]][1], rows[report.SEARCH[0.95]][3]), (target, met))
+
+    def test_every_goal_is_of_a_target(self):
+        names = {name for _, name, *_ in report.TARGETS}
+        for kind, goals in report.OTHER_GOALS.items():
+            self.assertLessEqual(set(goals), names, kind)
+            self.assertTrue(all(len(g) == len(report.ORDER) for g in goals.values()), kind)
+
+    def test_index_as_vector(self):
+        run = run_as("minilm384", "halfvec", "cosine", POINTS, POINTS)
+        run |= {"build": {s: {"index_bytes": 110, "cpu_s": 1.0} for s in ("vectorx", "pgvector")}, "as_vector": {"index_bytes": 100}}
+        rows = {r[0]: r[1:] for r in report.target_rows(run)}
+        self.assertEqual(rows[report.AS_VECTOR], ("<= 1", "1.10", "no"))
+
+    def test_vectors_as_the_type_has_them(self):
+        vectors = np.array([[-1.0, 0.0, 1e-9, 1.0001]], np.float32)
+        self.assertEqual(compare.as_type("bit", vectors).tolist(), [[False, False, True, True]])
+        self.assertEqual(compare.as_type("halfvec", vectors).tolist(), [[-1.0, 0.0, 0.0, 1.0]])
+        self.assertIs(compare.as_type("vector", vectors), vectors)
+
+    def test_metric(self):
+        one = compare.Set("x", Path("x.npy"), Path("y.npy"), "l2")
+        for type_name, asked, expected in (("vector", None, "l2"), ("halfvec", "l1", "l1"), ("bit", None, "hamming"), ("bit", "jaccard", "jaccard")):
+            self.assertEqual(compare.metric_of(one, argparse.Namespace(type=type_name, metric=asked)), expected)
+        for type_name, asked in (("bit", "l2"), ("sparsevec", "hamming")):
+            with self.assertRaisesRegex(SystemExit, f"{type_name} has no distance {asked}"):
+                compare.metric_of(one, argparse.Namespace(type=type_name, metric=asked))
+        self.assertEqual(set(vxdb.METRICS), {"vector", "halfvec", "bit", "sparsevec"})
+
+
 class Results(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -81,6 +139,22 @@ class Results(unittest.TestCase):
             self.assertTrue(text.endswith(report.END + "\n\nafter\n"))
             self.assertNotIn("old", text)
             self.assertEqual(text.count("## Targets"), 1)
+
+    def test_each_part_between_its_own_marks(self):
+        """Runs of other types do not touch the sets' part, nor the other way; they need no marks of the other."""
+        main, other = run_of(POINTS, POINTS), run_as("glove100", "bit", "hamming", POINTS, POINTS)
+        report.write_results(self.path, [main])
+        before = self.path.read_text(encoding="utf-8").split(report.OTHER_BEGIN)[0]
+        report.write_results(self.path, [other])
+        text = self.path.read_text(encoding="utf-8")
+        self.assertTrue(text.startswith(before))
+        self.assertIn("as bit", text.split(report.OTHER_BEGIN)[1].split(report.OTHER_END)[0])
+        report.write_results(self.path, [main, other])
+        self.assertEqual(self.path.read_text(encoding="utf-8"), text)
+        self.path.write_text(f"{report.OTHER_BEGIN}\n{report.OTHER_END}\n", encoding="utf-8")
+        report.write_results(self.path, [other])
+        with self.assertRaises(SystemExit):
+            report.write_results(self.path, [main])
 
     def test_without_marks_nothing_is_written(self):
         self.path.write_text("mine\n", encoding="utf-8")

@@ -1,7 +1,14 @@
 """What the demo and the recall test share: vectors in and out of a server.
 
-Vectors travel in the type's binary format: two 16-bit integers, the number of
-dimensions and 0, then the elements as floats of 4 bytes, or 2, all big-endian.
+They travel in the type's binary format, all of it big-endian:
+
+    vector, halfvec     two 16-bit integers, the number of dimensions and 0, then the elements as
+                        floats of 4 bytes, or 2
+    bit                 the number of bits as a 32-bit integer, then the bits
+    sparsevec           three 32-bit integers, the number of dimensions, of elements, and 0; then
+                        the indices, from 0, and the elements as floats of 4 bytes
+
+Rows are arrays of floats, of booleans for bit, SparseRows for sparsevec.
 """
 from __future__ import annotations
 
@@ -14,17 +21,30 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+import sparserows
+from sparserows import SparseRow, SparseRows
+
 OPERATORS = {"l2": "<->", "ip": "<#>", "cosine": "<=>", "l1": "<+>"}
-# Type of the columns and of queries, and its elements; use_type changes both for all that follows.
+BIT_OPERATORS = {"hamming": "<~>", "jaccard": "<%>"}
+# Distances of each type.
+METRICS = {"vector": tuple(OPERATORS), "halfvec": tuple(OPERATORS), "bit": tuple(BIT_OPERATORS), "sparsevec": tuple(OPERATORS)}
+# Elements of the types that have them all.
 ELEMENTS = {"vector": ">f4", "halfvec": ">f2"}
+# Type of the columns and of queries; use_type changes it for all that follows.
 TYPE = "vector"
 WORDS_DIR = Path(__file__).resolve().parent / "data"
+
+Rows = np.ndarray | SparseRows
 
 
 def use_type(name: str) -> None:
     global TYPE
-    assert name in ELEMENTS
+    assert name in METRICS
     TYPE = name
+
+
+def operator(metric: str) -> str:
+    return (OPERATORS | BIT_OPERATORS)[metric]
 
 
 def connect(**kwargs) -> psycopg.Connection:
@@ -36,12 +56,17 @@ class Encoded(bytes):
     """A vector in its binary format."""
 
 
-def encode(vector: np.ndarray) -> Encoded:
+def encode(vector: np.ndarray | SparseRow) -> Encoded:
+    if isinstance(vector, SparseRow):
+        return Encoded(struct.pack(">iii", vector.dim, len(vector.indices), 0) + vector.indices.astype(">i4").tobytes()
+                       + vector.values.astype(">f4").tobytes())
+    if TYPE == "bit":
+        return Encoded(struct.pack(">i", len(vector)) + np.packbits(vector).tobytes())
     return Encoded(struct.pack(">HH", len(vector), 0) + vector.astype(ELEMENTS[TYPE]).tobytes())
 
 
 def register_vector(conn: psycopg.Connection) -> None:
-    """Let float32 arrays, or encoded ones, be passed as parameters of the type TYPE."""
+    """Let vectors, or encoded ones, be passed as parameters of the type TYPE."""
     row = conn.execute("SELECT %s::regtype::oid::int8", (TYPE,)).fetchone()
     assert row is not None
 
@@ -53,21 +78,39 @@ def register_vector(conn: psycopg.Connection) -> None:
             return obj if isinstance(obj, Encoded) else encode(obj)
 
     conn.adapters.register_dumper(np.ndarray, VectorDumper)
+    conn.adapters.register_dumper(SparseRow, VectorDumper)
     conn.adapters.register_dumper(Encoded, VectorDumper)
 
 
-def copy_rows(conn: psycopg.Connection, table: str, ids: np.ndarray, vectors: np.ndarray) -> None:
-    """COPY (id int, vector) rows into table(id, embedding)."""
+def sparse_messages(ids: np.ndarray, vectors: SparseRows) -> bytes:
+    """(id int, sparsevec) rows as COPY's binary format has them."""
+    messages = []
+    for number, vector in zip(ids, vectors):
+        value = encode(vector)
+        messages += [struct.pack(">hiii", 2, 4, number, len(value)), value]
+    return b"".join(messages)
+
+
+def messages(ids: np.ndarray, vectors: np.ndarray) -> bytes:
+    """(id int, vector) rows as COPY's binary format has them; these are all of one length."""
     dim = vectors.shape[1]
-    rows = np.empty(len(ids), dtype=[
-        ("fields", ">i2"), ("id_len", ">i4"), ("id", ">i4"),
-        ("vec_len", ">i4"), ("dim", ">i2"), ("unused", ">i2"), ("vec", ELEMENTS[TYPE], (dim,))])
+    if TYPE == "bit":
+        value = np.dtype([("dim", ">i4"), ("vec", "u1", ((dim + 7) // 8,))])
+        vectors = np.packbits(vectors, axis=1)
+    else:
+        value = np.dtype([("dim", ">i2"), ("unused", ">i2"), ("vec", ELEMENTS[TYPE], (dim,))])
+    rows = np.zeros(len(ids), dtype=[("fields", ">i2"), ("id_len", ">i4"), ("id", ">i4"), ("value_len", ">i4"), ("value", value)])
     rows["fields"], rows["id_len"], rows["id"] = 2, 4, ids
-    rows["vec_len"], rows["dim"], rows["unused"], rows["vec"] = 4 + rows["vec"].itemsize * dim, dim, 0, vectors
+    rows["value_len"], rows["value"]["dim"], rows["value"]["vec"] = value.itemsize, dim, vectors
+    return rows.tobytes()
+
+
+def copy_rows(conn: psycopg.Connection, table: str, ids: np.ndarray, vectors: Rows) -> None:
+    """COPY (id int, vector) rows into table(id, embedding)."""
+    data = memoryview(sparse_messages(ids, vectors) if isinstance(vectors, SparseRows) else messages(ids, vectors))
     with conn.cursor() as cur, cur.copy(
             f"COPY {table} (id, embedding) FROM STDIN (FORMAT binary)") as copy:
         copy.write(b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0))
-        data = memoryview(rows.tobytes())
         for start in range(0, len(data), 1 << 20):
             copy.write(bytes(data[start:start + (1 << 20)]))
         copy.write(struct.pack(">h", -1))
@@ -82,8 +125,23 @@ def load_words() -> tuple[list[str], np.ndarray]:
     return words, vectors
 
 
-def distances(metric: str, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def bit_distances(metric: str, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    q, r = queries.astype(np.float32), rows.astype(np.float32)
+    # Whole numbers, exact in floats.
+    both = (q @ r.T).astype(np.float64)
+    ones = q.sum(1, dtype=np.float64)[:, None] + r.sum(1, dtype=np.float64)[None, :]
+    if metric == "hamming":
+        return ones - 2.0 * both
+    # 1 where none is set in both, none in either included.
+    return 1.0 - both / np.maximum(ones - both, 1.0)
+
+
+def distances(metric: str, queries: Rows, rows: Rows) -> np.ndarray:
     """All distances in double precision, as the SQL operators define them."""
+    if metric in BIT_OPERATORS:
+        return bit_distances(metric, queries, rows)
+    if isinstance(rows, SparseRows):
+        return sparserows.distances(metric, queries, rows)
     q, r = queries.astype(np.float64), rows.astype(np.float64)
     if metric == "ip":
         return -(q @ r.T)
