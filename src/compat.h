@@ -190,6 +190,50 @@ CompatReadRecentBuffer(Relation rel, BlockNumber blk, Buffer buf)
 	return true;
 }
 
+/*
+ * CompatBufferHolds: is a block of the main fork in this shared buffer, at this moment?
+ * For who has no pin and looks at the page nevertheless: true before and after says that
+ * what he read was the block's (hnsw/README, "Peeking").  False also while someone is
+ * changing that, for a page that the clock sweep would take next, and for a checker of
+ * memory, to which pages without a pin are none of ours.
+ */
+static inline bool
+CompatBufferHolds(BufferDesc *desc, Relation rel, BlockNumber blk)
+{
+#ifdef USE_VALGRIND
+	return false;
+#else
+	const uint32 wanted = BM_VALID | BM_TAG_VALID;
+	uint32		state;
+
+	pg_read_barrier();
+	state = pg_atomic_read_u32(&desc->state);
+	pg_read_barrier();
+	if ((state & (wanted | BM_LOCKED)) != wanted || BUF_STATE_GET_USAGECOUNT(state) == 0)
+		return false;
+#if PG_VERSION_NUM >= 160000
+	if (!BufTagMatchesRelFileLocator(&desc->tag, &rel->rd_locator) ||
+		BufTagGetForkNum(&desc->tag) != MAIN_FORKNUM || desc->tag.blockNum != blk)
+		return false;
+#else
+	if (!RelFileNodeEquals(desc->tag.rnode, rel->rd_node) ||
+		desc->tag.forkNum != MAIN_FORKNUM || desc->tag.blockNum != blk)
+		return false;
+#endif
+	pg_read_barrier();
+	return true;
+#endif
+}
+
+/* A page that is looked at without a pin: the sanitizers are told (sanitize/redzones.h). */
+#ifdef SANITIZE_REDZONES_H
+#define CompatPeekOpen(buf)		RedzonePageOpen(buf)
+#define CompatPeekClose(buf)	RedzonePageClose(buf)
+#else
+#define CompatPeekOpen(buf)		((void) 0)
+#define CompatPeekClose(buf)	((void) 0)
+#endif
+
 /* May the role do to the relation what only its owner may? */
 #if PG_VERSION_NUM >= 160000
 #define CompatOwnsRelation(relid, role) \

@@ -41,16 +41,21 @@ HnswMarksTest(const HnswMarks *m, uint64 number)
 	return (m->groups[(Size) m->directory[at] * HNSW_MARKS_WORDS + number / 64 % HNSW_MARKS_WORDS] >> (number % 64)) & 1;
 }
 
-/* Mark a number.  Errors: as HnswMarksAddGroup's. */
-static inline void
+/* Mark a number; was it marked before?  Errors: as HnswMarksAddGroup's. */
+static inline bool
 HnswMarksSet(HnswMarks *m, uint64 number)
 {
 	uint64		at = number / HNSW_MARKS_GROUP;
 	uint32		group = likely(at < m->size) ? m->directory[at] : 0;
+	uint64	   *word;
+	uint64		before;
 
 	if (unlikely(group == 0))
 		group = HnswMarksAddGroup(m, at);
-	m->groups[(Size) group * HNSW_MARKS_WORDS + number / 64 % HNSW_MARKS_WORDS] |= UINT64CONST(1) << (number % 64);
+	word = &m->groups[(Size) group * HNSW_MARKS_WORDS + number / 64 % HNSW_MARKS_WORDS];
+	before = *word;
+	*word = before | UINT64CONST(1) << (number % 64);
+	return (before >> (number % 64)) & 1;
 }
 
 #endif							/* HNSW_BASE_MARKS_H */

@@ -29,6 +29,8 @@
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/ahead.h"
 #include "hnsw/graph/known.h"
+#include "hnsw/graph/peek.h"
+#include "hnsw/graph/queue.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/slack.h"
 #include "hnsw/graph/sweep.h"
@@ -55,6 +57,8 @@
 
 /* So many visits tell how rare results are. */
 #define MIN_JUDGED	64
+/* So many nodes of an index without sketches are put off at most. */
+#define MAX_PUT_OFF	16384
 /* Results are too few for a coarse search when they are one of so many nodes. */
 #define RARE		16
 
@@ -80,62 +84,6 @@ check_target(HnswIndex *g, BlockNumber blk, uint16 slot)
 		HnswKnowBlocks(g, blk);
 	if (unlikely(slot >= g->lay->per_page))
 		HnswCorrupted(g, blk, slot, "a link names a slot no page has");
-}
-
-/* ---- candidates: a binary heap, least key first ---- */
-
-#define HEAP_PREFIX		candidates
-#define HEAP_ELEMENT	HnswCandidate
-#define HEAP_BEFORE(a, b)	((a).key < (b).key)
-#include "hnsw/base/heap.h"
-
-static int
-cmp_candidate(const void *a, const void *b)
-{
-	float		x = ((const HnswCandidate *) a)->key;
-	float		y = ((const HnswCandidate *) b)->key;
-
-	return x < y ? -1 : x > y;
-}
-
-/*
- * The queue is full: more memory, or, at its limit, the farther half goes.  The search
- * must not go beyond the least key that went then (walk).
- */
-static void
-make_room(HnswSearch *s)
-{
-	if (s->maxheap * 2 <= s->heap_limit)
-	{
-		s->heap = repalloc_huge(s->heap, s->maxheap * 2 * sizeof(HnswCandidate));
-		s->maxheap *= 2;
-		return;
-	}
-	/* what is in order is a heap, too */
-	qsort(s->heap, s->nheap, sizeof(HnswCandidate), cmp_candidate);
-	s->nheap /= 2;
-	s->cutoff = Min(s->cutoff, s->heap[s->nheap].key);
-}
-
-static void
-push_candidate(HnswSearch *s, HnswCandidate c)
-{
-	if (unlikely(c.key > s->cutoff))
-		return;
-	if (unlikely(s->nheap == s->maxheap))
-		make_room(s);
-	candidates_sift_up(s->heap, s->nheap++, c);
-}
-
-static HnswCandidate
-pop_candidate(HnswSearch *s)
-{
-	HnswCandidate top = s->heap[0];
-	HnswCandidate last = s->heap[--s->nheap];
-
-	candidates_sift_down(s->heap, s->nheap, last);
-	top.todo &= ~HNSW_TODO_AHEAD;
-	return top;
 }
 
 /* ---- results: a binary heap over a pool, greatest key first ---- */
@@ -477,9 +425,9 @@ push_links(HnswSearch *s, const Links *links)
 		push_candidate(s, links->fresh[i]);
 }
 
-/* Note a record whose links beyond the bound have been left out, and what else is to be done. */
+/* Note what a first search would come back to. */
 static void
-note_visited(HnswSearch *s, BlockNumber blk, uint16 slot, uint16 todo)
+put_off(HnswSearch *s, const HnswCandidate *c)
 {
 	if (unlikely(s->nvisited == s->maxvisited))
 	{
@@ -490,14 +438,55 @@ note_visited(HnswSearch *s, BlockNumber blk, uint16 slot, uint16 todo)
 			MemoryContextAllocHuge(s->cxt, max * sizeof(HnswCandidate));
 		s->maxvisited = max;
 	}
-	s->visited[s->nvisited].blk = blk;
-	s->visited[s->nvisited].slot = slot;
-	s->visited[s->nvisited++].todo = todo;
+	s->visited[s->nvisited++] = *c;
 }
 
 /*
- * Visit a node with sketches: its distance (unless it was evaluated before),
- * then its neighbours' estimates.
+ * Look at the neighbours of a node without sketches, each once.  Those nearer than the bound
+ * are queued.  The others are put off, if the search may come back to them, or queued, too: if
+ * there are many, for the queue has a limit, and if the bound may rise (widen).
+ */
+static void
+expand(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const ItemPointerData *links,
+	   int nlinks)
+{
+	HnswCandidate fresh[HNSW_MAX_FANOUT];
+	int			n = 0;
+
+	if (unlikely(HnswReadAhead(g) > 0))
+		HnswReadAheadLinks(g, s, links, nlinks);
+	for (int i = 0; i < nlinks; i++)
+	{
+		HnswCandidate c = {0, HnswLinkBlock(&links[i]), HnswLinkSlot(&links[i]), HNSW_TODO_ALL};
+
+		check_target(g, c.blk, c.slot);
+		/* whether it is a new one there is no predicting: no branch */
+		fresh[n] = c;
+		n += !HnswMarksSet(&s->marks, HnswNodeNumber(g, c.blk, c.slot));
+	}
+	HnswPeek(g, &s->query, level, fresh, n);
+	s->nscored += n;
+	for (int i = 0; i < n; i++)
+	{
+		if (unlikely(isnan(fresh[i].key)))
+		{
+			evaluate(g, s, res, level, fresh[i].blk, fresh[i].slot);
+			continue;
+		}
+		if (fresh[i].key < result_bound(res) || s->unbounded)
+			push_candidate(s, fresh[i]);
+		else if (s->resumable && s->radius == -INFINITY && s->nvisited < MAX_PUT_OFF)
+			put_off(s, &fresh[i]);
+		else if (s->resumable)
+			push_candidate(s, fresh[i]);
+		if (res->keep_own)
+			HnswKnow(s, fresh[i].blk, fresh[i].slot, fresh[i].key);
+	}
+}
+
+/*
+ * Visit a node: its distance (unless it was evaluated before), then its neighbours'
+ * estimates, or without sketches their distances (expand).
  *
  * HNSW would not look at the neighbours of a node that is no result.  We do,
  * since it costs nothing more, but only as far as rounding cannot account for
@@ -515,6 +504,9 @@ visit(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandida
 	bool		evaluated = (c->todo & HNSW_TODO_RESULT) == 0;
 	bool		improving;
 	bool		is_wanted;
+	const bool	sketch = g->lay->sketch != HNSW_SKETCH_NONE;
+	ItemPointerData tids[HNSW_MAX_FANOUT];
+	int			ntids;
 	Links		links;
 
 	node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
@@ -527,6 +519,16 @@ visit(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandida
 		add_result(g, s, res, dist, node, own, c->blk, c->slot);
 	else if (is_wanted && s->unbounded)
 		push_candidate(s, (HnswCandidate) {dist, c->blk, c->slot, HNSW_TODO_RESULT});
+	if (!sketch)
+	{
+		ntids = ((const HnswRecord *) node)->nlinks;
+		memcpy(tids, HnswNodeLinks(g->lay, node), ntids * sizeof(ItemPointerData));
+		HnswRelease(g, &pin);
+		if (is_wanted && !improving && s->resumable && !s->unbounded)
+			put_off(s, &(HnswCandidate) {dist, c->blk, c->slot, HNSW_TODO_RESULT});
+		expand(g, s, res, level, tids, ntids);
+		return;
+	}
 	if (s->unbounded || s->coarse)
 		sort_links(g, s, res, node, dist, improving, true, &links);
 	else
@@ -538,44 +540,13 @@ visit(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandida
 	HnswRelease(g, &pin);
 
 	if (s->resumable && !s->unbounded)
-		note_visited(s, c->blk, c->slot, is_wanted && !improving ? HNSW_TODO_RESULT : 0);
+		put_off(s, &(HnswCandidate) {0, c->blk, c->slot, is_wanted && !improving ? HNSW_TODO_RESULT : 0});
 	push_links(s, &links);
 	for (int i = 0; i < links.ndoubtful; i++)
 	{
 		BlockNumber nblk = HnswLinkBlock(&links.doubtful[i]);
 		uint16		nslot = HnswLinkSlot(&links.doubtful[i]);
 
-		if (is_visited(g, s, nblk, nslot))
-			continue;
-		mark_visited(g, s, nblk, nslot);
-		evaluate(g, s, res, level, nblk, nslot);
-	}
-}
-
-/* Without sketches: read a node's links and evaluate those not yet seen. */
-static void
-expand(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
-	   BlockNumber blk, uint16 slot)
-{
-	HnswPin		pin;
-	char	   *node;
-	ItemPointerData links[HNSW_MAX_FANOUT];
-	int			nlinks;
-
-	HnswAcquire(g, blk, BUFFER_LOCK_SHARE, &pin);
-	node = HnswNodeAt(g, &pin, slot);
-	nlinks = usable(node, level) ? ((const HnswRecord *) node)->nlinks : 0;
-	memcpy(links, HnswNodeLinks(g->lay, node), nlinks * sizeof(ItemPointerData));
-	HnswRelease(g, &pin);
-
-	if (unlikely(HnswReadAhead(g) > 0))
-		HnswReadAheadLinks(g, s, links, nlinks);
-	for (int i = 0; i < nlinks; i++)
-	{
-		BlockNumber nblk = HnswLinkBlock(&links[i]);
-		uint16		nslot = HnswLinkSlot(&links[i]);
-
-		check_target(g, nblk, nslot);
 		if (is_visited(g, s, nblk, nslot))
 			continue;
 		mark_visited(g, s, nblk, nslot);
@@ -608,37 +579,28 @@ push_seed(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 	if (is_visited(g, s, seed->blk, seed->slot))
 		return;
 	mark_visited(g, s, seed->blk, seed->slot);
-	if (g->lay->sketch != HNSW_SKETCH_NONE)
-		push_candidate(s, (HnswCandidate) {-INFINITY, seed->blk, seed->slot, HNSW_TODO_ALL});
-	else
-		evaluate(g, s, res, level, seed->blk, seed->slot);
+	push_candidate(s, (HnswCandidate) {-INFINITY, seed->blk, seed->slot, HNSW_TODO_ALL});
 }
 
 /* Do what a candidate was queued for. */
 static void
 work_off(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
 {
-	bool		sketch = g->lay->sketch != HNSW_SKETCH_NONE;
 	int			ahead = HnswReadAhead(g);
 
 	if (unlikely(ahead > 0))
 		HnswReadAheadQueue(g, s, result_bound(res), ahead);
-	if (c->todo == HNSW_TODO_RESULT || (!sketch && (c->todo & HNSW_TODO_RESULT)))
+	if (c->todo == HNSW_TODO_RESULT)
 		reconsider(g, s, res, level, c);
 	if (!(c->todo & HNSW_TODO_LINKS))
 		return;
-	if (!sketch)
-	{
-		expand(g, s, res, level, c->blk, c->slot);
-		return;
-	}
 	if (c->todo & HNSW_TODO_MARK)
 	{
 		if (is_visited(g, s, c->blk, c->slot))
 			return;
 		mark_visited(g, s, c->blk, c->slot);
 	}
-	if (s->nheap > 0)
+	if (s->nheap > 0 && g->lay->sketch != HNSW_SKETCH_NONE)
 		HnswPrefetch(g, s->heap[0].blk, s->heap[0].slot);
 	visit(g, s, res, level, c);
 }
@@ -821,7 +783,7 @@ HnswSearchWithSlack(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int64
 	return search_index(g, s, seen, width);
 }
 
-/* From now on all neighbours are queued, of the records visited so far as well. */
+/* From now on all neighbours are queued, of the records visited so far as well, and what was put off. */
 static void
 unbound(HnswIndex *g, HnswSearch *s)
 {
@@ -830,6 +792,12 @@ unbound(HnswIndex *g, HnswSearch *s)
 	if (s->unbounded)
 		return;
 	s->unbounded = true;
+	if (g->lay->sketch == HNSW_SKETCH_NONE)
+	{
+		for (int64 i = 0; i < s->nvisited; i++)
+			push_candidate(s, s->visited[i]);
+		s->nvisited = 0;
+	}
 	for (int64 i = 0; i < s->nvisited; i++)
 	{
 		HnswPin		pin;

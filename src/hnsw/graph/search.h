@@ -112,7 +112,8 @@ typedef struct HnswSearch
 	int64		last_visit;		/* a search that ends by distance ends after so many, too */
 	float		radius;			/* the search gets wider with each result within; -INFINITY: no */
 	int			max_width;		/* but no wider than this */
-	HnswCandidate *visited;		/* records whose links were cut off at a bound */
+	HnswCandidate *visited;		/* records whose links were cut off at a bound; without
+								 * sketches those beyond it themselves */
 	int64		nvisited;
 	int64		maxvisited;
 } HnswSearch;

@@ -203,8 +203,13 @@ l1_own(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, fl
 static float
 l1_stored(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
 {
+	const int	dim = sp->lay.dim;
 	HnswQuery	q = {.vec = sp->work[0]};
 
+	if (sp->lay.own == HNSW_OWN_FP32)
+		return HnswFiniteDistance(vx_simd->l1((const float *) a->own, (const float *) b->own, dim));
+	if (sp->lay.own == HNSW_OWN_FP16 && a->scale == 1 && b->scale == 1)
+		return HnswFiniteDistance(vx_simd->f16_l1((const uint16 *) a->own, (const uint16 *) b->own, dim));
 	HnswOwnDecode(sp, a->own, a->scale, a->offset, sp->work[0]);
 	return l1_own(sp, &q, b->own, b->scale, b->offset, b->norm2);
 }

@@ -45,11 +45,16 @@ SparseWords(const float *vec)
 	return (const uint32 *) vec + SPARSE_HEAD;
 }
 
-/* How many words there are, which may come from a damaged page; rounded up to kernels' steps. */
+/*
+ * How many words there are, rounded up to kernels' steps.  It may come from a damaged page, or
+ * one that is another by the time it is read ("Peeking"): read once.
+ */
 static inline int
 SparseCount(const HnswSpace *sp, const float *vec)
 {
-	uint32		n = Min(SparseHeadOf(vec)->count, (uint32) SPARSE_ROOM(sp));
+	uint32		n = *(const volatile uint32 *) &SparseHeadOf(vec)->count;
+
+	n = Min(n, (uint32) SPARSE_ROOM(sp));
 
 	/* the capacity is a multiple */
 	return (int) ((n + SPARSE_STEP - 1) / SPARSE_STEP * SPARSE_STEP);

@@ -231,10 +231,9 @@ HnswPrefetch(HnswIndex *g, BlockNumber blk, uint16 slot)
 {
 	const char *at;
 	Size		from = HnswSlotOffset(g->lay, slot);
-	HnswRecent	recent = g->recent[blk & (g->nrecent - 1)];
-	Buffer		buf = recent.buf;
+	Buffer		buf = HnswRecentBuffer(g, blk);
 
-	if (recent.blk != blk || buf <= 0 || buf > NBuffers || from >= BLCKSZ)
+	if (buf == InvalidBuffer || from >= BLCKSZ)
 		return;
 	at = (const char *) BufferGetBlock(buf);
 	__builtin_prefetch(GetBufferDescriptor(buf - 1));

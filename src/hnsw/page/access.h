@@ -79,6 +79,36 @@ extern void HnswLockInserts(Relation index);
 extern void HnswUnlockInserts(Relation index);
 extern void HnswWaitForInserts(Relation index);
 
+/* The shared buffer a block was in when it was last read; InvalidBuffer for none that is known. */
+static inline Buffer
+HnswRecentBuffer(const HnswIndex *g, BlockNumber blk)
+{
+	HnswRecent	recent = g->recent[blk & (g->nrecent - 1)];
+
+	return recent.blk == blk && recent.buf > 0 && recent.buf <= NBuffers ? recent.buf : InvalidBuffer;
+}
+
+/*
+ * Look at a page in a shared buffer without pin or lock, which changes nothing there: only if
+ * HnswPeekEnd says so, too, what was read between was of this block, and it may have been
+ * changing (README, "Peeking").
+ */
+static inline bool
+HnswPeekBegin(HnswIndex *g, BlockNumber blk, Buffer buf)
+{
+	if (!CompatBufferHolds(GetBufferDescriptor(buf - 1), g->rel, blk))
+		return false;
+	CompatPeekOpen(buf);
+	return true;
+}
+
+static inline bool
+HnswPeekEnd(HnswIndex *g, BlockNumber blk, Buffer buf)
+{
+	CompatPeekClose(buf);
+	return CompatBufferHolds(GetBufferDescriptor(buf - 1), g->rel, blk);
+}
+
 /*
  * How many pages, likely to be needed next, are worth asking the operating system for at a
  * visit: none, unless pages have come from disk lately.

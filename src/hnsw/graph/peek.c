@@ -1,0 +1,91 @@
+/*
+ * peek.c
+ *		Distances of a visited node's neighbours where its record has no estimates of
+ *		them: from the neighbours' own vectors, in pages that are neither pinned nor
+ *		locked (README, "Peeking").
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/graph/peek.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/layout/layout.h"
+#include "hnsw/layout/page.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/index.h"
+
+/* Lines of memory of own vectors that are asked for before they are needed. */
+#define LINES_AHEAD		32
+#define LINE_BYTES		64
+
+/* Have the first lines of an own vector brought towards the cache. */
+static inline void
+prefetch_own(const char *own, int lines)
+{
+	for (int i = 0; i < lines; i++)
+		__builtin_prefetch(own + i * LINE_BYTES);
+}
+
+/*
+ * The query's distance to the node in a slot of a page that nobody keeps from changing; NaN
+ * when there is none of this level, or anything else is odd.
+ */
+static inline float
+distance_in(HnswIndex *g, const HnswQuery *q, int level, const char *page, uint16 slot)
+{
+	const HnswLayout *lay = g->lay;
+	const HnswPageHeader *header = HnswPageGetHeader(page);
+	const char *node = page + HnswSlotOffset(lay, slot);
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	if (header->magic != HNSW_MAGIC || slot >= header->nslots ||
+		header->kind != (level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER) ||
+		rec->state == HNSW_FREE || rec->level != level)
+		return NAN;
+	return HnswOwnDistance(&g->space, q, node + lay->off_own, rec->scale, rec->offset, rec->norm2);
+}
+
+/*
+ * Distances from a query to nodes of a level, as far as they can be had without a lock:
+ * nodes' keys, NaN where the node has to be read in hand.  Blocks and slots have been checked
+ * (check_target).  They are what to visit next is told by, and no more.
+ */
+void
+HnswPeek(HnswIndex *g, const HnswQuery *q, int level, HnswCandidate *nodes, int n)
+{
+	const HnswLayout *lay = g->lay;
+	const int	lines = (lay->own_bytes + LINE_BYTES - 1) / LINE_BYTES;
+	const int	ahead = Max(1, LINES_AHEAD / lines);
+	const char *pages[HNSW_MAX_FANOUT];
+	Buffer		bufs[HNSW_MAX_FANOUT];
+
+	/* all that is needed first, at once: one wait for memory instead of one each */
+	for (int i = 0; i < n; i++)
+	{
+		bufs[i] = lay->own_side ? InvalidBuffer : HnswRecentBuffer(g, nodes[i].blk);
+		if (bufs[i] == InvalidBuffer)
+			continue;
+		pages[i] = (const char *) BufferGetBlock(bufs[i]);
+		__builtin_prefetch(GetBufferDescriptor(bufs[i] - 1));
+		__builtin_prefetch(pages[i]);
+		__builtin_prefetch(pages[i] + HnswSlotOffset(lay, nodes[i].slot));
+	}
+	for (int i = 0; i < Min(ahead, n); i++)
+		if (bufs[i] != InvalidBuffer)
+			prefetch_own(pages[i] + HnswSlotOffset(lay, nodes[i].slot) + lay->off_own, Min(lines, LINES_AHEAD));
+	for (int i = 0; i < n; i++)
+	{
+		int			next = i + ahead;
+
+		if (next < n && bufs[next] != InvalidBuffer)
+			prefetch_own(pages[next] + HnswSlotOffset(lay, nodes[next].slot) + lay->off_own, Min(lines, LINES_AHEAD));
+		nodes[i].key = NAN;
+		if (bufs[i] == InvalidBuffer || !HnswPeekBegin(g, nodes[i].blk, bufs[i]))
+			continue;
+		nodes[i].key = distance_in(g, q, level, pages[i], nodes[i].slot);
+		if (!HnswPeekEnd(g, nodes[i].blk, bufs[i]))
+			nodes[i].key = NAN;
+	}
+}
