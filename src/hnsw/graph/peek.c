@@ -72,15 +72,14 @@ HnswPeek(HnswIndex *g, const HnswQuery *q, int level, HnswCandidate *nodes, int 
 		__builtin_prefetch(pages[i]);
 		__builtin_prefetch(pages[i] + HnswSlotOffset(lay, nodes[i].slot));
 	}
-	for (int i = 0; i < Min(ahead, n); i++)
-		if (bufs[i] != InvalidBuffer)
-			prefetch_own(pages[i] + HnswSlotOffset(lay, nodes[i].slot) + lay->off_own, Min(lines, LINES_AHEAD));
-	for (int i = 0; i < n; i++)
+	for (int next = 0; next < n + ahead; next++)
 	{
-		int			next = i + ahead;
+		int			i = next - ahead;
 
 		if (next < n && bufs[next] != InvalidBuffer)
 			prefetch_own(pages[next] + HnswSlotOffset(lay, nodes[next].slot) + lay->off_own, Min(lines, LINES_AHEAD));
+		if (i < 0)
+			continue;
 		nodes[i].key = NAN;
 		if (bufs[i] == InvalidBuffer || !HnswPeekBegin(g, nodes[i].blk, bufs[i]))
 			continue;

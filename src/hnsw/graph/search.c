@@ -473,11 +473,14 @@ expand(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const ItemPointe
 			evaluate(g, s, res, level, fresh[i].blk, fresh[i].slot);
 			continue;
 		}
-		if (fresh[i].key < result_bound(res) || s->unbounded)
-			push_candidate(s, fresh[i]);
-		else if (s->resumable && s->radius == -INFINITY && s->nvisited < MAX_PUT_OFF)
-			put_off(s, &fresh[i]);
-		else if (s->resumable)
+		if (!(fresh[i].key < result_bound(res)) && !s->unbounded)
+		{
+			if (s->resumable && s->radius == -INFINITY && s->nvisited < MAX_PUT_OFF)
+				put_off(s, &fresh[i]);
+			else if (s->resumable)
+				push_candidate(s, fresh[i]);
+		}
+		else
 			push_candidate(s, fresh[i]);
 		if (res->keep_own)
 			HnswKnow(s, fresh[i].blk, fresh[i].slot, fresh[i].key);
