@@ -119,3 +119,16 @@ CREATE INDEX hchanged_v ON hchanged USING hnsw (v halfvec_l2_ops);
 SELECT index_agrees(format('SELECT v <-> %L FROM hchanged ORDER BY 1 LIMIT 10', array_fill(0.1, ARRAY[32])::vector));
 DROP FUNCTION within;
 DROP TABLE hchanged, htypes, hindexes;
+-- elements that halves round all one way do not put rows out of order
+CREATE TABLE hround AS
+	SELECT i AS id, (SELECT array_agg(CASE i WHEN 1 THEN 1.00048 WHEN 2 THEN 1 + 0.00049 * (n <= 45)::int ELSE 1 + i END)
+		FROM generate_series(1, 100) n)::vector(100) AS v
+	FROM generate_series(1, 500) i;
+CREATE INDEX hround_v ON hround USING hnsw (v vector_l1_ops);
+SET enable_seqscan = off;
+SET enable_sort = off;
+SELECT id FROM hround ORDER BY v <+> array_fill(0, ARRAY[100])::vector LIMIT 3;
+RESET enable_seqscan;
+RESET enable_sort;
+SELECT own_vector FROM hnsw_info('hround_v');
+DROP TABLE hround;

@@ -262,13 +262,11 @@ HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt)
 		}
 		if (!fits && !metric->products)
 		{
-			/* no code: the widest own vector that leaves one read per node */
+			/* no code: searches read own vectors, which halves make half as long, if need be int8 */
 			lay.sketch = HNSW_SKETCH_NONE;
 			if (own_opt == HNSW_OWN_OPT_AUTO && !metric->words)
 			{
-				lay.own = HNSW_OWN_FP32;
-				if (!layout_fit(&lay, false) || lay.own_side)
-					lay.own = HNSW_OWN_FP16;
+				lay.own = lay.dim <= FP32_MAX_DIM ? HNSW_OWN_FP32 : HNSW_OWN_FP16;
 				if (!layout_fit(&lay, false) || lay.own_side)
 					lay.own = HNSW_OWN_INT8;
 			}

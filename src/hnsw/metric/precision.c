@@ -59,6 +59,9 @@ linear_slack(const HnswSpace *sp, const HnswQuery *q, float dist, float norm2, d
 	rounding = 1e-44 * dim * (1 + 1 / q->unit);
 	if (metric->products && sp->lay.own == HNSW_OWN_INT8)
 		rounding += CERTAIN * Max(q->q16_scale, 1e-33) * sqrt((double) norm2);
+	/* elements that are not rotated may all be rounded one way, by as much as 2^-11 of each */
+	if (metric->sums && sp->lay.own == HNSW_OWN_FP16)
+		step *= Max(sqrt((double) dim) / CERTAIN, 1);
 	return metric->slack(q, dim, Max(dist, 0), norm2, CERTAIN * step) + rounding;
 }
 
