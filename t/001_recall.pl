@@ -70,7 +70,24 @@ my @cases = (
 			cosine => [ 0.985, 0.993 ],
 			l1     => [ 0.970, 0.988 ],
 		},
-	},);
+	},
+	{
+		name => 'words as bit', set => 'words', dim => 100, type => 'bit',
+		rows => 3_000, inserted_slack => 0.02, replaced_slack => 0.02,
+		recall => {
+			hamming => [ 0.98, 0.989 ],
+			jaccard => [ 0.97, 0.985 ],
+		},
+	},
+	{
+		name => 'texts', set => 'texts', dim => 100_000, type => 'sparsevec',
+		rows => 2_000, inserted_slack => 0.02, replaced_slack => 0.02,
+		recall => {
+			cosine => [ 0.975, 0.988 ],
+			l1     => [ 0.985, 0.989 ],
+		},
+	},
+);
 my $queries = 400;
 
 

@@ -20,7 +20,7 @@ my $clients = 3;
 my @names = sort keys %crash_kinds;
 
 # What a round is about: weights of the clients' statements, and what runs
-# beside them.  There are 7 of these and 6 kinds of index, so that in time each
+# beside them.  There are 7 of these and 8 kinds of index, so that in time each
 # meets each.
 my @rounds = (
 	{ about => 'single inserts', weights => { single => 20, delete => 1 }, beside => 'vacuum' },

@@ -15,8 +15,8 @@ use Time::HiRes qw(time);
 use VectorxTest;
 
 my $seconds = $ENV{VX_SOAK_SECONDS} || 5;
-my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side half);
-my %rows = (v100 => 1500, v3 => 1500, l1 => 1000, dup => 2000, cos => 500, side => 150, half => 800);
+my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side half bit hashed);
+my %rows = (v100 => 1500, v3 => 1500, l1 => 1000, dup => 2000, cos => 500, side => 150, half => 800, bit => 1000, hashed => 300);
 
 # a small cache, so that pages move; checks of the deadlock detector early
 my $node = new_node('concurrency', qq(
@@ -152,11 +152,11 @@ foreach my $name (grep { exists $rows{$_} } @names)
 
 # ---- builds that exceed maintenance_work_mem
 
-foreach my $name (grep { /^(v100|l1|dup|side)$/ } @names)
+foreach my $name (grep { /^(v100|l1|dup|side|bit|hashed)$/ } @names)
 {
 	my $k = $kinds{$name};
 
-	fill_tables($node, { $name => $name eq 'side' ? 300 : 2000 });
+	fill_tables($node, { $name => { side => 300, hashed => 600 }->{$name} // 2000 });
 	$node->safe_psql('postgres', qq(
 SET maintenance_work_mem = '1MB';
 DROP INDEX ${name}_idx;

@@ -23,8 +23,8 @@ use constant { META => 1, CENTRE => 2, NODE => 3, UPPER => 4, SIDE => 5, OVERFLO
 my $trials = $ENV{VX_DAMAGE_TRIALS} || 150;
 # the short form always does the same damage, the long form other damage each time
 my $seed = $ENV{VX_DAMAGE_SEED} || ($ENV{VX_DAMAGE_TRIALS} ? int(rand(1_000_000)) + 1 : 31000);
-my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side half);
-my %rows = (v100 => 250, v3 => 300, l1 => 150, dup => 200, cos => 120, side => 50, half => 150);
+my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side half bit sparse hashed);
+my %rows = (v100 => 250, v3 => 300, l1 => 150, dup => 200, cos => 120, side => 50, half => 150, bit => 200, sparse => 150, hashed => 60);
 my $seconds = $ENV{VX_DAMAGE_SECONDS} || 60;    # that a statement may take
 
 note("VX_DAMAGE_SEED=$seed VX_DAMAGE_TRIALS=$trials");
@@ -62,7 +62,7 @@ $node->safe_psql('postgres', q(
 CREATE FUNCTION search_faults(tab regclass, op text) RETURNS text LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off AS $$
 DECLARE
-	q vector;
+	q text;
 	r record;
 	many int;
 	before float8;
@@ -77,7 +77,7 @@ BEGIN
 		SET LOCAL enable_seqscan = off;
 		before := '-infinity';
 		ids := '{}';
-		FOR r IN EXECUTE format('SELECT id, v %1$s $1 AS d FROM %2$s ORDER BY v %1$s $1 LIMIT %3$s', op, tab, many) USING q
+		FOR r IN EXECUTE format('SELECT id, v %1$s %4$L AS d FROM %2$s ORDER BY v %1$s %4$L LIMIT %3$s', op, tab, many, q)
 		LOOP
 			IF r.d < before - 1e-4 * (abs(before) + 1e-2) THEN
 				RETURN format('row %s at %s after one at %s', r.id, r.d, before);

@@ -11,8 +11,8 @@ use Test::More;
 
 use VectorxTest;
 
-my @names = qw(v100 dup side);
-my %rows = (v100 => 300, dup => 600, side => 30);
+my @names = qw(v100 dup side hashed);
+my %rows = (v100 => 300, dup => 600, side => 30, hashed => 60);
 
 my $node = new_node('transactions', qq(
 max_prepared_transactions = 10

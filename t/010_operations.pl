@@ -21,8 +21,8 @@ use VectorxTest;
 
 my $many = $ENV{VX_MANY_INDEXES} || 200;
 my $disk = $ENV{VX_SMALL_DISK};
-my @names = qw(v100 dup cos side);
-my %rows = (v100 => 800, dup => 900, cos => 150, side => 40);
+my @names = qw(v100 dup cos side hashed);
+my %rows = (v100 => 800, dup => 900, cos => 150, side => 40, hashed => 60);
 
 my $conf = q(
 restart_after_crash = off

@@ -236,7 +236,7 @@ $node->safe_psql('postgres', 'DELETE FROM v100 WHERE id = 1000000; DROP TABLE v1
 # ---- many kinds of tables and indexes
 
 # dup: equal vectors are taken in hand by all at the same time
-my %rows = (v3 => 1500, l1 => 800, dup => 4000, cos => 500, side => 150, half => 800);
+my %rows = (v3 => 1500, l1 => 800, dup => 4000, cos => 500, side => 150, half => 800, bit => 800, sparse => 600);
 my @names = sort keys %rows;
 my %made = map { $_ => "CREATE INDEX ${_}_idx ON $_ USING hnsw (v $kinds{$_}->{opclass})" } @names;
 create_tables($node, \@names);

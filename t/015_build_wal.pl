@@ -30,8 +30,8 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->start;
 
-# Enough for the changes of catalogs to count little.
-my %rows = (v3 => 6000, v100 => 2500, l1 => 4000, dup => 3000, cos => 1200, side => 300);
+# Enough for the changes of catalogs to count little; of bit and sparse, which are small, they are some 70 kB.
+my %rows = (v3 => 6000, v100 => 2500, l1 => 4000, dup => 3000, cos => 1200, side => 300, bit => 3000, sparse => 1500);
 my @names = sort keys %rows;
 create_tables($primary, \@names);
 $primary->safe_psql('postgres', "DROP INDEX ${_}_idx") foreach @names;
@@ -81,7 +81,7 @@ foreach my $case ([ 0, '64MB' ], [ 2, '64MB' ], [ 2, '1MB' ])
 		my $wal = wal_of($primary, "SET maintenance_work_mem = '$memory'; CREATE INDEX ${name}_idx ON $name USING hnsw (v $kinds{$name}->{opclass})");
 		my $size = $primary->safe_psql('postgres', "SELECT pg_relation_size('${name}_idx')");
 
-		cmp_ok($wal, '<=', $name eq 'dup' ? $size + $besides : 1.05 * $size, "$when: $wal bytes of WAL for an index of $size");
+		cmp_ok($wal, '<=', $name eq 'dup' ? $size + $besides : 1.03 * $size + 90_000, "$when: $wal bytes of WAL for an index of $size");
 		# once more, with images of all pages to compare
 		$primary->safe_psql('postgres', "SET maintenance_work_mem = '$memory'; REINDEX INDEX ${name}_idx");
 	}

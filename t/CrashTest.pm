@@ -20,7 +20,7 @@ our @EXPORT = qw(%crash_kinds create_crash_table new_client start_client finish_
   rows_are_right index_is_right);
 
 # One table and index for each way a node can be laid out, some of other types.  cap: rows
-# that a client keeps.
+# that a client keeps.  The other words are those of %kinds.
 our %crash_kinds = (
 	exact => { dim => 8,   opclass => 'vector_l2_ops', op => '<->', cap => 250 },
 	bits4 => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', cap => 400, distinct => 8 },
@@ -28,6 +28,9 @@ our %crash_kinds = (
 	bits1 => { dim => 200, opclass => 'halfvec_l2_ops', op => '<->', cap => 200, type => 'halfvec' },
 	none  => { dim => 40,  opclass => 'vector_l1_ops', op => '<+>', cap => 200 },
 	side  => { dim => 3000, opclass => 'vector_l2_ops', op => '<->', cap => 30 },
+	bit   => { dim => 203, opclass => 'bit_jaccard_ops', op => '<%>', cap => 250, type => 'bit', value => 'binary_quantize(%s)' },
+	sparse => { dim => 200_000, opclass => 'sparsevec_l2_ops', op => '<->', cap => 60, type => 'sparsevec',
+		value => 'scattered(%s, 200000)', elements => 480 },
 );
 
 # Ids of one client.
@@ -41,17 +44,18 @@ sub create_crash_table
 {
 	my ($node, $name) = @_;
 	my $k = $crash_kinds{$name};
+	my $type = $k->{type} // 'vector';
 	my $of = $k->{distinct}
 	  ? "sin((f.id + f.ver) % $k->{distinct} * 12.9898 + i * 78.233)"
 	  : "sin(f.id % 40 * 12.9898 + i * 78.233) + (hashint8extended(f.id * 1000 + f.ver, i) & 65535) / 65536.0 - 0.5";
 
 	$node->safe_psql('postgres', qq(
-CREATE FUNCTION vec_$name(id bigint, ver int) RETURNS vector LANGUAGE sql IMMUTABLE AS \$\$
-	SELECT array_agg($of ORDER BY i)::vector
+CREATE FUNCTION vec_$name(id bigint, ver int) RETURNS @{[$k->{value} ? $type : 'vector']} LANGUAGE sql IMMUTABLE AS \$\$
+	SELECT @{[value_of($k, "array_agg($of ORDER BY i)::vector")]}
 	FROM (SELECT CASE WHEN \$2 < 0 THEN -\$2 ELSE \$1 END AS id, greatest(\$2, 0) AS ver OFFSET 0) f,
-		generate_series(1, $k->{dim}) i
+		generate_series(1, @{[$k->{elements} // $k->{dim}]}) i
 \$\$;
-CREATE TABLE $name (id bigint PRIMARY KEY, ver int NOT NULL, v @{[$k->{type} // 'vector']}($k->{dim})) WITH (vacuum_truncate = off);
+CREATE TABLE $name (id bigint PRIMARY KEY, ver int NOT NULL, v $type($k->{dim})) WITH (vacuum_truncate = off);
 CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass});
 ));
 	$k->{pool} = [ split /\n/, $node->safe_psql('postgres', "SELECT vec_$name(i, 0) FROM generate_series(1, $POOL) i") ];

@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(%kinds create_tables fill_tables write_scripts start_pgbench
+our @EXPORT = qw(%kinds value_of create_tables fill_tables write_scripts start_pgbench
   finish_pgbench index_is_sound built_is_sound recall_of files_of_nothing leftovers
   states_of session end_session wait_for_server create_gates close_gates open_gates wait_for_build
   progress_is_right fill_disk free_disk new_node log_is_clean
@@ -25,7 +25,8 @@ our @EXPORT = qw(%kinds create_tables fill_tables write_scripts start_pgbench
 # One table and index for each way a node can be laid out.  "distinct" bounds
 # the number of different vectors: many rows then share a node, and its TIDs
 # overflow.  "gen" is an expression that gives vectors, instead of random ones.
-# "type" is the column's, if not vector; what is inserted are vectors.
+# "type" is the column's, if not vector; "value" says how a value of it is made of
+# a vector, of "elements" dimensions if not as many (without it an assignment casts).
 our %kinds = (
 	v100 => { dim => 100, opclass => 'vector_l2_ops', op => '<->' },     # 4 bits
 	v3   => { dim => 3,   opclass => 'vector_l2_ops', op => '<->' },     # exact
@@ -34,6 +35,13 @@ our %kinds = (
 	cos  => { dim => 384, opclass => 'vector_cosine_ops', op => '<=>', keep => 600 }, # 1 bit
 	side => { dim => 3000, opclass => 'vector_ip_ops', op => '<#>', keep => 150 },    # side pages
 	half => { dim => 72,  opclass => 'halfvec_cosine_ops', op => '<=>', type => 'halfvec' },
+	# words: no whole number of them, nor of bytes
+	bit  => { dim => 203, opclass => 'bit_hamming_ops', op => '<~>', type => 'bit', value => 'binary_quantize(%s)' },
+	sparse => { dim => 3000, opclass => 'sparsevec_cosine_ops', op => '<=>', type => 'sparsevec',
+		value => 'scattered(%s, 3000)', elements => 60 },
+	# places are hashes; an index that was made empty has room for 256 elements, of 320 or so
+	hashed => { dim => 200_000, opclass => 'sparsevec_l2_ops', op => '<->', type => 'sparsevec',
+		value => 'scattered(%s, 200000)', elements => 480, keep => 300 },
 );
 
 # A server that has been started: nothing but the test writes to it, and its log
@@ -61,6 +69,14 @@ sub log_is_clean
 	unlike(slurp_file($node->logfile), qr/$bad/, 'the server log is clean');
 }
 
+# How a kind's values are made of an expression that gives vectors.
+sub value_of
+{
+	my ($k, $vector) = @_;
+
+	return sprintf($k->{value} // '%s', $vector);
+}
+
 # Extension, generators of vectors, and an empty table with an index for each
 # kind.  "unlogged" is put before TABLE.
 sub create_tables
@@ -79,23 +95,27 @@ CREATE OR REPLACE FUNCTION one_of(n int, variants int) RETURNS vector LANGUAGE s
 	SELECT array_agg(sin(c.k * 12.9898 + i * 78.233))::vector
 	FROM (SELECT floor(random() * variants) AS k OFFSET 0) c, generate_series(1, n) i
 $$;
+-- A sparse vector of the greater elements of a vector, which has them all over so many dimensions.
+CREATE OR REPLACE FUNCTION scattered(x vector, dim int) RETURNS sparsevec LANGUAGE sql IMMUTABLE AS $$
+	SELECT ('{' || coalesce(string_agg((i - 1) * (dim / vector_dims(x)) + 1 || ':' || e, ','), '') || '}/' || dim)::sparsevec
+	FROM unnest(x::real[]) WITH ORDINALITY u(e, i) WHERE abs(e) > 0.5
+$$;
 -- For each vector of a table (or about "most" of them): does an index scan with
 -- it as the query find exactly the rows that have it?  Returns those for which
 -- it does not.
 CREATE OR REPLACE FUNCTION not_found(tab regclass, op text, most int)
-RETURNS TABLE (v vector, should bigint[], does bigint[]) LANGUAGE plpgsql
+RETURNS TABLE (v text, should bigint[], does bigint[]) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off
 SET hnsw.ef_search = 400 AS $$
 DECLARE
 	ids bigint[];
 BEGIN
 	FOR v, should IN EXECUTE format(
-		'SELECT v, array_agg(id ORDER BY id) FROM %s GROUP BY v ORDER BY hashtext(v::text) LIMIT %s', tab, most)
+		'SELECT v::text, array_agg(id ORDER BY id) FROM %s GROUP BY v ORDER BY hashtext(v::text) LIMIT %s', tab, most)
 	LOOP
 		EXECUTE format(
 			'SELECT array_agg(id ORDER BY id) FROM '
-			'(SELECT id, v FROM %s ORDER BY v %s $1 LIMIT $2) s WHERE v = $1', tab, op)
-			INTO does USING v, cardinality(should) + 3;
+			'(SELECT id, v FROM %1$s ORDER BY v %2$s %3$L LIMIT %4$s) s WHERE v = %3$L', tab, op, v, cardinality(should) + 3) INTO does;
 		IF does IS DISTINCT FROM should THEN
 			RETURN NEXT;
 		END IF;
@@ -106,7 +126,7 @@ END $$;
 CREATE OR REPLACE FUNCTION not_once(tab regclass, op text) RETURNS bigint
 LANGUAGE plpgsql SET hnsw.ef_search = 10000 AS $$
 DECLARE
-	q vector;
+	q text;
 	ids bigint[];
 	wrong bigint;
 BEGIN
@@ -116,8 +136,7 @@ BEGIN
 	END IF;
 	SET LOCAL enable_seqscan = off;
 	SET LOCAL enable_sort = off;
-	EXECUTE format('SELECT array_agg(id) FROM (SELECT id FROM %s ORDER BY v %s $1) s', tab, op)
-		INTO ids USING q;
+	EXECUTE format('SELECT array_agg(id) FROM (SELECT id FROM %s ORDER BY v %s %L) s', tab, op, q) INTO ids;
 	EXECUTE format('SELECT count(*) FROM (SELECT id FROM %s) t FULL JOIN '
 		'(SELECT id, count(*) AS n FROM unnest($1) u(id) GROUP BY id) f USING (id) '
 		'WHERE t.id IS NULL OR f.n IS DISTINCT FROM 1', tab) INTO wrong USING ids;
@@ -127,7 +146,7 @@ END $$;
 CREATE OR REPLACE FUNCTION recall10(tab regclass, op text, queries int) RETURNS float8
 LANGUAGE plpgsql SET hnsw.ef_search = 100 AS $$
 DECLARE
-	q vector;
+	q text;
 	far float8;
 	hits bigint := 0;
 	wanted bigint := 0;
@@ -139,13 +158,13 @@ BEGIN
 		SET LOCAL enable_indexscan = off;
 		SET LOCAL enable_seqscan = on;
 		SET LOCAL enable_sort = on;
-		EXECUTE format('SELECT max(d), count(*) FROM (SELECT v %s $1 AS d FROM %s ORDER BY 1 LIMIT 10) s', op, tab)
-			INTO far, w USING q;
+		EXECUTE format('SELECT max(d), count(*) FROM (SELECT v %s %L AS d FROM %s ORDER BY 1 LIMIT 10) s', op, q, tab)
+			INTO far, w;
 		SET LOCAL enable_indexscan = on;
 		SET LOCAL enable_seqscan = off;
 		SET LOCAL enable_sort = off;
-		EXECUTE format('SELECT count(*) FROM (SELECT v %s $1 AS d FROM %s ORDER BY 1 LIMIT 10) s WHERE d <= $2 + 1e-6', op, tab)
-			INTO h USING q, far;
+		EXECUTE format('SELECT count(*) FROM (SELECT v %s %L AS d FROM %s ORDER BY 1 LIMIT 10) s WHERE d <= $1 + 1e-6', op, q, tab)
+			INTO h USING far;
 		hits := hits + least(h, w);
 		wanted := wanted + w;
 	END LOOP;
@@ -155,11 +174,13 @@ END $$;
 	foreach my $name (@$names)
 	{
 		my $k = $kinds{$name};
-		my $gen = $k->{gen} ? $k->{gen} : $k->{distinct} ? "one_of($k->{dim}, $k->{distinct})" : "clustered($k->{dim})";
+		my $elements = $k->{elements} // $k->{dim};
+		my $gen = $k->{gen} ? $k->{gen} : $k->{distinct} ? "one_of($elements, $k->{distinct})" : "clustered($elements)";
+		my $type = $k->{type} // 'vector';
 
 		$node->safe_psql('postgres', qq(
-CREATE OR REPLACE FUNCTION gen_$name() RETURNS vector LANGUAGE sql VOLATILE AS 'SELECT $gen OFFSET 0';
-CREATE @{[$unlogged || '']} TABLE $name (id bigserial PRIMARY KEY, v @{[$k->{type} // 'vector']}($k->{dim})) WITH (vacuum_truncate = off);
+CREATE OR REPLACE FUNCTION gen_$name() RETURNS @{[$k->{value} ? $type : 'vector']} LANGUAGE sql VOLATILE AS 'SELECT @{[value_of($k, 'g')]} FROM (SELECT $gen AS g OFFSET 0) s';
+CREATE @{[$unlogged || '']} TABLE $name (id bigserial PRIMARY KEY, v $type($k->{dim})) WITH (vacuum_truncate = off);
 CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass});
 ));
 	}
@@ -493,7 +514,7 @@ sub progress_is_right
 my $root = abs_path(dirname(__FILE__) . '/..');
 
 # Of a list of cases, each a data set, those whose files are there, with the
-# folder filled in.  The shipped words always are; the larger sets are looked for
+# folder filled in.  The shipped words always are, and texts, which are made; the larger sets are looked for
 # in $VECTORX_DATA, else in ../shared/data beside the repository, and each that is
 # not there is reported as a skipped test.
 sub sets_that_are_here
@@ -504,7 +525,7 @@ sub sets_that_are_here
 
 	foreach my $case (@cases)
 	{
-		my @missing = $case->{set} eq 'words' ? () : grep { !-r } map { "$folder/$case->{set}.$_.npy" } qw(base queries);
+		my @missing = $case->{set} =~ /^(?:words|texts)$/ ? () : grep { !-r } map { "$folder/$case->{set}.$_.npy" } qw(base queries);
 
 		if (@missing)
 		{
@@ -512,7 +533,7 @@ sub sets_that_are_here
 		  SKIP: { skip("$case->{name}: the data set is not here (set VECTORX_DATA)", 1); }
 			next;
 		}
-		$case->{folder} = $folder if $case->{set} ne 'words';
+		$case->{folder} = $folder if $case->{set} !~ /^(?:words|texts)$/;
 		push @present, $case;
 	}
 	return @present;

@@ -3,7 +3,7 @@
 
     extremes.py CASES SEED
 
-Each case is a table of its own type (every fourth: halfvec), dimensions, metric, options of the index, and
+Each case is a table of its own type, dimensions, metric, options of the index, and
 kinds of vectors; the index is made before, amid or after the rows.  Then rows are deleted, the
 table vacuumed, the index rebuilt.  After each step hnsw_check() has nothing to say,
 and an index scan with ef_search beyond the number of rows returns what a
@@ -24,12 +24,18 @@ import psycopg
 
 from recall import Tap
 
-from vxdb import OPERATORS, connect
+from vxdb import METRICS, connect, operator
 
 np.seterr(all="ignore")
 
 FLT_MAX = float(np.finfo(np.float32).max)
 DIMS = [1, 2, 3, 8, 12, 13, 16, 24, 33, 100, 384, 1500, 2100]
+# Of bit strings; and of sparse vectors, of which the elements above are all over so many.
+LENGTHS = [1, 2, 7, 8, 31, 32, 33, 203, 1000, 64000]
+SPARSE_DIMS = [65536, 65537, 1_000_000_000]
+MOST_ELEMENTS = 16000
+# Of eight tables.
+TYPES = ["vector", "sparsevec", "vector", "halfvec", "bit", "sparsevec", "vector", "halfvec"]
 TOO_LONG = "22003"          # numeric_value_out_of_range
 # elements that differ by this much are the same in an index (README)
 LEAST = 1e-43
@@ -75,6 +81,27 @@ def zeros(_rng: np.random.Generator, n: int, dim: int) -> np.ndarray:
     return np.zeros((n, dim))
 
 
+def bits(*shares: float) -> Maker:
+    """Each bit is set with a probability."""
+    def make(rng: np.random.Generator, n: int, dim: int) -> np.ndarray:
+        return (rng.random((n, dim)) < rng.choice(shares, (n, 1))).astype(np.float64)
+    return make
+
+
+def one_bit(rng: np.random.Generator, n: int, dim: int) -> np.ndarray:
+    x = np.zeros((n, dim))
+    x[np.arange(n), rng.integers(0, dim, n)] = 1
+    return x
+
+
+BIT_KINDS: dict[str, Maker] = {
+    "no bit": zeros,
+    "all bits": bits(1),
+    "one bit": one_bit,
+    "few bits": bits(0.01, 0.1),
+    "any bits": bits(0.5),
+    "most bits": bits(0.9, 0.99),
+}
 KINDS: dict[str, Maker] = {
     "denormal": of_size(1e-45, 1e-41, 1e-39),
     "tiny": of_size(1e-38, 1e-36, 1e-30),
@@ -96,17 +123,17 @@ KINDS: dict[str, Maker] = {
 HALF_MAX = 65504
 
 
+def kinds_of(column: str) -> dict[str, Maker]:
+    return BIT_KINDS if column == "bit" else KINDS
+
+
 def make_vectors(rng: np.random.Generator, kinds: list[str], n: int, dim: int, column: str) -> np.ndarray:
-    parts = [KINDS[k](rng, n // len(kinds) + 1, dim) for k in kinds]
+    parts = [kinds_of(column)[k](rng, n // len(kinds) + 1, dim) for k in kinds]
     x = np.concatenate(parts)[rng.permutation(sum(len(p) for p in parts))[:n]]
     x[rng.random(n) < 0.1] = x[0]
     if column == "halfvec":
         return np.clip(x, -HALF_MAX, HALF_MAX).astype(np.float16).astype(np.float32)
     return np.clip(x, -FLT_MAX, FLT_MAX).astype(np.float32)
-
-
-def literal(v: np.ndarray) -> str:
-    return "[" + ",".join(repr(float(x)) for x in v) + "]"
 
 
 def length(metric: str, x: np.ndarray) -> np.ndarray:
@@ -125,27 +152,45 @@ class Case:
         self.tap, self.conn = tap, conn
         self.rng = np.random.default_rng([seed, number])
         r = self.random = random.Random(seed * 1_000_003 + number)
-        self.type = "halfvec" if number % 4 == 3 else "vector"
-        self.metric = r.choice(list(OPERATORS))
-        self.dim = r.choice(DIMS)
+        self.type = TYPES[number % len(TYPES)]
+        self.metric = r.choice(METRICS[self.type])
+        self.dim = r.choice(LENGTHS if self.type == "bit" else DIMS)
+        if self.type == "sparsevec" and number % 16 == 13:
+            self.dim = MOST_ELEMENTS
         self.own = r.choice(["auto", "fp32", "fp16", "int8"])
         sketches = ["auto", "auto", "0", "exact"] + (["1", "2", "4"] if self.metric != "l1" else [])
         self.sketch = r.choice(sketches) if self.dim <= 24 else "auto"
-        self.kinds = r.sample(list(KINDS), r.choice([1, 1, 2, 3]))
+        if self.type in ("bit", "sparsevec"):    # have no choice
+            self.own = self.sketch = "auto"
+        self.indices = np.arange(self.dim)
+        self.column_dim = self.dim
+        if self.type == "sparsevec" and r.random() < 0.7:
+            self.column_dim = r.choice(SPARSE_DIMS)
+            self.indices = np.sort(self.rng.choice(min(self.column_dim, 10_000_000), self.dim, replace=False))
+            self.indices[-1] = self.column_dim - 1
+        self.kinds = r.sample(list(kinds_of(self.type)), r.choice([1, 1, 2, 3]))
         self.simd = r.choice(["auto", "generic", "avx2"])
-        n = r.randint(20, 120 if self.dim <= 100 else 40)
+        n = r.randint(20, 120 if self.dim <= 100 else 40 if self.dim <= 2100 else 20)
         self.rows = make_vectors(self.rng, self.kinds, n, self.dim, self.type)
         self.rows = self.rows[~is_near(self.metric, self.rows)]
         self.long = length(self.metric, self.rows) > FLT_MAX
         self.when = r.choice(["before", "amid", "after"])
         self.problems: list[str] = []
-        self.name = (f"{number}: {self.type}, {self.metric} {self.dim} dimensions, {self.own}, {self.sketch}, "
+        self.name = (f"{number}: {self.type}({self.column_dim}), {self.metric} {self.dim} dimensions, {self.own}, {self.sketch}, "
                      f"{self.when}, {self.simd}, {' + '.join(self.kinds)}")
+
+    def literal(self, v: np.ndarray) -> str:
+        if self.type == "bit":
+            return "".join(map(str, v.astype(int)))
+        if self.type == "sparsevec":
+            elements = ",".join(f"{self.indices[i] + 1}:{float(v[i])!r}" for i in np.flatnonzero(v))
+            return f"{{{elements}}}/{self.column_dim}"
+        return "[" + ",".join(repr(float(x)) for x in v) + "]"
 
     def run(self) -> None:
         self.conn.execute("DROP TABLE IF EXISTS x")
         self.conn.execute(f"SET vectorx.simd = {self.simd}")
-        self.conn.execute(f"CREATE TABLE x (id int, v {self.type}({self.dim}))")
+        self.conn.execute(f"CREATE TABLE x (id int, v {self.type}({self.column_dim}))")
         with_index = {"before": 0, "amid": len(self.rows) // 2, "after": len(self.rows)}[self.when]
         self.insert(range(with_index), refused=False)
         self.create_index(range(with_index))
@@ -165,7 +210,7 @@ class Case:
         """Insert rows; refused: those that are too long must be."""
         for i in ids:
             try:
-                self.conn.execute(f"INSERT INTO x VALUES ({i}, '{literal(self.rows[i])}')")
+                self.conn.execute(f"INSERT INTO x VALUES ({i}, '{self.literal(self.rows[i])}')")
                 if refused and self.long[i]:
                     self.problems.append(f"row {i} was taken")
             except psycopg.Error as e:
@@ -195,7 +240,7 @@ class Case:
 
     def queries(self) -> list[np.ndarray]:
         found = [self.rows[self.random.randrange(len(self.rows))]]
-        for kind in self.random.sample(list(KINDS), 2) + [self.random.choice(self.kinds)]:
+        for kind in self.random.sample(list(kinds_of(self.type)), 2) + [self.random.choice(self.kinds)]:
             found.append(make_vectors(self.rng, [kind], 1, self.dim, self.type)[0])
         return found
 
@@ -210,7 +255,7 @@ class Case:
                     self.problems.append(f"{when}: {e.sqlstate} {e}")
 
     def search(self, q: np.ndarray, limit: int, index: bool) -> tuple[np.ndarray, np.ndarray]:
-        distance = f"v {OPERATORS[self.metric]} '{literal(q)}'"
+        distance = f"v {operator(self.metric)} '{self.literal(q)}'"
         where = "" if index or self.metric != "cosine" else "WHERE -(v <#> v) <> 0"
         self.conn.execute(f"SET enable_seqscan = {'off' if index else 'on'}")
         self.conn.execute(f"SET enable_indexscan = {'on' if index else 'off'}")
@@ -224,12 +269,14 @@ class Case:
 
     def tolerance(self, q: np.ndarray, d: np.ndarray) -> np.ndarray:
         size = np.abs(np.where(np.isfinite(d), d, 0))
+        if self.type == "bit":
+            return np.full(len(d), 1e-12)
         q = np.abs(q.astype(np.float64))
         if self.metric == "ip":
             return 1e-6 * size + LEAST * (self.dim + q.sum())
         if self.metric == "l1":
             # quantised elements may all err in one direction (src/hnsw/README)
-            steps = {"fp32": 0, "fp16": 2.0 ** -11, "int8": 1 / 254, "auto": 1 / 254}[self.own]
+            steps = {"fp32": 0, "fp16": 2.0 ** -11, "int8": 1 / 254, "auto": 1 / 254}[self.own] if self.type != "sparsevec" else 0
             return 1e-5 * size + LEAST * self.dim + self.dim * steps * float(np.abs(self.rows).max())
         if self.metric == "cosine":
             return np.full(len(d), 1e-6)
@@ -238,7 +285,7 @@ class Case:
     def compare_one(self, when: str, q: np.ndarray, limit: int) -> None:
         ids, found = self.search(q, limit, True)
         true_ids, truth = self.search(q, limit, False)
-        what = f"{when}, LIMIT {limit}, query {literal(q)[:60]}"
+        what = f"{when}, LIMIT {limit}, query {self.literal(q)[:60]}"
         if len(ids) != len(true_ids):
             self.problems.append(f"{what}: {len(ids)} rows instead of {len(true_ids)}")
             return

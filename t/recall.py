@@ -26,7 +26,8 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 import vxdb  # noqa: E402
-from vxdb import OPERATORS, connect, copy_rows, distances, load_words, register_vector  # noqa: E402
+from sparserows import SparseRows  # noqa: E402
+from vxdb import OPERATORS, Rows, connect, copy_rows, distances, load_words, operator, register_vector  # noqa: E402
 
 K = 10
 # Of a float32 sum against a float64 one, relative to the values summed.
@@ -48,10 +49,41 @@ class Tap:
         print(f"#\t{text}", flush=True)
 
 
-def load_set(spec: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (spec["pool"], else 1.5 times spec["rows"]) and queries, float32."""
+def texts(rng: np.random.Generator, number: int, dim: int) -> SparseRows:
+    """Rows as of texts: each of two of 50 subjects, of whose words the first are the most frequent,
+    a word's element the higher the rarer it is."""
+    subjects = np.stack([rng.permutation(dim)[:dim // 20] for _ in range(50)])
+    # of one word of a subject in three, it is a common one
+    subjects[:, ::3] = subjects[0, ::3]
+    rows = []
+    for length in rng.integers(20, 200, number):
+        rank = (len(subjects[0]) ** rng.random(length)).astype(int) - 1
+        words, times = np.unique(subjects[rng.choice(50, 2)[rng.integers(0, 2, length)], rank], return_counts=True)
+        weight = (1 + np.log(times)) * (1 + (words % 7))
+        rows.append((words, (weight / np.linalg.norm(weight)).astype(np.float32)))
+    indptr = np.concatenate([[0], np.cumsum([len(words) for words, _ in rows])])
+    return SparseRows(indptr, np.concatenate([words for words, _ in rows]).astype(np.int32),
+                      np.concatenate([weight for _, weight in rows]), dim)
+
+
+def as_type(rows: np.ndarray) -> Rows:
+    """Values of the column's type that are made of vectors."""
+    if vxdb.TYPE == "halfvec":
+        return rows.astype(np.float16).astype(np.float32)
+    if vxdb.TYPE == "bit":
+        return rows > 0
+    if vxdb.TYPE == "sparsevec":
+        return SparseRows.from_dense(np.where(np.abs(rows) > np.median(np.abs(rows)), rows, 0))
+    return rows
+
+
+def load_set(spec: dict) -> tuple[Rows, Rows]:
+    """Rows (spec["pool"], else 1.5 times spec["rows"]) and queries, of the type vxdb.TYPE."""
     wanted = spec.get("pool", spec["rows"] + spec["rows"] // 2)
     rng = np.random.default_rng(7)
+    if spec["set"] == "texts":
+        both = texts(rng, wanted + spec["queries"], spec["dim"])
+        return both[:wanted], both[wanted:]
     if spec["set"] == "words":
         _, vectors = load_words()
         order = rng.permutation(len(vectors))
@@ -62,26 +94,43 @@ def load_set(spec: dict) -> tuple[np.ndarray, np.ndarray]:
         rows = base[np.sort(rng.choice(len(base), wanted, replace=False))]
         queries = np.load(folder / f"{spec['set']}.queries.npy")[:spec["queries"]]
         rows, queries = rows[:, :dim], queries[:, :dim]
-    return (np.ascontiguousarray(rows[:wanted], dtype=np.float32),
-            np.ascontiguousarray(queries, dtype=np.float32))
+    return (as_type(np.ascontiguousarray(rows[:wanted], dtype=np.float32)),
+            as_type(np.ascontiguousarray(queries, dtype=np.float32)))
+
+
+def norms(rows: Rows) -> np.ndarray:
+    if isinstance(rows, SparseRows):
+        return np.sqrt(rows.sums(rows.values.astype(np.float64) ** 2))
+    return np.linalg.norm(rows, axis=1)
+
+
+def sizes(rows: Rows) -> np.ndarray:
+    """The sums of absolute values."""
+    if isinstance(rows, SparseRows):
+        return rows.sums(np.abs(rows.values))
+    return np.abs(rows).sum(1)
+
+
+def different(rows: Rows) -> int:
+    return len({row.indices.tobytes() + row.values.tobytes() if isinstance(rows, SparseRows) else row.tobytes() for row in rows})
 
 
 class Case:
     """One data set under one metric."""
 
     def __init__(self, tap: Tap, conn: psycopg.Connection, spec: dict, metric: str,
-                 rows: np.ndarray, queries: np.ndarray):
+                 rows: Rows, queries: Rows):
         self.tap, self.conn, self.metric = tap, conn, metric
         self.name = f"{spec['name']}, {metric}"
         self.spec, self.rows, self.queries = spec, rows, queries
-        # What the table holds now: id -> vector.
+        # What the table holds now: id -> one of the rows.
         self.ids = np.empty(0, dtype=np.int64)
-        self.vectors = np.empty((0, rows.shape[1]), dtype=np.float32)
+        self.which = np.empty(0, dtype=np.int64)
 
     def run(self) -> None:
         n = self.spec["rows"]
         self.create()
-        self.insert(np.arange(n), self.rows[:n])
+        self.insert(np.arange(n), np.arange(n))
         self.create_index()
         built = self.check("built", self.least("built"))
 
@@ -92,7 +141,7 @@ class Case:
 
         self.create()
         self.create_index()
-        self.insert(np.arange(n), self.rows[:n])
+        self.insert(np.arange(n), np.arange(n))
         inserted = self.check("inserts alone", self.least("inserted"))
         self.conn.execute("DROP TABLE items")
 
@@ -121,35 +170,35 @@ class Case:
         self.conn.execute(f"CREATE TABLE items (id int PRIMARY KEY,"
                           f" embedding {vxdb.TYPE}({self.rows.shape[1]}))"
                           " WITH (autovacuum_enabled = off)")
-        self.ids, self.vectors = self.ids[:0], self.vectors[:0]
+        self.ids, self.which = self.ids[:0], self.which[:0]
 
     def create_index(self) -> None:
         self.conn.execute("CREATE INDEX items_embedding ON items"
                           f" USING hnsw (embedding {vxdb.TYPE}_{self.metric}_ops)")
 
-    def insert(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        copy_rows(self.conn, "items", ids, vectors)
+    def insert(self, ids: np.ndarray, which: np.ndarray) -> None:
+        copy_rows(self.conn, "items", ids, self.rows[which])
         self.ids = np.concatenate([self.ids, ids])
-        self.vectors = np.concatenate([self.vectors, vectors])
+        self.which = np.concatenate([self.which, which])
 
     def churn(self, n: int) -> None:
         """Replace half of the rows: a quarter by UPDATE, a quarter by DELETE
         and, after VACUUM has freed their places, INSERT; VACUUM again."""
-        fresh = self.rows[n:]
+        fresh = np.arange(n, len(self.rows))
         quarter = n // 4
         victims = np.random.default_rng(11).permutation(n)
         updated, deleted = victims[:quarter], victims[quarter:2 * quarter]
 
         self.conn.execute("CREATE TEMP TABLE fresh (LIKE items)")
-        copy_rows(self.conn, "fresh", updated, fresh[:quarter])
+        copy_rows(self.conn, "fresh", updated, self.rows[fresh[:quarter]])
         self.conn.execute("UPDATE items SET embedding = fresh.embedding"
                           " FROM fresh WHERE fresh.id = items.id")
         self.conn.execute("DROP TABLE fresh")
         self.conn.execute("DELETE FROM items WHERE id = ANY(%s)", ([int(i) for i in deleted],))
         self.conn.execute("VACUUM items")
-        self.vectors[updated] = fresh[:quarter]
+        self.which[updated] = fresh[:quarter]
         kept = ~np.isin(self.ids, deleted)
-        self.ids, self.vectors = self.ids[kept], self.vectors[kept]
+        self.ids, self.which = self.ids[kept], self.which[kept]
 
         self.insert(np.arange(n, n + quarter), fresh[quarter:2 * quarter])
         self.conn.execute("VACUUM items")
@@ -164,9 +213,10 @@ class Case:
                     "; ".join(map(str, problems[:5])))
         self.check_counts(name)
 
-        truth = distances(self.metric, self.queries, self.vectors)
+        vectors = self.rows[self.which]
+        truth = distances(self.metric, self.queries, vectors)
         kth = np.partition(truth, K - 1, axis=1)[:, K - 1]
-        scale = self.scale()
+        scale = self.scale(vectors)
         where = {int(i): at for at, i in enumerate(self.ids)}
         recalls = []
         for ef, wanted in zip(self.spec["ef_search"], least):
@@ -201,27 +251,25 @@ class Case:
             problems.append(f"dead_nodes {info['dead_nodes']}")
         if info["heap_tids"] != len(self.ids):
             problems.append(f"heap_tids {info['heap_tids']}, not {len(self.ids)}")
-        if not len(np.unique(self.vectors, axis=0)) <= info["live_nodes"] <= len(self.ids):
+        if not different(self.rows[self.which]) <= info["live_nodes"] <= len(self.ids):
             problems.append(f"live_nodes {info['live_nodes']}")
         self.tap.ok(not problems, f"{name}: hnsw_info agrees with the table", "; ".join(problems))
 
-    def scale(self) -> np.ndarray:
-        """For each query, the size of the numbers that its distances sum."""
-        if self.metric == "cosine":
-            return np.ones(len(self.queries))
-        norms = np.linalg.norm(self.vectors, axis=1).max()
-        mine = np.linalg.norm(self.queries, axis=1)
-        if self.metric == "ip":
-            return mine * norms
+    def scale(self, vectors: Rows) -> np.ndarray:
+        """For each query, the size of the numbers that its distances sum; 1 where they are counts."""
         if self.metric == "l1":
-            return np.abs(self.queries).sum(1) + np.abs(self.vectors).sum(1).max()
-        return mine + norms
+            return sizes(self.queries) + sizes(vectors).max()
+        if self.metric == "ip":
+            return norms(self.queries) * norms(vectors).max()
+        if self.metric == "l2":
+            return norms(self.queries) + norms(vectors).max()
+        return np.ones(len(self.queries))
 
     def search(self) -> list[list[tuple[int, float]]]:
-        operator = OPERATORS[self.metric]
+        by = operator(self.metric).replace("%", "%%")
         # The vector itself has no part in the result: %b is sent once.
-        query = (f"SELECT id, embedding {operator} q.v FROM items, (SELECT %b::vector) AS q(v)"
-                 f" ORDER BY embedding {operator} q.v LIMIT {K}")
+        query = (f"SELECT id, embedding {by} q.v FROM items, (SELECT %b) AS q(v)"
+                 f" ORDER BY embedding {by} q.v LIMIT {K}")
         plan = "\n".join(r[0] for r in self.conn.execute("EXPLAIN " + query, (self.queries[0],)))
         if "items_embedding" not in plan:
             raise SystemExit(f"{self.name}: the query does not use the index:\n{plan}")
@@ -262,19 +310,16 @@ def run_cases(description: str, run: Callable[[Tap, psycopg.Connection, dict], N
     tap = Tap()
     with connect() as conn:
         conn.execute("CREATE EXTENSION IF NOT EXISTS vectorx")
-        register_vector(conn)
         conn.execute("SET enable_seqscan = off")
         for spec in json.loads(args.cases.read_text(encoding="utf-8")):
+            vxdb.use_type(spec.get("type", "vector"))
+            register_vector(conn)
             run(tap, conn, spec)
     print(f"done\t{tap.tests}")
 
 
 def run_metrics(tap: Tap, conn: psycopg.Connection, spec: dict) -> None:
     rows, queries = load_set(spec)
-    vxdb.use_type(spec.get("type", "vector"))
-    if vxdb.TYPE == "halfvec":
-        rows, queries = (x.astype(np.float16).astype(np.float32) for x in (rows, queries))
-    register_vector(conn)
     for metric in spec["recall"]:
         Case(tap, conn, spec, metric, rows, queries).run()
 

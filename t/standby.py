@@ -75,13 +75,13 @@ class Table:
         self.name, self.operator = name, operator
 
     def scan(self) -> str:
-        return f"SELECT id, v {self.operator} %s::vector FROM {self.name} ORDER BY v {self.operator} %s::vector"
+        return f"SELECT id, v {self.operator} %s FROM {self.name} ORDER BY v {self.operator} %s"
 
     def true(self, conn: psycopg.Connection, query: str) -> dict[int, float]:
         """What a sequential scan finds, in this transaction's snapshot."""
         conn.execute("SET LOCAL enable_indexscan = off")
         conn.execute("SET LOCAL enable_seqscan = on")
-        rows = conn.execute(f"SELECT id, v {self.operator} %s::vector FROM {self.name}", (query,)).fetchall()
+        rows = conn.execute(f"SELECT id, v {self.operator} %s FROM {self.name}", (query,)).fetchall()
         conn.execute("SET LOCAL enable_indexscan = on")
         conn.execute("SET LOCAL enable_seqscan = off")
         return dict(rows)

@@ -28,6 +28,7 @@
 #include "hnsw/metric/words.h"
 #include "port/pg_bitutils.h"
 #include "simd/vx_simd.h"
+#include "types/element.h"
 #include "types/sparsevec.h"
 
 /* The words of vectors of which most have no more than "nonzero" elements; -1: not known. */
@@ -408,6 +409,16 @@ DISTANCES(squares)
 DISTANCES(products)
 DISTANCES(differences)
 
+/*
+ * The squared norm as the operators of sparsevec have it, a sum in double precision: that of
+ * floats is zero where squares vanish one by one.
+ */
+static float
+squared_length(const float *x, int n)
+{
+	return (float) ElementsSumSquares(x, n);
+}
+
 /* By what is lost of the stored vector, all of it along the query, and rounding. */
 static double
 squares_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
@@ -437,7 +448,7 @@ differences_slack(const HnswQuery *q, int dim, double dist, double norm2, double
 	.slack = distance##_slack
 
 #define OF_PRODUCTS \
-	.length = HnswSquaredLength, \
+	.length = squared_length, \
 	.too_long = HNSW_TOO_LONG_SQUARED, \
 	.norm = HnswEuclideanNorm, \
 	.max_norm = HNSW_MAX_NORM_PRODUCTS
