@@ -86,6 +86,9 @@ typedef struct HnswMetricOps
 	double		(*slack) (const struct HnswQuery *q, int dim, double dist, double norm2,
 						  double error);
 
+	/* By how much a stored vector's distance may be off besides, once in many; NULL: by nothing. */
+	double		(*rare) (const struct HnswQuery *q, double norm2);
+
 	/* How much nearer than to a node something may be before it rules a choice out; 1: none. */
 	float		relax;
 	/* What slack is multiplied with to say how far a search has to go beyond its results. */

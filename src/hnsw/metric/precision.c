@@ -76,7 +76,7 @@ mean_square(const HnswSpace *sp, double step)
 
 /*
  * How far a computed distance may be from the true one, in index units: four standard
- * deviations of the quantisation error and float rounding.  Rows whose intervals overlap are
+ * deviations of the quantisation error and float rounding, and what is rare.  Rows whose intervals overlap are
  * compared by their exact vectors.
  */
 double
@@ -85,7 +85,8 @@ HnswDistanceSlack(const HnswSpace *sp, const HnswQuery *q, float dist, float nor
 	double		step = HnswElementError(&sp->lay, norm2, scale);
 
 	/* elements of few different values have no errors, and add no squares */
-	return linear_slack(sp, q, dist, norm2, step) + 2 * mean_square(sp, step);
+	return linear_slack(sp, q, dist, norm2, step) + 2 * mean_square(sp, step) +
+		(sp->lay.metric->rare ? sp->lay.metric->rare(q, norm2) : 0);
 }
 
 /*

@@ -9,7 +9,7 @@
  * that rows are ranked by the table's vectors where that matters, as they are for int8.
  *
  * A place is the dimension, where there are no more than VX_PLACES, else a hash of it:
- * two dimensions with one place count as one, which is rare, and what distances may be off.
+ * two dimensions with one place count as one, which is rare, and distances may be off by.
  *
  * A query is a table of all places, with all its elements.
  */
@@ -98,16 +98,12 @@ merge_places(Element *e, int n)
 /*
  * How far distances may be off: for products, the greatest part of the query's norm, by the
  * norm of what is lost; for L1 the sum of what is rounded and twice that of what is left
- * out.  Where places are hashes, besides, four deviations of what meets by chance.
+ * out.
  */
 static float
-error_of(const HnswSpace *sp, const SparseHead *head, double lost2, double lost, float largest)
+error_of(const HnswSpace *sp, const SparseHead *head, double lost2, double lost)
 {
-	bool		hashed = sp->lay.column_dim > VX_PLACES;
-
-	if (sp->lay.metric->sums)
-		return HnswFiniteDistance(lost + 2 * head->rest + (hashed ? 8 * largest : 0));
-	return HnswFiniteDistance(sqrt(lost2) + (hashed ? 4 * sqrt(head->norm2 / VX_PLACES) : 0));
+	return HnswFiniteDistance(sp->lay.metric->sums ? lost + 2 * head->rest : sqrt(lost2));
 }
 
 /* Write n elements, in any order, as words; e is overwritten. */
@@ -165,7 +161,7 @@ pack(const HnswSpace *sp, Element *e, int n, float *out)
 	head->norm2 = HnswFiniteDistance(norm2);
 	head->rest = HnswFiniteDistance(rest);
 	head->count = kept;
-	head->error = error_of(sp, head, lost2, lost, largest);
+	head->error = error_of(sp, head, lost2, lost);
 }
 
 /* The elements of a value; palloc'd. */
@@ -233,6 +229,7 @@ clear_table(HnswQuery *q)
 		q->elements[q->places[i]] = 0;
 	q->nplaces = 0;
 	q->sum = 0;
+	q->largest = 0;
 }
 
 static inline void
@@ -241,6 +238,7 @@ add_element(HnswQuery *q, uint32 place, float value)
 	q->places[q->nplaces++] = (uint16) place;
 	q->elements[place] += value;
 	q->sum += fabsf(value);
+	q->largest = Max(q->largest, fabsf(value));
 }
 
 /* A row's words as a query. */
@@ -251,6 +249,7 @@ sparse_build(const HnswSpace *sp, HnswQuery *q)
 	float		x[SPARSE_MOST + SPARSE_STEP];
 
 	clear_table(q);
+	q->hashed = sp->lay.column_dim > VX_PLACES;
 	SparseUnpack(q->vec, n, x);
 	for (int i = 0; i < n; i++)
 		if (x[i] != 0)
@@ -269,6 +268,7 @@ sparse_prepare_query(const HnswSpace *sp, HnswValue value, HnswQuery *q)
 	double		norm2 = 0;
 
 	clear_table(q);
+	q->hashed = sp->lay.column_dim > VX_PLACES;
 	for (int i = 0; i < n; i++)
 	{
 		if (unlikely((uint32) v->indices[i] >= (uint32) v->dim))
@@ -419,23 +419,57 @@ squared_length(const float *x, int n)
 	return (float) ElementsSumSquares(x, n);
 }
 
-/* By what is lost of the stored vector, all of it along the query, and rounding. */
+/*
+ * How far products are off: by what is lost of the stored vector, all of it along the query; and
+ * where places are hashes, by four deviations of what meets there by chance.
+ */
+static double
+products_error(const HnswQuery *q, double norm2, double error)
+{
+	return sqrt((double) q->norm2) * (error + (q->hashed ? 4 * sqrt(norm2 / VX_PLACES) : 0));
+}
+
 static double
 squares_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
 {
-	return 2 * sqrt((double) q->norm2) * error + 2e-6 * ((double) q->norm2 + norm2);
+	return 2 * products_error(q, norm2, error) + 2e-6 * ((double) q->norm2 + norm2);
 }
 
 static double
 products_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
 {
-	return sqrt((double) q->norm2) * (error + 4e-6 * sqrt(norm2)) + 1e-43 * dim;
+	return products_error(q, norm2, error) + 4e-6 * sqrt((double) q->norm2 * norm2) + 1e-43 * dim;
 }
 
 static double
 differences_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
 {
+	/* what two elements that meet by chance are counted too little: twice the lesser of both */
+	if (q->hashed)
+		error += 8 * sqrt((double) q->nplaces * norm2 / VX_PLACES);
 	return error + 1e-5 * dist + 1e-6 * (q->sum + sqrt(dim * ((double) q->norm2 + norm2)));
+}
+
+/*
+ * Chance is not normal: few elements meet, and those may be the largest ones.  (A row's is not
+ * known here, its norm is.)
+ */
+static double
+products_rare(const HnswQuery *q, double norm2)
+{
+	return q->hashed ? q->largest * sqrt(norm2) : 0;
+}
+
+static double
+squares_rare(const HnswQuery *q, double norm2)
+{
+	return 2 * products_rare(q, norm2);
+}
+
+static double
+differences_rare(const HnswQuery *q, double norm2)
+{
+	return q->hashed ? 2 * Min(q->largest, sqrt(norm2)) : 0;
 }
 
 #define OF_WORDS(distance) \
@@ -445,7 +479,8 @@ differences_slack(const HnswQuery *q, int dim, double dist, double norm2, double
 	.pair = distance##_pair, \
 	.own = distance##_own, \
 	.stored = distance##_stored, \
-	.slack = distance##_slack
+	.slack = distance##_slack, \
+	.rare = distance##_rare
 
 #define OF_PRODUCTS \
 	.length = squared_length, \

@@ -29,6 +29,8 @@ typedef struct HnswQuery
 	float	   *elements;
 	uint16	   *places;
 	int			nplaces;
+	bool		hashed;			/* places are hashes */
+	float		largest;		/* absolute value of an element */
 } HnswQuery;
 
 /* A vector as it is stored. */
