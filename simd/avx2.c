@@ -524,6 +524,7 @@ const VxKernels LEVEL(kernels) = {
 	.below = below,
 	.subtract = subtract,
 	.hamming = LEVEL(hamming),
+	.hamming_many = LEVEL(hamming_many),
 	.common_bits = LEVEL(common_bits),
 	.intersect = LEVEL(intersect),
 	.sparse_dot = LEVEL(sparse_dot),

@@ -10,7 +10,7 @@
 #include "kernels.h"
 
 #define LEVEL(name)		vx_##name##_avx2
-#define TARGET			"avx2,fma,f16c"
+#define TARGET			"avx2,fma,f16c,popcnt"
 #define WIDTH			8
 #define PS(name)		_mm256_##name##_ps
 typedef __m256 Floats;

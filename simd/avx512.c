@@ -402,6 +402,7 @@ const VxKernels LEVEL(kernels) = {
 	.below = below,
 	.subtract = subtract,
 	.hamming = vx_hamming_avx2,
+	.hamming_many = vx_hamming_many_avx2,
 	.common_bits = vx_common_bits_avx2,
 	.intersect = vx_intersect_avx2,
 	.sparse_dot = vx_sparse_dot_avx2,

@@ -112,6 +112,7 @@ call_panels(const VxKernels *k, int n)
 
 static void call_subtract(const VxKernels *k, int n) { float_sink = k->subtract(a, b, n, f); }
 static void call_hamming(const VxKernels *k, int n) { int_sink = (int32_t) k->hamming((const uint8_t *) a, (const uint8_t *) b, n / 8); }
+static void call_hamming_many(const VxKernels *k, int n) { k->hamming_many((const uint8_t *) a, (const uint8_t *) b, n / 8, 32, est); }
 static void call_sparse_dot(const VxKernels *k, int n) { float_sink = k->sparse_dot(places, words, n / 8 * 8); }
 static void call_sparse_l1(const VxKernels *k, int n) { float_sink = k->sparse_l1(places, words, 2, n / 8 * 8); }
 static void call_below(const VxKernels *k, int n) { int_sink = k->below(a, n, 0.1f, h); }
@@ -137,6 +138,7 @@ static const Case cases[] = {
 	{"dot_i8_panels 4x32", call_panels, 36},
 	{"subtract", call_subtract, 12},
 	{"hamming", call_hamming, 0.25},
+	{"hamming_many x32", call_hamming_many, 4.125},
 	{"sparse_dot", call_sparse_dot, 8},
 	{"sparse_l1", call_sparse_l1, 8},
 	{"below", call_below, 4},

@@ -58,11 +58,11 @@ cpu_features(void)
 		return &features;
 	features.known = 1;
 
-	/* leaf 1, ecx: FMA 12, OSXSAVE 27, AVX 28, F16C 29 */
+	/* leaf 1, ecx: FMA 12, POPCNT 23, OSXSAVE 27, AVX 28, F16C 29 */
 	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx >> 27 & 1))
 		return &features;
 	xcr0 = read_xcr0();
-	fma_f16c = (ecx >> 12 & 1) && (ecx >> 28 & 1) && (ecx >> 29 & 1);
+	fma_f16c = (ecx >> 12 & 1) && (ecx >> 23 & 1) && (ecx >> 28 & 1) && (ecx >> 29 & 1);
 	if (!fma_f16c || (xcr0 & XCR0_AVX) != XCR0_AVX)
 		return &features;
 

@@ -755,6 +755,13 @@ hamming(const uint8_t *a, const uint8_t *b, int n)
 }
 
 static void
+hamming_many(const uint8_t *a, const uint8_t *rows, int n, int count, float *out)
+{
+	for (int i = 0; i < count; i++)
+		out[i] = (float) hamming(a, rows + (size_t) i * (size_t) n, n);
+}
+
+static void
 common_bits(const uint8_t *a, const uint8_t *b, int n, uint64_t *both, uint64_t *either)
 {
 	*both = *either = 0;
@@ -819,6 +826,7 @@ const VxKernels vx_kernels_generic = {
 	.below = below,
 	.subtract = subtract,
 	.hamming = hamming,
+	.hamming_many = hamming_many,
 	.common_bits = common_bits,
 	.intersect = intersect,
 	.sparse_dot = sparse_dot,

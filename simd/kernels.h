@@ -212,6 +212,7 @@ extern void vx_dot_i8_panels_avx2(const int8_t *const *rows, int nrows, int n,
 								  const int8_t *panels, int npanels,
 								  int32_t *out, size_t stride);
 extern uint64_t vx_hamming_avx2(const uint8_t *a, const uint8_t *b, int n);
+extern void vx_hamming_many_avx2(const uint8_t *a, const uint8_t *rows, int n, int count, float *out);
 extern void vx_common_bits_avx2(const uint8_t *a, const uint8_t *b, int n,
 								uint64_t *both, uint64_t *either);
 extern float vx_sparse_dot_avx2(const float *table, const uint32_t *words, int n);

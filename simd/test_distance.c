@@ -313,12 +313,15 @@ test_bits(const VxKernels *k)
 {
 	static uint8_t a[MAX_CODE];
 	static uint8_t b[MAX_CODE];
+	static uint8_t rows[3 * MAX_CODE];
+	float		counts[3];
 
 	for (int step = 0; step < 4 * 320; step++)
 	{
 		int			n = step / 4 < 300 ? step / 4 : (step / 4 - 299) * 391;
 		const uint8_t *x;
 		const uint8_t *y;
+		const uint8_t *z;
 		uint64_t	differ = 0;
 		uint64_t	both = 0;
 		uint64_t	either = 0;
@@ -341,6 +344,13 @@ test_bits(const VxKernels *k)
 		x = at_end(0, a, (size_t) n);
 		y = at_end(1, b, (size_t) n);
 		CHECK(k->hamming(x, y, n) == differ, "hamming n=%d", n);
+		/* of three: itself, the other, itself */
+		memcpy(rows, a, (size_t) n);
+		memcpy(rows + n, b, (size_t) n);
+		memcpy(rows + 2 * n, a, (size_t) n);
+		z = at_end(2, rows, 3 * (size_t) n);
+		k->hamming_many(x, z, n, 3, counts);
+		CHECK(counts[0] == 0 && counts[1] == (float) differ && counts[2] == 0, "hamming_many n=%d", n);
 		k->common_bits(x, y, n, &out[0], &out[1]);
 		CHECK(out[0] == both && out[1] == either, "common_bits n=%d", n);
 	}

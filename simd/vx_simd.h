@@ -110,6 +110,8 @@ typedef struct VxKernels
 	 * one at least.
 	 */
 	uint64_t	(*hamming) (const uint8_t *a, const uint8_t *b, int n);
+	/* the same of one and "count" others, one behind the other */
+	void		(*hamming_many) (const uint8_t *a, const uint8_t *rows, int n, int count, float *out);
 	void		(*common_bits) (const uint8_t *a, const uint8_t *b, int n,
 								uint64_t *both, uint64_t *either);
 

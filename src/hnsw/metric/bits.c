@@ -106,12 +106,6 @@ name##_pair(const HnswSpace *sp, const float *a, const float *b) \
 { \
 	return between((const uint8 *) a, (const uint8 *) b, bytes_of(sp)); \
 } \
-static void \
-name##_many(const HnswSpace *sp, const float *a, const float *rows, int n, float *out) \
-{ \
-	for (int i = 0; i < n; i++) \
-		out[i] = name##_pair(sp, a, rows + (Size) i * sp->lay.dim); \
-} \
 static float \
 name##_own(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, float offset, float norm2) \
 { \
@@ -142,6 +136,19 @@ jaccard_between(const uint8 *a, const uint8 *b, int bytes)
 
 DISTANCES(hamming, hamming_between)
 DISTANCES(jaccard, jaccard_between)
+
+static void
+hamming_many(const HnswSpace *sp, const float *a, const float *rows, int n, float *out)
+{
+	vx_simd->hamming_many((const uint8 *) a, (const uint8 *) rows, bytes_of(sp), n, out);
+}
+
+static void
+jaccard_many(const HnswSpace *sp, const float *a, const float *rows, int n, float *out)
+{
+	for (int i = 0; i < n; i++)
+		out[i] = jaccard_pair(sp, a, rows + (Size) i * sp->lay.dim);
+}
 
 #define OF_BITS \
 	.words = &bits_words, \
