@@ -73,7 +73,7 @@ release_search(HnswScan *so, bool error)
 		return;
 	HnswStatsAddSearch(&so->stats, s);
 	if (!error && so->g->search == NULL &&
-		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES + HnswQueryBytes(&so->g->space))
+		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES + HnswQueryBytes(so->g->lay))
 		so->g->search = s;
 	else
 		MemoryContextDelete(s->cxt);

@@ -57,7 +57,8 @@ HnswColumnsBytes(const HnswLayout *lay, int max)
 		has_columns(lay) ? lay->metric->words->columns_bytes(lay, max) + max * sizeof(char *) :
 		(Size) max * lay->dim * sizeof(float);
 
-	return vectors + 4 * max * sizeof(float) +
+	/* and the query of neighbours.c */
+	return vectors + HnswQueryBytes(lay) + 4 * max * sizeof(float) +
 		BATCH_ROWS * BATCH_LEAF_MAX * (sizeof(int32) + sizeof(float));
 }
 

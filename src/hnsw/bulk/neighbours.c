@@ -14,6 +14,8 @@
 #include "hnsw/bulk/neighbours.h"
 #include "hnsw/bulk/team.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/vector.h"
+#include "hnsw/page/index.h"
 #include "miscadmin.h"
 #include "simd/vx_simd.h"
 #include "utils/memutils.h"
@@ -43,6 +45,8 @@ typedef struct Linking
 	int			max;
 	bool		integer;		/* as in its columns */
 	bool		squared;		/* as of the metric */
+	HnswQuery	query;			/* unless integer: the node that distances were last computed from */
+	uint32		query_node;
 	uint32	   *seen;			/* per member: who has it in its list */
 	int		   *chosen;
 	/* offers: who chose whom */
@@ -50,9 +54,30 @@ typedef struct Linking
 	BatchLink  *offers;
 } Linking;
 
+/*
+ * From a node whose vector is made a query first, which pays from the second distance on and,
+ * for sparse vectors, from the first.
+ */
+static float
+distance_as_query(Linking *l, uint32 from, uint32 node)
+{
+	Batch	   *b = l->b;
+	const BatchNode *y = &b->nodes[node];
+
+	if (l->query_node != from)
+	{
+		const BatchNode *x = &b->nodes[from];
+
+		HnswOwnDecode(&b->g->space, batch_own(b, from), x->scale, x->offset, l->query.vec);
+		HnswQueryBuild(&b->g->space, &l->query);
+		l->query_node = from;
+	}
+	return HnswOwnDistance(&b->g->space, &l->query, batch_own(b, node), y->scale, y->offset, y->norm2);
+}
+
 /* As HnswBatchDistance, in single precision as in a leaf. */
 static inline float
-distance_from(const Linking *l, const BatchOrigin *o, BatchLink link)
+distance_from(Linking *l, const BatchOrigin *o, BatchLink link)
 {
 	Batch	   *b = l->b;
 	uint32		node = batch_node(l->level, BatchLinkMember(link));
@@ -60,7 +85,7 @@ distance_from(const Linking *l, const BatchOrigin *o, BatchLink link)
 	float		dot;
 
 	if (!l->integer)
-		return HnswBatchDistance(b, o->node, node);
+		return distance_as_query(l, o->node, node);
 	dot = o->p * vx_simd->dot_i8_i8((const int8_t *) batch_own(b, o->node),
 									(const int8_t *) batch_own(b, node), b->g->lay->dim) * y->scale +
 		o->q * y->offset + o->r * y->scale * y->codesum;
@@ -429,6 +454,9 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 	l.b = b;
 	l.integer = c->integer;
 	l.squared = b->g->lay->metric->squared;
+	l.query_node = BATCH_MAX_NODES;
+	if (!l.integer)
+		HnswQueryInit(&b->g->space, &l.query, b->cxt);
 	l.level = level;
 	l.max = 2 * level->width;
 	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BatchLink));
@@ -449,6 +477,8 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 		HnswTeamFree(b->team, TEAM_OFFERS);
 		pfree(l.list);
 		pfree(l.chosen);
+		if (!l.integer)
+			HnswQueryFree(&l.query);
 		return true;
 	}
 	return false;

@@ -228,19 +228,29 @@ HnswQueryInit(const HnswSpace *sp, HnswQuery *q, MemoryContext cxt)
 		q->q16 = MemoryContextAllocZero(cxt, lay->dim * sizeof(int16));
 	if (lay->sketch == HNSW_SKETCH_BITS)
 	{
-		char	   *raw = MemoryContextAllocZero(cxt, VX_TABLE_BYTES(lay->code_dims, lay->bits) + 64);
-
-		q->table = (uint8 *) TYPEALIGN(64, raw);
+		q->table_memory = MemoryContextAllocZero(cxt, VX_TABLE_BYTES(lay->code_dims, lay->bits) + 64);
+		q->table = (uint8 *) TYPEALIGN(64, q->table_memory);
 	}
 	if (lay->metric->words && lay->metric->words->init)
 		lay->metric->words->init(q, cxt);
 }
 
+/* Give it back before its context goes. */
+void
+HnswQueryFree(HnswQuery *q)
+{
+	void	   *parts[] = {q->vec, q->q16, q->table_memory, q->elements, q->places};
+
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		if (parts[i])
+			pfree(parts[i]);
+}
+
 /* What a query of words has beside its vector. */
 Size
-HnswQueryBytes(const HnswSpace *sp)
+HnswQueryBytes(const HnswLayout *lay)
 {
-	return sp->lay.metric->words ? sp->lay.metric->words->query_bytes : 0;
+	return lay->metric->words ? lay->metric->words->query_bytes : 0;
 }
 
 /* Compute what a search needs of q->vec, which is prepared. */

@@ -21,7 +21,8 @@ typedef struct HnswQuery
 	float		sum;
 	int16	   *q16;
 	float		q16_scale;
-	uint8	   *table;			/* lookup table for the code scan */
+	uint8	   *table;			/* lookup table for the code scan, within table_memory */
+	char	   *table_memory;
 	float		delta;
 	float		bias;
 	float		noise;			/* three standard deviations of the table's rounding */
@@ -48,7 +49,8 @@ extern bool HnswPrepareVector(const HnswSpace *sp, const float *centre, HnswValu
 							  float *out, uint32 *hash);
 extern void HnswDescribeWords(const HnswSpace *sp, const float *vec, HnswVecHead *head);
 extern void HnswQueryInit(const HnswSpace *sp, HnswQuery *q, MemoryContext cxt);
-extern Size HnswQueryBytes(const HnswSpace *sp);
+extern void HnswQueryFree(HnswQuery *q);
+extern Size HnswQueryBytes(const HnswLayout *lay);
 extern void HnswQueryBuild(const HnswSpace *sp, HnswQuery *q);
 extern bool HnswPrepareQuery(const HnswSpace *sp, const float *centre, HnswValue value,
 							 HnswQuery *q);
