@@ -36,13 +36,11 @@ static inline float
 distance_in(HnswIndex *g, const HnswQuery *q, int level, const char *page, uint16 slot)
 {
 	const HnswLayout *lay = g->lay;
-	const HnswPageHeader *header = HnswPageGetHeader(page);
 	const char *node = page + HnswSlotOffset(lay, slot);
 	const HnswRecord *rec = (const HnswRecord *) node;
 
-	if (header->magic != HNSW_MAGIC || slot >= header->nslots ||
-		header->kind != (level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER) ||
-		rec->state == HNSW_FREE || rec->level != level)
+	/* not the page's header: another line of memory, and pages have theirs in the same places of a cache */
+	if (rec->state == HNSW_FREE || rec->state > HNSW_DEAD || rec->level != level)
 		return NAN;
 	return HnswOwnDistance(&g->space, q, node + lay->off_own, rec->scale, rec->offset, rec->norm2);
 }
@@ -69,7 +67,6 @@ HnswPeek(HnswIndex *g, const HnswQuery *q, int level, HnswCandidate *nodes, int 
 			continue;
 		pages[i] = (const char *) BufferGetBlock(bufs[i]);
 		__builtin_prefetch(GetBufferDescriptor(bufs[i] - 1));
-		__builtin_prefetch(pages[i]);
 		__builtin_prefetch(pages[i] + HnswSlotOffset(lay, nodes[i].slot));
 	}
 	for (int next = 0; next < n + ahead; next++)

@@ -653,7 +653,7 @@ walk(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidat
 			last_resort = NULL;
 			continue;
 		}
-		if (s->heap[0].key >= result_bound(res) && enough(res))
+		if (s->heap[0].key > result_bound(res) && enough(res))
 			break;
 		if (res->slack && s->nvisits >= s->last_visit)
 			break;
