@@ -1,6 +1,7 @@
 # Own vectors that have changed in ways that leave their squared norm and the sum of
 # their codes: hnsw_check must tell, by the distances that stand beside links, for each
-# metric and each precision of own vectors.  Also records of higher levels that lead down to
+# metric and each precision of own vectors; and any change of vectors that are words (bit
+# strings, sparse vectors), by their hash.  Also records of higher levels that lead down to
 # another node, and a centre so far away that no search can be made.
 use strict;
 use warnings FATAL => 'all';
@@ -15,6 +16,8 @@ use constant { DATA => 40, RECORD => 32, SCALE => 16, OFFSET => 20, CODESUM => 2
 use constant { META_MAX_TIDS => 26, META_REC_SIZE => 30 };
 
 my %width = (int8 => 1, fp16 => 2, fp32 => 4);
+# of words, in bytes: with five before the elements of sparse vectors
+my %words = (bits => 8, sparse => 4 * (5 + DIM));
 
 my $node = new_node('damaged_vectors', '');
 $node->safe_psql('postgres', q(
@@ -27,23 +30,24 @@ FROM generate_series(1, 400) id;
 
 # Half of the rows are in an index from its build, half by inserts.
 my %file;
-foreach my $metric (qw(l2 ip cosine l1))
+foreach my $case ((map { my $metric = $_; map { [ $metric, $_ ] } sort keys %width } qw(l2 ip cosine l1)),
+	[ 'hamming', 'bits' ], [ 'jaccard', 'bits' ], [ 'l2', 'sparse' ], [ 'cosine', 'sparse' ], [ 'l1', 'sparse' ])
 {
-	foreach my $own (sort keys %width)
-	{
-		my $name = "${metric}_$own";
-		my $type = $own eq 'fp16' ? 'halfvec' : 'vector';
+	my ($metric, $own) = @$case;
+	my $name = "${metric}_$own";
+	my $type = { fp16 => 'halfvec', bits => 'bit', sparse => 'sparsevec' }->{$own} // 'vector';
+	my $value = $own eq 'bits' ? 'binary_quantize(v)' : 'v';
+	my $with = $width{$own} ? "WITH (own_vector = $own)" : '';
 
-		$node->safe_psql('postgres', qq(
+	$node->safe_psql('postgres', qq(
 CREATE TABLE $name (id int, v $type(@{[DIM]}));
-INSERT INTO $name SELECT * FROM source WHERE id <= 200;
-CREATE INDEX ${name}_idx ON $name USING hnsw (v ${type}_${metric}_ops) WITH (own_vector = $own);
-INSERT INTO $name SELECT * FROM source WHERE id > 200;
+INSERT INTO $name SELECT id, $value FROM source WHERE id <= 200;
+CREATE INDEX ${name}_idx ON $name USING hnsw (v ${type}_${metric}_ops) $with;
+INSERT INTO $name SELECT id, $value FROM source WHERE id > 200;
 ));
-		is($node->safe_psql('postgres', "SELECT own_vector FROM hnsw_info('${name}_idx')"), $own, "$name: as it is to be");
-		is($node->safe_psql('postgres', "SELECT * FROM hnsw_check('${name}_idx')"), '', "$name: nothing is wrong");
-		$file{$name} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${name}_idx')");
-	}
+	is($node->safe_psql('postgres', "SELECT own_vector FROM hnsw_info('${name}_idx')"), $own, "$name: as it is to be");
+	is($node->safe_psql('postgres', "SELECT * FROM hnsw_check('${name}_idx')"), '', "$name: nothing is wrong");
+	$file{$name} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${name}_idx')");
 }
 $node->stop;
 
@@ -128,7 +132,7 @@ sub damage
 	my ($path, $own) = @_;
 	my $bytes = PostgreSQL::Test::Utils::slurp_file($path);
 	my $tids = 6 * unpack('S', substr($bytes, DATA + META_MAX_TIDS, 2));
-	my $length = DIM * $width{$own};
+	my $length = $words{$own} // DIM * $width{$own};
 	my @records = records($bytes, NODE);
 	my ($upper) = records($bytes, UPPER);
 	my @where;
@@ -141,6 +145,12 @@ sub damage
 		my $vector = substr($bytes, $at, $length);
 
 		push @where, $r->{where};
+		if ($words{$own})
+		{
+			# any bit, of words that are not used, too
+			substr($bytes, $at + $i * 37 % $length, 1) ^= chr(1 << $i);
+			next;
+		}
 		if ($own eq 'int8' && $i % 2)
 		{
 			substr($bytes, $r->{at} + OFFSET, 4) = pack('f', other_offset($r->{head}));
