@@ -20,12 +20,14 @@
 #define LINES_AHEAD		32
 #define LINE_BYTES		64
 
-/* Have the first lines of an own vector brought towards the cache. */
+/* Have an own vector's lines, or the first of them, brought towards the cache; one may be begun only. */
 static inline void
-prefetch_own(const char *own, int lines)
+prefetch_own(const char *own, int bytes)
 {
-	for (int i = 0; i < lines; i++)
-		__builtin_prefetch(own + i * LINE_BYTES);
+	const char *end = own + Min(bytes, LINES_AHEAD * LINE_BYTES);
+
+	for (const char *at = (const char *) TYPEALIGN_DOWN(LINE_BYTES, own); at < end; at += LINE_BYTES)
+		__builtin_prefetch(at);
 }
 
 /*
@@ -54,8 +56,7 @@ void
 HnswPeek(HnswIndex *g, const HnswQuery *q, int level, HnswCandidate *nodes, int n)
 {
 	const HnswLayout *lay = g->lay;
-	const int	lines = (lay->own_bytes + LINE_BYTES - 1) / LINE_BYTES;
-	const int	ahead = Max(1, LINES_AHEAD / lines);
+	const int	ahead = Max(1, LINES_AHEAD / (lay->own_bytes / LINE_BYTES + 1));
 	const char *pages[HNSW_MAX_FANOUT];
 	Buffer		bufs[HNSW_MAX_FANOUT];
 
@@ -74,7 +75,7 @@ HnswPeek(HnswIndex *g, const HnswQuery *q, int level, HnswCandidate *nodes, int 
 		int			i = next - ahead;
 
 		if (next < n && bufs[next] != InvalidBuffer)
-			prefetch_own(pages[next] + HnswSlotOffset(lay, nodes[next].slot) + lay->off_own, Min(lines, LINES_AHEAD));
+			prefetch_own(pages[next] + HnswSlotOffset(lay, nodes[next].slot) + lay->off_own, lay->own_bytes);
 		if (i < 0)
 			continue;
 		nodes[i].key = NAN;
