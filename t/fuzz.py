@@ -530,16 +530,23 @@ def modifier_state(words: list[str | None]) -> tuple[str, int]:
 
 # ---- the server's side
 
+# Written for vector (of_type).
 SETUP = """
 CREATE EXTENSION IF NOT EXISTS vectorx;
 DROP SCHEMA IF EXISTS fuzz CASCADE;
 CREATE SCHEMA fuzz;
--- Whether a value is the same after each way out and in.
+"""
+
+# Whether a value is the same after each way out and in.
+AGAIN = """
 CREATE FUNCTION fuzz.again(v vector) RETURNS bool LANGUAGE sql AS $$
 	SELECT v IS NOT DISTINCT FROM v AND vector_send(v::text::vector) = vector_send(v)
 		AND vector_send(v::real[]::vector) = vector_send(v) AND vector_send(vector(v, vector_dims(v), true)) = vector_send(v)
 		AND vector_send(subvector(v, 1, vector_dims(v))) = vector_send(v)
 $$;
+"""
+
+TEXTS = """
 CREATE FUNCTION fuzz.texts(texts text[], typmods int[])
 RETURNS TABLE (state text, value bytea, again bool) LANGUAGE plpgsql AS $$
 DECLARE
@@ -561,6 +568,9 @@ BEGIN
 		RETURN NEXT;
 	END LOOP;
 END $$;
+"""
+
+MODIFIERS = """
 CREATE FUNCTION fuzz.modifiers(words text[])
 RETURNS TABLE (state text, value int) LANGUAGE plpgsql AS $$
 DECLARE
@@ -607,9 +617,9 @@ END $$;
 """
 
 
-def of_type(statements: str) -> str:
-    """Statements written for vector, for the type that it is about."""
-    return re.sub(r"\bvector(?=_(?:in|send|typmod_in)\b)|\bvector\b|(?<=array_to_)vector\b", ELEMENT.type, statements)
+def of_type(statements: str, name: str = "") -> str:
+    """Statements written for vector, for another type, or the one that it is about."""
+    return re.sub(r"\bvector(?=_(?:in|send|typmod_in)\b)|\bvector\b|(?<=array_to_)vector\b", name or ELEMENT.type, statements)
 
 
 class Report:
@@ -650,17 +660,21 @@ def batches(cases: int) -> Iterable[int]:
         yield min(BATCH, cases - start)
 
 
+def compare_values(report: Report, conn: psycopg.Connection, call: str, batch: Sequence[tuple[str, int, str, bytes]]) -> None:
+    """Texts, type modifiers, and for each the SQLSTATE and value that are expected."""
+    rows = conn.execute(f"SELECT state, value, again FROM fuzz.{call}(%b, %b)",
+                        ([b[0] for b in batch], [b[1] for b in batch]), binary=True).fetchall()
+    assert len(rows) == len(batch)
+    for (text, typmod, expected, bits), (state, value, again) in zip(batch, rows):
+        report.compare((text, typmod), (expected, bits, True) if expected == OK else (expected,),
+                       (state, value, again) if state == OK else (state,))
+
+
 def fuzz_text(conn: psycopg.Connection, g: Generator, cases: int) -> Report:
     report = Report("text")
     for n in batches(cases):
         batch = [(g.text().replace("\0", ""), g.typmod()) for _ in range(n)]
-        rows = conn.execute("SELECT state, value, again FROM fuzz.texts(%b, %b)",
-                            ([t for t, _ in batch], [m for _, m in batch]), binary=True).fetchall()
-        assert len(rows) == n
-        for (text, typmod), (state, value, again) in zip(batch, rows):
-            expected, bits = read_text(text.encode(), typmod)
-            report.compare((text, typmod), (expected, bits, True) if expected == OK else (expected,),
-                           (state, value, again) if state == OK else (state,))
+        compare_values(report, conn, "texts", [(text, typmod, *read_text(text.encode(), typmod)) for text, typmod in batch])
     report.finish((SYNTAX, DATA, RANGE, *((LIMIT,) if cases >= 3000 else ())), cases)
     return report
 
@@ -671,13 +685,8 @@ def fuzz_arrays(conn: psycopg.Connection, g: Generator, cases: int, kind: str) -
     conn.execute(of_type(ARRAYS.format(name=name, kind=kind)))
     for n in batches(cases):
         batch = [(*g.array(kind), g.typmod()) for _ in range(n)]
-        rows = conn.execute(f"SELECT state, value, again FROM fuzz.arrays_{name}(%b, %b)",
-                            ([b[0] for b in batch], [b[3] for b in batch]), binary=True).fetchall()
-        assert len(rows) == n
-        for (text, values, ndim, typmod), (state, value, again) in zip(batch, rows):
-            expected, bits = array_state(values, ndim, typmod)
-            report.compare((text, typmod), (expected, bits, True) if expected == OK else (expected,),
-                           (state, value, again) if state == OK else (state,))
+        compare_values(report, conn, f"arrays_{name}",
+                       [(text, typmod, *array_state(values, ndim, typmod)) for text, values, ndim, typmod in batch])
     report.finish((DATA, NULLS, *((RANGE,) if kind == "numeric" else ())), cases)
     return report
 
@@ -747,7 +756,7 @@ def main() -> None:
     ELEMENT = ELEMENTS[sys.argv[3] if len(sys.argv) > 3 else "vector"]
     tests = 0
     with connect() as conn:
-        conn.execute(of_type(SETUP))
+        conn.execute(SETUP + of_type(AGAIN + TEXTS + MODIFIERS))
         row = conn.execute("SELECT pg_backend_pid()").fetchone()
         reports = [fuzz_text(conn, Generator(seed), cases),
                    fuzz_binary(conn, Generator(seed + 1), cases)]

@@ -14,6 +14,7 @@ import struct
 import sys
 from collections.abc import Sequence
 
+import fuzz
 import numpy as np
 import psycopg
 from fuzz import (
@@ -22,14 +23,18 @@ from fuzz import (
     NULLS,
     OK,
     RANGE,
+    SETUP,
     SPACE,
     SYNTAX,
+    TEXTS,
     TRAILING,
     TRUNCATED,
     Generator,
     Report,
     batches,
+    compare_values,
     connect,
+    of_type,
     read_number,
 )
 from psycopg import pq
@@ -239,37 +244,17 @@ class SparseGenerator(Generator):
 
 # ---- the server's side
 
-SETUP = """
-CREATE EXTENSION IF NOT EXISTS vectorx;
-CREATE SCHEMA fuzz_sparse;
-CREATE FUNCTION fuzz_sparse.again(v sparsevec) RETURNS bool LANGUAGE sql AS $$
+AGAIN = """
+CREATE FUNCTION fuzz.again(v sparsevec) RETURNS bool LANGUAGE sql AS $$
 	SELECT v IS NOT DISTINCT FROM v AND sparsevec_send(v::text::sparsevec) = sparsevec_send(v) AND sparsevec(v, -1, true) = v
 		AND (get_byte(sparsevec_send(v), 0) > 0 OR get_byte(sparsevec_send(v), 1) > 0 OR get_byte(sparsevec_send(v), 2) >= 62
 			OR sparsevec_send(v::vector::sparsevec) = sparsevec_send(v))
 $$;
-CREATE FUNCTION fuzz_sparse.texts(texts text[], typmods int[])
-RETURNS TABLE (state text, value bytea, again bool) LANGUAGE plpgsql AS $$
-DECLARE
-	t text;
-	n int;
-	v sparsevec;
-BEGIN
-	FOR t, n IN SELECT * FROM unnest(texts, typmods) LOOP
-		BEGIN
-			v := sparsevec_in(t::cstring, 0, n);
-			state := '00000';
-			value := sparsevec_send(v);
-			again := fuzz_sparse.again(v);
-		EXCEPTION WHEN OTHERS THEN
-			state := SQLSTATE;
-			value := NULL;
-			again := NULL;
-		END;
-		RETURN NEXT;
-	END LOOP;
-END $$;
+"""
+
+BITS = """
 -- Distances of bit strings, or the error instead.
-CREATE FUNCTION fuzz_sparse.bits(a text[], b text[])
+CREATE FUNCTION fuzz.bits(a text[], b text[])
 RETURNS TABLE (state text, hamming float8, jaccard float8) LANGUAGE plpgsql AS $$
 DECLARE
 	x text;
@@ -288,43 +273,6 @@ BEGIN
 END $$;
 """
 
-OF_ARRAYS = """
-CREATE FUNCTION fuzz_sparse.arrays_{name}(texts text[], typmods int[])
-RETURNS TABLE (state text, value bytea, again bool) LANGUAGE plpgsql AS $$
-DECLARE
-	t text;
-	n int;
-	a {kind}[];
-	v sparsevec;
-BEGIN
-	FOR t, n IN SELECT * FROM unnest(texts, typmods) LOOP
-		a := t;		-- of this no error is expected
-		BEGIN
-			v := array_to_sparsevec(a, n, false);
-			state := '00000';
-			value := sparsevec_send(v);
-			again := fuzz_sparse.again(v);
-		EXCEPTION WHEN OTHERS THEN
-			state := SQLSTATE;
-			value := NULL;
-			again := NULL;
-		END;
-		RETURN NEXT;
-	END LOOP;
-END $$;
-"""
-
-
-def compare_values(report: Report, conn: psycopg.Connection, call: str, batch: list[tuple[str, int, str, bytes]]) -> None:
-    """Texts, type modifiers, and for each the SQLSTATE and value that are expected."""
-    rows = conn.execute(f"SELECT state, value, again FROM fuzz_sparse.{call}(%b, %b)",
-                        ([b[0] for b in batch], [b[1] for b in batch]), binary=True).fetchall()
-    assert len(rows) == len(batch)
-    for (text, typmod, expected, bits), (state, value, again) in zip(batch, rows):
-        report.compare((text, typmod), (expected, bits, True) if expected == OK else (expected,),
-                       (state, value, again) if state == OK else (state,))
-
-
 def fuzz_text(conn: psycopg.Connection, g: SparseGenerator, cases: int) -> Report:
     report = Report("sparsevec text")
     for n in batches(cases):
@@ -340,7 +288,7 @@ def fuzz_text(conn: psycopg.Connection, g: SparseGenerator, cases: int) -> Repor
 def fuzz_arrays(conn: psycopg.Connection, g: SparseGenerator, cases: int, kind: str) -> Report:
     report = Report(f"sparsevec of {kind}[]")
     name = kind.split()[0]
-    conn.execute(OF_ARRAYS.format(name=name, kind=kind))
+    conn.execute(of_type(fuzz.ARRAYS.format(name=name, kind=kind), "sparsevec"))
     for n in batches(cases):
         batch = []
         for _ in range(n):
@@ -356,12 +304,12 @@ def fuzz_binary(conn: psycopg.Connection, g: SparseGenerator, cases: int) -> Rep
     """Binary parameters, of the type and of a domain over it; each is a transaction of its own."""
     report = Report("sparsevec binary")
     statements = {}
-    conn.execute("CREATE DOMAIN fuzz_sparse.three AS sparsevec(3)")
-    for typmod, name in ((-1, "sparsevec"), (3, "fuzz_sparse.three")):
+    conn.execute("CREATE DOMAIN fuzz.three AS sparsevec(3)")
+    for typmod, name in ((-1, "sparsevec"), (3, "fuzz.three")):
         row = conn.execute("SELECT %s::regtype::oid::int8", (name,)).fetchone()
         assert row is not None
         statements[typmod] = f"sparse_{typmod}".encode()
-        result = conn.pgconn.prepare(statements[typmod], b"SELECT $1::sparsevec, sparsevec_send($1::text::sparsevec), fuzz_sparse.again($1)", [row[0]])
+        result = conn.pgconn.prepare(statements[typmod], b"SELECT $1::sparsevec, sparsevec_send($1::text::sparsevec), fuzz.again($1)", [row[0]])
         assert result.status == pq.ExecStatus.COMMAND_OK, result.error_message
     for _ in range(cases):
         message, typmod = g.sparse_message(), g.r.choice([-1, -1, -1, 3])
@@ -390,7 +338,7 @@ def fuzz_bits(conn: psycopg.Connection, g: SparseGenerator, cases: int) -> Repor
                 b = b + [True] * g.r.choice([1, 8, 256])
             batch.append((a, b))
         texts = [["".join("01"[x] for x in v) for v in side] for side in zip(*batch)]
-        rows = conn.execute("SELECT state, hamming, jaccard FROM fuzz_sparse.bits(%b, %b)", texts).fetchall()
+        rows = conn.execute("SELECT state, hamming, jaccard FROM fuzz.bits(%b, %b)", texts).fetchall()
         for (a, b), row in zip(batch, rows):
             both, either = sum(x and y for x, y in zip(a, b)), sum(x or y for x, y in zip(a, b))
             expected = (OK, sum(x != y for x, y in zip(a, b)), 1 - both / either if both else 1) if len(a) == len(b) else (DATA,)
@@ -402,7 +350,7 @@ def fuzz_bits(conn: psycopg.Connection, g: SparseGenerator, cases: int) -> Repor
 def main() -> None:
     cases, seed = int(sys.argv[1]), int(sys.argv[2])
     with connect() as conn:
-        conn.execute(SETUP)
+        conn.execute(SETUP + AGAIN + of_type(TEXTS, "sparsevec") + BITS)
         row = conn.execute("SELECT pg_backend_pid()").fetchone()
         reports = [fuzz_text(conn, SparseGenerator(seed), cases), fuzz_binary(conn, SparseGenerator(seed + 1), cases)]
         for i, kind in enumerate(ARRAYS):
