@@ -22,6 +22,9 @@ my @cases = (
 	{ metric => 'ip',     dim => 384,  size => 40,   groups => 100, spread => 1e-4, recall => 0.95 },
 	# more members than a list has places, and no node on level 1 by chance (built: .87)
 	{ metric => 'l2',     dim => 100,  size => 80,   groups => 100, spread => 1e-3, recall => 0.96 },
+	# of words: what fp16 rounds away, and few bits that differ
+	{ metric => 'l2', type => 'sparsevec', dim => 384, size => 150, groups => 20, spread => 1e-5, recall => 0.85 },
+	{ metric => 'hamming', type => 'bit', dim => 500, size => 1000, groups => 2, spread => 2e-3, recall => 0.95 },
 	# and all equally near as int8, with fewer nodes on level 1 (built, when lists told who is there: .79)
 	{ metric => 'l1',     dim => 16,   size => 100,  groups => 120, spread => 1e-3, recall => 0.97, m => 32 },
 );

@@ -13,6 +13,8 @@ use VectorxTest;
 # How far recall may be off, which is more than samples of this size ever are: at most
 # "below" and "above".  Of a search with hnsw.ef_search recall is above .96 in each.
 my @cases = (
+	{ set => 'words',     metric => 'hamming', type => 'bit', rows => 5000, targets => [ .8, .98 ], below => .07, above => .09 },
+	{ set => 'texts',     metric => 'cosine', type => 'sparsevec', rows => 4000, targets => [ .8, .98 ], below => .07, above => .09 },
 	{ set => 'words',     metric => 'cosine', rows => 9000, targets => [ .8, .9, .98 ], below => .05, above => .07 },
 	{ set => 'words',     metric => 'ip',     rows => 6000, targets => [ .8, .98 ],     below => .07, above => .09 },
 	{ set => 'clustered', metric => 'l2',     rows => 6000, targets => [ .8, .98 ],     below => .07, above => .09 },

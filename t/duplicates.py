@@ -11,32 +11,32 @@ from __future__ import annotations
 
 import numpy as np
 import psycopg
-from recall import K, OPERATORS, Tap, run_cases
+from recall import K, Tap, as_type, run_cases, vxdb
 
-from vxdb import copy_rows, distances
+from vxdb import Rows, copy_rows, distances, operator
 
 QUERIES = 150
 # What sums of 4-byte floats may be wrong by, relative to vectors of length 1.
 TOLERANCE = 1e-7
 
 
-def groups(spec: dict) -> tuple[np.ndarray, np.ndarray]:
+def groups(spec: dict) -> tuple[Rows, Rows]:
     """Rows in random order, and queries."""
     rng = np.random.default_rng(5)
     number, size, dim = spec["groups"], spec["size"], spec["dim"]
     centres = rng.standard_normal((number, dim))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     of = np.concatenate([rng.permutation(np.repeat(np.arange(number), size)), rng.integers(0, number, QUERIES)])
-    both = (centres[of] + spec["spread"] * rng.standard_normal((len(of), dim))).astype(np.float32)
+    both = as_type((centres[of] + spec["spread"] * rng.standard_normal((len(of), dim))).astype(np.float32))
     return both[:-QUERIES], both[-QUERIES:]
 
 
-def recall(conn: psycopg.Connection, metric: str, queries: np.ndarray, truth: np.ndarray) -> float:
+def recall(conn: psycopg.Connection, metric: str, queries: Rows, truth: np.ndarray) -> float:
     """A row is right when it is no farther than the K-th nearest."""
     right = 0
     for query, dists in zip(queries, truth):
         found = {row[0] for row in conn.execute(
-            f"SELECT id FROM items ORDER BY embedding {OPERATORS[metric]} %b LIMIT {K}", (query,), prepare=True)}
+            f"SELECT id FROM items ORDER BY embedding {operator(metric)} %b LIMIT {K}", (query,), prepare=True)}
         limit = np.partition(dists, K - 1)[K - 1] + TOLERANCE
         right += sum(dists[i] <= limit for i in found)
     return right / (K * len(queries))
@@ -44,13 +44,13 @@ def recall(conn: psycopg.Connection, metric: str, queries: np.ndarray, truth: np
 
 def run(tap: Tap, conn: psycopg.Connection, spec: dict) -> None:
     rows, queries = groups(spec)
-    index = f"CREATE INDEX items_embedding ON items USING hnsw (embedding vector_{spec['metric']}_ops)"
+    index = f"CREATE INDEX items_embedding ON items USING hnsw (embedding {vxdb.TYPE}_{spec['metric']}_ops)"
     index += f" WITH (m = {spec.get('m', 16)})"
     truth = distances(spec["metric"], queries, rows)
-    name = f"{spec['metric']}, {spec['dim']}-d, groups of {spec['size']}, spread {spec['spread']}"
+    name = f"{vxdb.TYPE}, {spec['metric']}, {spec['dim']}-d, groups of {spec['size']}, spread {spec['spread']}"
     for how in ("built", "grown"):
         conn.execute("DROP TABLE IF EXISTS items")
-        conn.execute(f"CREATE TABLE items (id int, embedding vector({spec['dim']}))")
+        conn.execute(f"CREATE TABLE items (id int, embedding {vxdb.TYPE}({spec['dim']}))")
         if how == "grown":
             conn.execute(index)
         copy_rows(conn, "items", np.arange(len(rows)), rows)

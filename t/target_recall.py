@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import numpy as np
 import psycopg
-from recall import K, OPERATORS, Tap, run_cases
+from recall import K, Tap, as_type, run_cases, texts, vxdb
 
-from vxdb import copy_rows, distances, load_words
+from vxdb import Rows, copy_rows, distances, load_words, operator
 
 QUERIES = 300
 
 
-def load(spec: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and queries, float32."""
+def load(spec: dict) -> tuple[Rows, Rows]:
+    """Rows and queries."""
     rng = np.random.default_rng(3)
     number = spec["rows"] + QUERIES
+    if spec["set"] == "texts":
+        made = texts(rng, number, 30_000)
+        return made[:-QUERIES], made[-QUERIES:]
     if spec["set"] == "words":
         _, vectors = load_words()
         both = vectors[rng.permutation(len(vectors))[:number]]
@@ -29,12 +32,12 @@ def load(spec: dict) -> tuple[np.ndarray, np.ndarray]:
         centres = rng.standard_normal((60, 32))
         of = rng.integers(0, len(centres), number)
         both = centres[of] + rng.uniform(.05, .6, (60, 1))[of] * rng.standard_normal((number, 32))
-    both = np.ascontiguousarray(both, dtype=np.float32)
+    both = as_type(np.ascontiguousarray(both, dtype=np.float32))
     return both[:-QUERIES], both[-QUERIES:]
 
 
 def check(tap: Tap, conn: psycopg.Connection, spec: dict, phase: str, ids: np.ndarray,
-          rows: np.ndarray, queries: np.ndarray) -> None:
+          rows: Rows, queries: Rows) -> None:
     truth = distances(spec["metric"], queries, rows)
     bounds = np.partition(truth, K - 1, axis=1)[:, K - 1] + 1e-6
     place = {int(i): n for n, i in enumerate(ids)}
@@ -42,7 +45,7 @@ def check(tap: Tap, conn: psycopg.Connection, spec: dict, phase: str, ids: np.nd
         conn.execute(f"SET hnsw.target_recall = {target}")
         right = 0
         for query, dists, bound in zip(queries, truth, bounds):
-            found = conn.execute(f"SELECT id FROM items ORDER BY embedding {OPERATORS[spec['metric']]} %b LIMIT {K}",
+            found = conn.execute(f"SELECT id FROM items ORDER BY embedding {operator(spec['metric'])} %b LIMIT {K}",
                                  (query,), prepare=True)
             right += sum(dists[place[row[0]]] <= bound for row in found)
         recall = right / K / len(queries)
@@ -58,9 +61,9 @@ def run(tap: Tap, conn: psycopg.Connection, spec: dict) -> None:
     count, first = len(rows), len(rows) * 3 // 4
     ids = np.arange(count)
     conn.execute("SET enable_seqscan = off; SET enable_sort = off; DROP TABLE IF EXISTS items")
-    conn.execute(f"CREATE TABLE items (id int PRIMARY KEY, embedding vector({rows.shape[1]}))")
+    conn.execute(f"CREATE TABLE items (id int PRIMARY KEY, embedding {vxdb.TYPE}({rows.shape[1]}))")
     copy_rows(conn, "items", ids[:first], rows[:first])
-    conn.execute(f"CREATE INDEX items_idx ON items USING hnsw (embedding vector_{spec['metric']}_ops)"
+    conn.execute(f"CREATE INDEX items_idx ON items USING hnsw (embedding {vxdb.TYPE}_{spec['metric']}_ops)"
                  " WITH (target_recall = 0.9)")
     check(tap, conn, spec, "built", ids[:first], rows[:first], queries)
     copy_rows(conn, "items", ids[first:], rows[first:])
@@ -73,7 +76,7 @@ def run(tap: Tap, conn: psycopg.Connection, spec: dict) -> None:
     conn.execute("VACUUM ANALYZE items")
     kept = np.setdiff1d(ids, gone)
     check(tap, conn, spec, "churned", np.concatenate([kept, count + np.arange(len(gone))]),
-          np.concatenate([rows[kept], rows[gone]]), queries)
+          rows[np.concatenate([kept, gone])], queries)
 
 
 if __name__ == "__main__":
