@@ -17,9 +17,9 @@ import re
 
 import numpy as np
 import psycopg
-from recall import K, OPERATORS, TOLERANCE, Tap, load_set, run_cases
+from recall import K, TOLERANCE, Tap, load_set, run_cases
 
-from vxdb import copy_rows, distances
+from vxdb import OPERATORS, copy_rows, distances
 
 # Rows besides those of the set.
 COPIES, OFTEN, NULLS, ZEROS = 200, 60, 40, 5

@@ -27,7 +27,7 @@ import psycopg
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 import vxdb  # noqa: E402
 from sparserows import SparseRows  # noqa: E402
-from vxdb import OPERATORS, Rows, connect, copy_rows, distances, load_words, operator, register_vector  # noqa: E402
+from vxdb import Rows, connect, copy_rows, distances, load_words, operator, register_vector  # noqa: E402
 
 K = 10
 # Of a float32 sum against a float64 one, relative to the values summed.

@@ -28,8 +28,8 @@ import numpy as np
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from recall import K, OPERATORS, TOLERANCE, Tap, load_set, run_cases  # noqa: E402
-from vxdb import connect, copy_rows, distances, register_vector  # noqa: E402
+from recall import K, TOLERANCE, Tap, load_set, run_cases  # noqa: E402
+from vxdb import connect, copy_rows, distances, operator, register_vector  # noqa: E402
 
 # The bounds of the comparison with fresh indexes.  Building is random: of ten over
 # the same rows one finds .004 more than another at ef_search 20, .003 at 40 and
@@ -259,9 +259,9 @@ class Soak:
         self.conn.execute(f"CREATE INDEX {table}_embedding ON {table} USING hnsw (embedding vector_{self.metric}_ops)")
 
     def statement(self, table: str = "items", limit: int = K) -> str:
-        operator = OPERATORS[self.metric]
-        return (f"SELECT id, embedding {operator} q.v FROM {table}, (SELECT %b::vector) AS q(v)"
-                f" ORDER BY embedding {operator} q.v LIMIT {limit}")
+        by = operator(self.metric)
+        return (f"SELECT id, embedding {by} q.v FROM {table}, (SELECT %b::vector) AS q(v)"
+                f" ORDER BY embedding {by} q.v LIMIT {limit}")
 
     def expect_index(self, conn: psycopg.Connection, table: str = "items") -> None:
         plan = "\n".join(r[0] for r in conn.execute("EXPLAIN " + self.statement(table), (self.queries[0],)))
