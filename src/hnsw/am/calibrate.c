@@ -28,6 +28,7 @@
 #include "hnsw/graph/slack.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/metric/vector.h"
+#include "hnsw/metric/words.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
@@ -43,6 +44,7 @@
 #define VACUUM_QUERIES	400
 /* So many are looked at in one pass over the nodes. */
 #define BATCH			512
+#define LARGE_BATCH		32
 
 /* One query of so many is for the greatest rank, too, and tells how many visits a factor takes. */
 #define FULL_EVERY		10
@@ -253,7 +255,14 @@ ask(Calibration *c, const HnswAsked *a)
 
 	if (isinf(a->at[nranks - 1]))
 		return;
-	c->s->query = a->query;
+	if (a->query.vec)
+		c->s->query = a->query;
+	else
+	{
+		HnswOwnDecode(&c->g->space, a->own, a->head.scale, a->head.offset, c->s->query.vec);
+		HnswQueryBuild(&c->g->space, &c->s->query);
+		c->s->query.unit = 1;
+	}
 	c->s->without = a->self;
 	for (width = 1;; width *= 2)
 	{
@@ -455,9 +464,9 @@ begin(HnswIndex *g)
 	return c;
 }
 
-/* Room for n queries at a time. */
+/* Room for n queries at a time; without "whole" their vectors are made of nodes when they are asked. */
 static HnswAsked *
-create_asked(Calibration *c, int n)
+create_asked(Calibration *c, int n, bool whole)
 {
 	HnswAsked  *asked = MemoryContextAllocZero(c->cxt, n * sizeof(HnswAsked));
 
@@ -465,7 +474,8 @@ create_asked(Calibration *c, int n)
 	{
 		HnswAsked  *a = &asked[i];
 
-		HnswQueryInit(&c->g->space, &a->query, c->cxt);
+		if (whole)
+			HnswQueryInit(&c->g->space, &a->query, c->cxt);
 		a->self.blk = InvalidBlockNumber;
 		a->full = i % FULL_EVERY == 0;
 		a->k = HnswRecallRanks[HNSW_RECALL_RANKS - (a->full ? 1 : 2)] + 1;
@@ -483,12 +493,15 @@ int
 HnswCalibrate(HnswIndex *g, HnswCalibrated kind, int n, HnswAsk next, void *arg)
 {
 	Calibration *c = begin(g);
-	HnswAsked  *asked = create_asked(c, Min(n, BATCH));
+	/* a query of words may have much memory; with columns distances are computed without it */
+	bool		whole = kind == HNSW_CALIBRATED_QUERIES || !HnswHasColumns(g->lay);
+	int			batch = Min(n, whole && HnswQueryBytes(g->lay) > 0 ? LARGE_BATCH : BATCH);
+	HnswAsked  *asked = create_asked(c, batch, whole);
 	HnswCalibration cal = {.kind = kind};
 	MemoryContext old = MemoryContextSwitchTo(c->cxt);
 	int			nqueries;
 
-	for (int got; (got = next(g, asked, Min(n, BATCH), c->nqueries, arg)) > 0;)
+	for (int got; (got = next(g, asked, batch, c->nqueries, arg)) > 0;)
 	{
 		HnswFindNearest(g, asked, got);
 		for (int i = 0; i < got; i++)

@@ -12,7 +12,7 @@
 /* A query to measure by. */
 typedef struct HnswAsked
 {
-	HnswQuery	query;
+	HnswQuery	query;			/* without a vector, if that is to be made of the node */
 	HnswCandidate self;			/* the node that it is, which counts as not there; none: no block */
 	char	   *own;			/* then as it is stored */
 	HnswVecHead head;

@@ -17,6 +17,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/metric/panel.h"
 #include "hnsw/metric/vector.h"
+#include "hnsw/metric/words.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
@@ -92,9 +93,12 @@ take_node(HnswIndex *g, const HnswCandidate *at, HnswAsked *a)
 	HnswRelease(g, &pin);
 	if (node == NULL)
 		return false;
-	HnswOwnDecode(&g->space, a->own, a->head.scale, a->head.offset, a->query.vec);
-	HnswQueryBuild(&g->space, &a->query);
-	a->query.unit = 1;
+	if (a->query.vec)
+	{
+		HnswOwnDecode(&g->space, a->own, a->head.scale, a->head.offset, a->query.vec);
+		HnswQueryBuild(&g->space, &a->query);
+		a->query.unit = 1;
+	}
 	a->self = *at;
 	return true;
 }
@@ -136,6 +140,8 @@ typedef struct Pass
 	int			n;
 	float	   *bounds;			/* of each query: what is nearer is of use */
 	float	   *dists;			/* PASS_ROWS * n */
+	/* of nodes whose vectors are words that have columns (HnswWordsOps) */
+	char	   *words;
 	/* of vectors that are stored as integers: products of matrices */
 	int8	   *panels;
 	float	   *norm;
@@ -177,6 +183,20 @@ load_panels(Pass *p)
 	}
 }
 
+/* The same where nodes are words. */
+static void
+load_words(Pass *p)
+{
+	const HnswLayout *lay = p->g->lay;
+	const char **owns = palloc(p->n * sizeof(char *));
+
+	for (int i = 0; i < p->n; i++)
+		owns[i] = p->asked[i].own;
+	p->words = palloc_extended(lay->metric->words->columns_bytes(lay, p->n), MCXT_ALLOC_HUGE);
+	lay->metric->words->columns_load(&p->g->space, p->words, owns, p->n);
+	pfree(owns);
+}
+
 static void
 begin_pass(Pass *p, HnswIndex *g, HnswAsked *asked, int n)
 {
@@ -192,8 +212,12 @@ begin_pass(Pass *p, HnswIndex *g, HnswAsked *asked, int n)
 		asked[i].nnearest = 0;
 		p->bounds[i] = INFINITY;
 	}
-	if (HnswIntegerDistances(g->lay) && asked[0].self.blk != InvalidBlockNumber)
+	if (asked[0].self.blk == InvalidBlockNumber)
+		return;
+	if (HnswIntegerDistances(g->lay))
 		load_panels(p);
+	else if (HnswHasColumns(g->lay))
+		load_words(p);
 }
 
 /* The distances of the nodes to all queries. */
@@ -211,6 +235,11 @@ compute(Pass *p)
 		const HnswVecHead *head = &p->head[r];
 
 		rows[r] = (const int8_t *) own;
+		if (p->words)
+		{
+			sp->lay.metric->words->columns_distances(sp, sp->lay.metric, p->words, own, p->dists + r * p->n);
+			continue;
+		}
 		for (int i = 0; i < p->n && p->panels == NULL; i++)
 			p->dists[r * p->n + i] = HnswOwnDistance(sp, &p->asked[i].query, own, head->scale, head->offset, head->norm2);
 	}

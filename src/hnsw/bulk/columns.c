@@ -31,19 +31,12 @@ HnswBatchDistance(Batch *b, uint32 i, uint32 j)
 	return HnswStoredDistance(&b->g->space, &sx, &sy);
 }
 
-/* Have vectors a form of their own for many distances? */
-static inline bool
-has_columns(const HnswLayout *lay)
-{
-	return lay->metric->words && lay->metric->words->columns_bytes;
-}
-
 /* How many columns each participant has: a quarter of the memory is for them. */
 int
 HnswColumnsMax(const HnswLayout *lay, Size limit, int participants)
 {
 	/* an element of postings has twice the bytes of a word */
-	Size		width = lay->dim * (HnswBatchInteger(lay) ? sizeof(int8) : has_columns(lay) ? sizeof(uint64) : sizeof(float));
+	Size		width = lay->dim * (HnswBatchInteger(lay) ? sizeof(int8) : HnswHasColumns(lay) ? sizeof(uint64) : sizeof(float));
 	int			max = (int) Min(BATCH_LEAF_MAX, limit / 4 / participants / width);
 
 	return Max(BATCH_LEAF_MIN, max / VX_PANEL * VX_PANEL);
@@ -54,7 +47,7 @@ Size
 HnswColumnsBytes(const HnswLayout *lay, int max)
 {
 	Size		vectors = HnswBatchInteger(lay) ? max / VX_PANEL * VX_PANEL_BYTES(lay->dim) :
-		has_columns(lay) ? lay->metric->words->columns_bytes(lay, max) + max * sizeof(char *) :
+		HnswHasColumns(lay) ? lay->metric->words->columns_bytes(lay, max) + max * sizeof(char *) :
 		(Size) max * lay->dim * sizeof(float);
 
 	/* and the query of neighbours.c */
@@ -78,7 +71,7 @@ HnswColumnsCreate(Batch *b)
 
 		c->panels = (int8 *) TYPEALIGN(64, raw);
 	}
-	else if (has_columns(b->g->lay))
+	else if (HnswHasColumns(b->g->lay))
 	{
 		c->words = MemoryContextAllocHuge(b->cxt, b->g->lay->metric->words->columns_bytes(b->g->lay, c->max));
 		c->owns = MemoryContextAlloc(b->cxt, c->max * sizeof(char *));

@@ -121,12 +121,11 @@ pack(const HnswSpace *sp, Element *e, int n, float *out)
 
 	memset(out, 0, sp->lay.dim * sizeof(float));
 	for (int i = 0; i < n; i++)
-	{
 		norm2 += (double) e[i].value * e[i].value;
-		largest = Max(largest, fabsf(e[i].value));
-	}
 	if (sp->lay.column_dim > VX_PLACES)
 		n = merge_places(e, n);
+	for (int i = 0; i < n; i++)
+		largest = Max(largest, fabsf(e[i].value));
 	kept = Min(n, SPARSE_ROOM(sp));
 	if (kept < n)
 		qsort(e, n, sizeof(Element), cmp_larger);

@@ -43,6 +43,13 @@ typedef struct HnswWordsOps
 	void		(*describe) (const HnswSpace *sp, const float *vec, HnswVecHead *head);
 } HnswWordsOps;
 
+/* Have vectors a form of their own for many distances? */
+static inline bool
+HnswHasColumns(const HnswLayout *lay)
+{
+	return lay->metric->words && lay->metric->words->columns_bytes;
+}
+
 extern const HnswMetricOps HnswBitMetrics[HNSW_SPARSE_L2 - HNSW_HAMMING];
 extern const HnswMetricOps HnswSparseMetrics[HNSW_METRICS - HNSW_SPARSE_L2];
 
