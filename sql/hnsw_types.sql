@@ -253,3 +253,46 @@ RESET enable_seqscan;
 RESET enable_sort;
 SELECT own_vector FROM hnsw_info('hround_v');
 DROP TABLE hround;
+-- beyond 65,536 dimensions these have one place: their sum may be more than a half holds as scaled by
+-- the largest, and of opposites nothing is left; rows are found, and in order, nevertheless
+CREATE TABLE hplaces (v sparsevec(1000000));
+INSERT INTO hplaces VALUES ('{4600:1.9999,10175:1.9999,10518:1.9999}/1000000'), ('{4600:100,10175:-100,25481:1}/1000000'), ('{4600:1,10175:-1}/1000000');
+INSERT INTO hplaces SELECT format('{%s:%s,%s:%s}/1000000', 70000 + i, 0.25 + i / 90.0, 80000 + i % 7, i % 3 - 0.5)::sparsevec FROM generate_series(1, 300) AS i;
+CREATE FUNCTION places_agree(opclass text, op text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('CREATE INDEX hplaces_v ON hplaces USING hnsw (v %s)', opclass);
+	INSERT INTO hplaces VALUES ('{4600:3.9999,10175:3.9999,10518:3.9999,21179:3.9999,25481:3.9999}/1000000');
+	RETURN concat_ws(' ', (SELECT string_agg(DISTINCT index_agrees(format('SELECT v %s %L::sparsevec FROM hplaces ORDER BY 1', op, q)), ' ')
+			FROM unnest(ARRAY['{}/1000000', '{5:0.01}/1000000', '{4600:1,70009:1}/1000000']) AS q),
+		(SELECT string_agg(problem, ' ') FROM hnsw_check('hplaces_v')));
+END
+$$;
+CREATE TABLE hclasses (opclass text, op text);
+INSERT INTO hclasses VALUES ('sparsevec_l2_ops', '<->'), ('sparsevec_ip_ops', '<#>'), ('sparsevec_l1_ops', '<+>');
+DO $$
+DECLARE
+	c hclasses;
+BEGIN
+	FOR c IN TABLE hclasses LOOP
+		RAISE INFO '% %', c.opclass, places_agree(c.opclass, c.op);
+		DROP INDEX hplaces_v;
+	END LOOP;
+END
+$$;
+-- distances that differ by less than stored numbers tell come in order: squares of small elements are
+-- sums in double precision to the operator, and so are the shares of long bit strings
+CREATE TABLE hnear (b bit(16000), s sparsevec(100));
+INSERT INTO hnear SELECT (repeat('1', 8000 + n) || repeat('0', 8000 - n))::bit(16000), format('{%s:%s}/100', 1 + i % 3, 1e-20 + n * 1e-24)::sparsevec
+	FROM (SELECT i, i * 37 % 400 AS n FROM generate_series(1, 400) AS i) AS s;
+CREATE INDEX hnear_b ON hnear USING hnsw (b bit_jaccard_ops);
+CREATE INDEX hnear_s ON hnear USING hnsw (s sparsevec_l2_ops);
+SET enable_seqscan = off;
+SET enable_sort = off;
+SELECT count(*), count(DISTINCT d) > 300 AS differ, count(*) FILTER (WHERE d < before) AS wrong
+	FROM (SELECT d, lag(d) OVER () AS before FROM (SELECT b <%> '1'::bit(16000) AS d FROM hnear ORDER BY b <%> '1'::bit(16000)) AS s) AS s;
+SELECT count(*), count(DISTINCT d) > 50 AS differ, count(*) FILTER (WHERE d < before) AS wrong
+	FROM (SELECT d, lag(d) OVER () AS before FROM (SELECT s <-> '{}/100' AS d FROM hnear ORDER BY s <-> '{}/100') AS s) AS s;
+RESET enable_seqscan;
+RESET enable_sort;
+DROP TABLE hnear, hplaces, hclasses;
+DROP FUNCTION places_agree;

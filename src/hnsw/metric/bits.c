@@ -92,7 +92,7 @@ static const HnswWordsOps bits_words = {
 	.describe = bits_describe
 };
 
-/* Counts of bits have no limits, and no errors. */
+/* Counts of bits have no limits, and no errors (but jaccard_rare). */
 static double
 no_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
 {
@@ -132,6 +132,16 @@ jaccard_between(const uint8 *a, const uint8 *b, int bytes)
 
 	vx_simd->common_bits(a, b, bytes, &both, &either);
 	return both == 0 ? 1 : (float) (1 - (double) both / (double) either);
+}
+
+/*
+ * Of long strings two shares may differ by less than a float tells, half of 2^-24 below 1: those of
+ * n bits differ by 1 / n^2 at least.
+ */
+static double
+jaccard_rare(const HnswQuery *q, double norm2)
+{
+	return q->norm2 + norm2 < 4096 ? 0 : 0x1p-25;
 }
 
 DISTANCES(hamming, hamming_between)
@@ -180,6 +190,7 @@ const HnswMetricOps HnswBitMetrics[HNSW_SPARSE_L2 - HNSW_HAMMING] = {
 		.many = jaccard_many,
 		.own = jaccard_own,
 		.stored = jaccard_stored,
+		.rare = jaccard_rare,
 		.relax = 1.1f,
 		.divided_as = HNSW_JACCARD
 	}

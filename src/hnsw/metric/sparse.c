@@ -78,9 +78,12 @@ cmp_place(const void *a, const void *b)
 	return (int) ((const Element *) a)->place - (int) ((const Element *) b)->place;
 }
 
-/* Elements of dimensions with one place become one; returns how many there are then. */
+/*
+ * Elements of dimensions with one place become one; returns how many there are then.
+ * *cancelled: by how much the sum of absolute values is less.
+ */
 static int
-merge_places(Element *e, int n)
+merge_places(Element *e, int n, double *cancelled)
 {
 	int			m = 0;
 
@@ -88,7 +91,11 @@ merge_places(Element *e, int n)
 	for (int i = 0; i < n; i++)
 	{
 		if (m > 0 && e[m - 1].place == e[i].place)
+		{
+			if (signbit(e[m - 1].value) != signbit(e[i].value))
+				*cancelled += 2.0 * Min(fabsf(e[m - 1].value), fabsf(e[i].value));
 			e[m - 1].value += e[i].value;
+		}
 		else
 			e[m++] = e[i];
 	}
@@ -123,7 +130,7 @@ pack(const HnswSpace *sp, Element *e, int n, float *out)
 	for (int i = 0; i < n; i++)
 		norm2 += (double) e[i].value * e[i].value;
 	if (sp->lay.column_dim > VX_PLACES)
-		n = merge_places(e, n);
+		n = merge_places(e, n, &rest);
 	for (int i = 0; i < n; i++)
 		largest = Max(largest, fabsf(e[i].value));
 	kept = Min(n, SPARSE_ROOM(sp));
@@ -431,7 +438,8 @@ products_error(const HnswQuery *q, double norm2, double error)
 static double
 squares_slack(const HnswQuery *q, int dim, double dist, double norm2, double error)
 {
-	return 2 * products_error(q, norm2, error) + 2e-6 * ((double) q->norm2 + norm2);
+	/* and what norms and distance may lose below the least float */
+	return 2 * products_error(q, norm2, error) + 2e-6 * ((double) q->norm2 + norm2) + 1e-44;
 }
 
 static double
@@ -446,7 +454,9 @@ differences_slack(const HnswQuery *q, int dim, double dist, double norm2, double
 	/* what two elements that meet by chance are counted too little: twice the lesser of both */
 	if (q->hashed)
 		error += 8 * sqrt((double) q->nplaces * norm2 / VX_PLACES);
-	return error + 1e-5 * dist + 1e-6 * (q->sum + sqrt(dim * ((double) q->norm2 + norm2)));
+	/* and what each element of both may lose below the least float */
+	return error + 1e-5 * dist + 1e-6 * (q->sum + sqrt(dim * ((double) q->norm2 + norm2))) +
+		1e-45 * (q->nplaces + SPARSEVEC_MAX_NNZ);
 }
 
 /*

@@ -22,7 +22,7 @@ typedef struct SparseHead
 {
 	float		scale;			/* an element is its fp16 times this */
 	float		norm2;			/* of the whole vector */
-	float		rest;			/* the sum of the absolute values of what is left out */
+	float		rest;			/* the sum of the absolute values of what is left out, or cancelled in one place */
 	float		error;			/* the norm of what is left out and rounded; for L1 see error_of */
 	uint32		count;			/* of elements */
 } SparseHead;
