@@ -60,3 +60,17 @@ SELECT v, count(*) FROM (SELECT v FROM hdup ORDER BY v <-> '[3,9,1]' LIMIT 30) A
 	GROUP BY v ORDER BY v <-> '[3,9,1]';
 SELECT * FROM hnsw_check('hdup_v');
 DROP TABLE hdup, hdup_size;
+-- sparse vectors that differ by less than halves tell: many are as far as the last result, and stay to be
+-- come back to when the search goes on
+SELECT setseed(0.5);
+SET hnsw.ef_search = 40;
+CREATE TABLE hsparse AS
+	SELECT i AS id, format('{%s}/1000', string_agg(format('%s:%s', n * 25, (1 + n / 40.0) * (1 + (random() - 0.5) * 4e-5)), ','))::sparsevec(1000) AS v
+	FROM generate_series(1, 2400) AS i, generate_series(1, 40) AS n GROUP BY i;
+CREATE INDEX hsparse_v ON hsparse USING hnsw (v sparsevec_l2_ops);
+SET enable_seqscan = off;
+SELECT count(*) FILTER (WHERE (SELECT id FROM hsparse AS h ORDER BY h.v <-> q.v LIMIT 1) = q.id) > 15 AS found
+	FROM (SELECT id, v FROM hsparse WHERE id <= 2000 AND id % 100 = 0) AS q;
+RESET enable_seqscan;
+RESET hnsw.ef_search;
+DROP TABLE hsparse;

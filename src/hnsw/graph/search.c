@@ -557,15 +557,24 @@ visit(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandida
 	}
 }
 
-/* Come back to a node, all of whose links have been looked at, for a result. */
+/*
+ * Come back to a node, all of whose links have been looked at, for a result.  One that is as far as
+ * the last result is put off: distances may be alike.
+ */
 static void
 reconsider(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
 {
 	HnswPin		pin;
 	const char *own;
 	float		dist;
-	char	   *node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
+	char	   *node;
 
+	if (c->key >= result_bound(res))
+	{
+		put_off(s, c);
+		return;
+	}
+	node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
 	if (node == NULL)
 		return;
 	if (dist < result_bound(res) && wanted(res, node, level))
@@ -786,21 +795,26 @@ HnswSearchWithSlack(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int64
 	return search_index(g, s, seen, width);
 }
 
+/* Queue what was put off. */
+static void
+push_put_off(HnswSearch *s)
+{
+	for (int64 i = 0; i < s->nvisited; i++)
+		push_candidate(s, s->visited[i]);
+	s->nvisited = 0;
+}
+
 /* From now on all neighbours are queued, of the records visited so far as well, and what was put off. */
 static void
 unbound(HnswIndex *g, HnswSearch *s)
 {
 	Links		links;
 
+	if (s->unbounded || g->lay->sketch == HNSW_SKETCH_NONE)
+		push_put_off(s);
 	if (s->unbounded)
 		return;
 	s->unbounded = true;
-	if (g->lay->sketch == HNSW_SKETCH_NONE)
-	{
-		for (int64 i = 0; i < s->nvisited; i++)
-			push_candidate(s, s->visited[i]);
-		s->nvisited = 0;
-	}
 	for (int64 i = 0; i < s->nvisited; i++)
 	{
 		HnswPin		pin;
@@ -857,6 +871,8 @@ HnswSearchMoreWithSlack(HnswIndex *g, HnswSearch *s, int64 k, double factor)
 void
 HnswSearchFromRoot(HnswIndex *g, HnswSearch *s, int ef)
 {
+	if (s->unbounded)
+		push_put_off(s);
 	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
 	walk(g, s, &s->results, 0, &s->root);
 }
