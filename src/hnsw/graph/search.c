@@ -223,7 +223,8 @@ add_result(HnswIndex *g, HnswSearch *s, HnswResult *res, float dist, const char 
 		const HnswFound *last = &res->found[res->order[0].idx];
 
 		if (s->resumable)
-			push_candidate(s, (HnswCandidate) {last->dist, last->blk, last->slot, HNSW_TODO_RESULT});
+			/* behind candidates as far, which may lead on */
+			push_candidate(s, (HnswCandidate) {nextafterf(last->dist, INFINITY), last->blk, last->slot, HNSW_TODO_RESULT});
 		item.idx = res->order[0].idx;
 		results_sift_down(res->order, res->nfound, item);
 		res->bound = res->order[0].key;
@@ -557,24 +558,15 @@ visit(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandida
 	}
 }
 
-/*
- * Come back to a node, all of whose links have been looked at, for a result.  One that is as far as
- * the last result is put off: distances may be alike.
- */
+/* Come back to a node, all of whose links have been looked at, for a result. */
 static void
 reconsider(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *c)
 {
 	HnswPin		pin;
 	const char *own;
 	float		dist;
-	char	   *node;
+	char	   *node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
 
-	if (c->key >= result_bound(res))
-	{
-		put_off(s, c);
-		return;
-	}
-	node = enter_node(g, s, level, c->blk, c->slot, &pin, &own, &dist);
 	if (node == NULL)
 		return;
 	if (dist < result_bound(res) && wanted(res, node, level))
@@ -637,13 +629,30 @@ hopeless(const HnswSearch *s, const HnswResult *res)
 }
 
 /*
- * Work off candidates until the best of them is no better than the ef-th result,
+ * Is the nearest candidate too far for a result?  Behind those as far as the last one there may be nearer
+ * ones, where distances are alike, as counts are; up to ef of them are looked at.  Once all
+ * neighbours are queued these may be all there are (inner products of 0), and wait for the next time.
+ */
+static inline bool
+is_beyond(const HnswSearch *s, const HnswResult *res, int *ties)
+{
+	float		bound = result_bound(res);
+
+	if (s->heap[0].key != bound)
+		return s->heap[0].key > bound;
+	return s->unbounded || ++*ties > res->ef;
+}
+
+/*
+ * Work off candidates until the best of them is too far (is_beyond),
  * or there are none left, or too many to come (s->dry); then sort the results.
  * last_resort: see HnswSearchLevel.
  */
 static void
 walk(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *last_resort)
 {
+	int			ties = 0;
+
 	s->dry = false;
 	s->judged_from = s->nvisits;
 	for (;;)
@@ -662,7 +671,7 @@ walk(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidat
 			last_resort = NULL;
 			continue;
 		}
-		if (s->heap[0].key > result_bound(res) && enough(res))
+		if (enough(res) && is_beyond(s, res, &ties))
 			break;
 		if (res->slack && s->nvisits >= s->last_visit)
 			break;
@@ -795,26 +804,21 @@ HnswSearchWithSlack(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int64
 	return search_index(g, s, seen, width);
 }
 
-/* Queue what was put off. */
-static void
-push_put_off(HnswSearch *s)
-{
-	for (int64 i = 0; i < s->nvisited; i++)
-		push_candidate(s, s->visited[i]);
-	s->nvisited = 0;
-}
-
 /* From now on all neighbours are queued, of the records visited so far as well, and what was put off. */
 static void
 unbound(HnswIndex *g, HnswSearch *s)
 {
 	Links		links;
 
-	if (s->unbounded || g->lay->sketch == HNSW_SKETCH_NONE)
-		push_put_off(s);
 	if (s->unbounded)
 		return;
 	s->unbounded = true;
+	if (g->lay->sketch == HNSW_SKETCH_NONE)
+	{
+		for (int64 i = 0; i < s->nvisited; i++)
+			push_candidate(s, s->visited[i]);
+		s->nvisited = 0;
+	}
 	for (int64 i = 0; i < s->nvisited; i++)
 	{
 		HnswPin		pin;
@@ -871,8 +875,6 @@ HnswSearchMoreWithSlack(HnswIndex *g, HnswSearch *s, int64 k, double factor)
 void
 HnswSearchFromRoot(HnswIndex *g, HnswSearch *s, int ef)
 {
-	if (s->unbounded)
-		push_put_off(s);
 	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
 	walk(g, s, &s->results, 0, &s->root);
 }
