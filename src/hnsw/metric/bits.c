@@ -19,7 +19,8 @@
 int
 HnswBitElements(int dim, int nonzero)
 {
-	return (dim + 31) / 32;
+	/* dim may come from a damaged page */
+	return dim / 32 + (dim % 32 != 0);
 }
 
 static bool
