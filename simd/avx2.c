@@ -1,6 +1,6 @@
 /*
  * avx2.c
- *		Kernels for processors with AVX2, FMA and F16C: all but those of codes
+ *		Kernels for processors with AVX2, FMA, F16C and POPCNT: all but those of codes
  *		(avx2_code.c), and the table of all.
  *
  * Compiled for the baseline like every other file: VX_TARGET gives the

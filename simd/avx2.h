@@ -1,6 +1,6 @@
 /*
  * avx2.h
- *		AVX2, FMA and F16C in the names that wide.h wants.
+ *		AVX2, FMA, F16C and POPCNT in the names that wide.h wants.
  */
 #ifndef VX_AVX2_H
 #define VX_AVX2_H

@@ -48,7 +48,7 @@ BitJaccardDistance(const VarBit *a, const VarBit *b)
 
 	BitCheckSameLength(a, b);
 	vx_simd->common_bits(VARBITS(a), VARBITS(b), (int) VARBITBYTES(a), &both, &either);
-	return both == 0 ? 1 : 1 - (double) both / (double) either;
+	return BitJaccard(both, either);
 }
 
 /*

@@ -30,6 +30,13 @@ DatumGetBits(Datum datum)
 /* Raise an error if the two have not equally many bits. */
 extern void BitCheckSameLength(const VarBit *a, const VarBit *b);
 
+/* The Jaccard distance of strings with so many bits set in both, and in one at least. */
+static inline double
+BitJaccard(uint64 both, uint64 either)
+{
+	return both == 0 ? 1 : 1 - (double) both / (double) either;
+}
+
 /* Distances of two of one length, as the operators have them. */
 extern double BitHammingDistance(const VarBit *a, const VarBit *b);
 extern double BitJaccardDistance(const VarBit *a, const VarBit *b);

@@ -259,8 +259,7 @@ ask(Calibration *c, const HnswAsked *a)
 		c->s->query = a->query;
 	else
 	{
-		HnswOwnDecode(&c->g->space, a->own, a->head.scale, a->head.offset, c->s->query.vec);
-		HnswQueryBuild(&c->g->space, &c->s->query);
+		HnswQueryFromStored(&c->g->space, a->own, &a->head, &c->s->query);
 		c->s->query.unit = 1;
 	}
 	c->s->without = a->self;

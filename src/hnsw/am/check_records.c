@@ -256,8 +256,7 @@ check_words(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, const ch
 {
 	HnswVecHead	head = rec->head;
 
-	memcpy(c->decoded, own, c->x.lay.own_bytes);
-	HnswDescribeWords(&c->vectors, c->decoded, &head);
+	HnswDescribeWords(&c->vectors, (const float *) own, &head);
 	if (head.codesum == rec->codesum && head.norm2 == rec->norm2 && head.scale == rec->scale)
 		return true;
 	HnswProblem(c, blk, slot, "the vector's hash, norm or error are not those of its record");

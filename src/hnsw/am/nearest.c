@@ -95,8 +95,7 @@ take_node(HnswIndex *g, const HnswCandidate *at, HnswAsked *a)
 		return false;
 	if (a->query.vec)
 	{
-		HnswOwnDecode(&g->space, a->own, a->head.scale, a->head.offset, a->query.vec);
-		HnswQueryBuild(&g->space, &a->query);
+		HnswQueryFromStored(&g->space, a->own, &a->head, &a->query);
 		a->query.unit = 1;
 	}
 	a->self = *at;

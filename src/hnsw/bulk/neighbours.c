@@ -66,10 +66,7 @@ distance_as_query(Linking *l, uint32 from, uint32 node)
 
 	if (l->query_node != from)
 	{
-		const BatchNode *x = &b->nodes[from];
-
-		HnswOwnDecode(&b->g->space, batch_own(b, from), x->scale, x->offset, l->query.vec);
-		HnswQueryBuild(&b->g->space, &l->query);
+		HnswQueryFromStored(&b->g->space, batch_own(b, from), &b->nodes[from].head, &l->query);
 		l->query_node = from;
 	}
 	return HnswOwnDistance(&b->g->space, &l->query, batch_own(b, node), y->scale, y->offset, y->norm2);

@@ -309,8 +309,7 @@ HnswInsertStored(HnswIndex *g, const HnswRecord *rec, const char *own, ItemPoint
 		HnswMetaPage meta;
 
 		HnswReadMeta(g, &meta);
-		HnswOwnDecode(&g->space, own, rec->scale, rec->offset, q->vec);
-		HnswQueryBuild(&g->space, q);
+		HnswQueryFromStored(&g->space, own, &rec->head, q);
 		memcpy(g->scratch->own, own, g->lay->own_bytes);
 		if (insert_prepared(g, &meta, HnswCentre(g), rec, heap_tid))
 			return;

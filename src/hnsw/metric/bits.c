@@ -132,7 +132,7 @@ jaccard_between(const uint8 *a, const uint8 *b, int bytes)
 	uint64_t	either;
 
 	vx_simd->common_bits(a, b, bytes, &both, &either);
-	return both == 0 ? 1 : (float) (1 - (double) both / (double) either);
+	return (float) BitJaccard(both, either);
 }
 
 /*

@@ -64,10 +64,7 @@ stored_dot(const HnswSpace *sp, const HnswStored *a, const HnswStored *b)
 
 #define OF_PRODUCTS \
 	.products = true, \
-	.length = HnswSquaredLength, \
-	.too_long = HNSW_TOO_LONG_SQUARED, \
-	.norm = HnswEuclideanNorm, \
-	.max_norm = HNSW_MAX_NORM_PRODUCTS
+	HNSW_EUCLIDEAN_NORMS(HnswSquaredLength)
 
 /* ---- squared L2 ---- */
 
@@ -267,10 +264,7 @@ static const HnswMetricOps metrics[] = {
 		.opclass = "l1",
 		.sums = true,
 		.shift = HNSW_SHIFT_SUMS,
-		.length = HnswSumLength,
-		.too_long = HNSW_TOO_LONG_SUM,
-		.norm = HnswSumNorm,
-		.max_norm = HNSW_MAX_NORM_SUMS,
+		HNSW_SUM_NORMS,
 		.pair = l1_pair,
 		.many = l1_many,
 		.own = l1_own,

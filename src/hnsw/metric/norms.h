@@ -12,13 +12,6 @@
 
 #include "simd/vx_simd.h"
 
-#define HNSW_TOO_LONG_SQUARED	"Its squared norm is not finite."
-#define HNSW_TOO_LONG_SUM		"The sum of its absolute values is not finite."
-
-/* The greatest norms of queries (HnswMetricOps.max_norm): estimates stay finite, too. */
-#define HNSW_MAX_NORM_PRODUCTS	0x1p60
-#define HNSW_MAX_NORM_SUMS		0x1p126
-
 /* Elements are made smaller by these powers of two (HnswMetricOps.shift). */
 #define HNSW_SHIFT_PRODUCTS		5
 #define HNSW_SHIFT_SUMS			2
@@ -69,5 +62,18 @@ HnswSumLength(const float *x, int n)
 
 	return sum > FLT_MAX ? INFINITY : (float) sum;
 }
+
+/* The fields of HnswMetricOps that say how long a vector may be; max_norm: estimates stay finite, too. */
+#define HNSW_EUCLIDEAN_NORMS(squared) \
+	.length = squared, \
+	.too_long = "Its squared norm is not finite.", \
+	.norm = HnswEuclideanNorm, \
+	.max_norm = 0x1p60
+
+#define HNSW_SUM_NORMS \
+	.length = HnswSumLength, \
+	.too_long = "The sum of its absolute values is not finite.", \
+	.norm = HnswSumNorm, \
+	.max_norm = 0x1p126
 
 #endif							/* HNSW_METRIC_NORMS_H */

@@ -88,29 +88,30 @@ HnswPostingsLoad(const HnswSpace *sp, char *columns, const char *const *rows, in
 	c->start[0] = 0;
 }
 
-/* The inner products of n elements with the columns, added to out. */
-static void
-add_products(const Postings *c, const uint32 *words, const float *x, int n, float *out)
+static inline float
+product(float x, float y)
 {
-	for (int j = 0; j < n; j++)
-	{
-		const Posting *end = List(c) + c->start[SparsePlace(words[j]) + 1];
-
-		for (const Posting *p = List(c) + c->start[SparsePlace(words[j])]; p < end; p++)
-			out[p->column] += x[j] * p->value;
-	}
+	return x * y;
 }
 
-/* By how much the sums of two vectors are more than their L1 distance: where both have an element. */
-static void
-subtract_common(const Postings *c, const uint32 *words, const float *x, int n, float *out)
+/* By how much the sums of two vectors are more than their L1 distance, for an element of both. */
+static inline float
+common(float x, float y)
+{
+	return fabsf(x - y) - fabsf(x) - fabsf(y);
+}
+
+/* Add to out, for each column, the terms of the places where it has an element as well as n words. */
+static pg_attribute_always_inline void
+add_terms(const Postings *c, const uint32 *words, const float *x, int n, float (*term) (float x, float y),
+		  float *out)
 {
 	for (int j = 0; j < n; j++)
 	{
 		const Posting *end = List(c) + c->start[SparsePlace(words[j]) + 1];
 
 		for (const Posting *p = List(c) + c->start[SparsePlace(words[j])]; p < end; p++)
-			out[p->column] += fabsf(x[j] - p->value) - fabsf(x[j]) - fabsf(p->value);
+			out[p->column] += term(x[j], p->value);
 	}
 }
 
@@ -129,17 +130,15 @@ HnswPostingsDistances(const HnswSpace *sp, const HnswMetricOps *metric, const ch
 	SparseUnpack(vec, n, x);
 	memset(out, 0, c->n * sizeof(float));
 	if (metric->sums)
-		subtract_common(c, SparseWords(vec), x, n, out);
+		add_terms(c, SparseWords(vec), x, n, common, out);
 	else
-		add_products(c, SparseWords(vec), x, n, out);
+		add_terms(c, SparseWords(vec), x, n, product, out);
 	sum = HnswSumNorm(x, n) + SparseHeadOf(vec)->rest;
 	for (int i = 0; i < c->n; i++)
 	{
-		if (metric->sums)
-			out[i] = HnswFiniteDistance(Max(sum + SumsOf(c)[i] + out[i], 0));
-		else if (metric->squared)
-			out[i] = HnswFiniteDistance(Max((double) norm2 + Norms(c)[i] - 2 * (double) out[i], 0));
-		else
-			out[i] = HnswFiniteDistance(-out[i]);
+		const SparseSums sums = {{norm2, Norms(c)[i]}, out[i], sum + SumsOf(c)[i] + out[i]};
+
+		out[i] = metric->sums ? SparseDifferences(&sums) : metric->squared ? SparseSquares(&sums) :
+			SparseProducts(&sums);
 	}
 }

@@ -47,9 +47,15 @@ sparse_fits(int dim, int column_dim)
 	return dim >= SPARSE_LEAST + SPARSE_HEAD && dim <= SPARSE_MOST + SPARSE_HEAD && (dim - SPARSE_HEAD) % SPARSE_STEP == 0;
 }
 
+/* The place of a value's element number i; an error if it is none of its dimensions. */
 static inline uint32
-place_of(const HnswSpace *sp, int32 index)
+place_of(const HnswSpace *sp, const SparseVec *v, int i)
 {
+	const int32 index = v->indices[i];
+
+	/* nobody has looked at what was stored */
+	if (unlikely((uint32) index >= (uint32) v->dim))
+		SparseVecReportDamage(v);
 	return sp->lay.column_dim <= VX_PLACES ? (uint32) index : murmurhash32((uint32) index) >> 16;
 }
 
@@ -187,12 +193,7 @@ place_values(const HnswSpace *sp, const SparseVec *v, const float *x)
 	Element    *e = palloc(Max(v->nnz, 1) * sizeof(Element));
 
 	for (int i = 0; i < v->nnz; i++)
-	{
-		/* nobody has looked at what was stored */
-		if (unlikely((uint32) v->indices[i] >= (uint32) v->dim))
-			SparseVecReportDamage(v);
-		e[i] = (Element) {place_of(sp, v->indices[i]), x[i]};
-	}
+		e[i] = (Element) {place_of(sp, v, i), x[i]};
 	return e;
 }
 
@@ -277,9 +278,7 @@ sparse_prepare_query(const HnswSpace *sp, HnswValue value, HnswQuery *q)
 	q->hashed = sp->lay.column_dim > VX_PLACES;
 	for (int i = 0; i < n; i++)
 	{
-		if (unlikely((uint32) v->indices[i] >= (uint32) v->dim))
-			SparseVecReportDamage(v);
-		add_element(q, place_of(sp, v->indices[i]), x[i]);
+		add_element(q, place_of(sp, v, i), x[i]);
 		norm2 += (double) x[i] * x[i];
 	}
 	q->norm2 = HnswFiniteDistance(norm2);
@@ -310,39 +309,13 @@ static const HnswWordsOps sparse_words = {
 
 /* ---- distances ---- */
 
-/* What the distances of two vectors are made of. */
-typedef struct Sums
-{
-	double		norm2[2];
-	double		dot;
-	double		apart;			/* the sum of absolute differences, what is left out included */
-} Sums;
-
-static inline float
-squares(const Sums *s)
-{
-	return HnswFiniteDistance(Max(s->norm2[0] + s->norm2[1] - 2 * s->dot, 0));
-}
-
-static inline float
-products(const Sums *s)
-{
-	return HnswFiniteDistance(-s->dot);
-}
-
-static inline float
-differences(const Sums *s)
-{
-	return HnswFiniteDistance(Max(s->apart, 0));
-}
-
 /* From a query to words. */
-static inline Sums
+static inline SparseSums
 from_query(const HnswSpace *sp, const HnswQuery *q, const float *vec)
 {
 	const SparseHead *head = SparseHeadOf(vec);
 	const int	n = SparseCount(sp, vec);
-	Sums		s = {{q->norm2, head->norm2}, 0, 0};
+	SparseSums		s = {{q->norm2, head->norm2}, 0, 0};
 
 	if (sp->lay.metric->sums)
 		s.apart = (double) q->sum + head->rest +
@@ -353,11 +326,11 @@ from_query(const HnswSpace *sp, const HnswQuery *q, const float *vec)
 }
 
 /* Between words: where both have an element, and for L1 where one has. */
-static Sums
+static SparseSums
 between(const HnswSpace *sp, const float *a, const float *b)
 {
 	const float *vec[2] = {a, b};
-	Sums		s = {{SparseHeadOf(a)->norm2, SparseHeadOf(b)->norm2}, 0, 0};
+	SparseSums		s = {{SparseHeadOf(a)->norm2, SparseHeadOf(b)->norm2}, 0, 0};
 	int32		places[2][SPARSE_MOST + SPARSE_STEP];
 	float		x[2][SPARSE_MOST + SPARSE_STEP];
 	uint16_t	at[2][SPARSE_MOST];
@@ -390,20 +363,20 @@ between(const HnswSpace *sp, const float *a, const float *b)
 	return s;
 }
 
-#define DISTANCES(name) \
+#define DISTANCES(name, distance) \
 static float \
 name##_pair(const HnswSpace *sp, const float *a, const float *b) \
 { \
-	Sums		s = between(sp, a, b); \
+	SparseSums		s = between(sp, a, b); \
 \
-	return name(&s); \
+	return distance(&s); \
 } \
 static float \
 name##_own(const HnswSpace *sp, const HnswQuery *q, const char *own, float scale, float offset, float norm2) \
 { \
-	Sums		s = from_query(sp, q, (const float *) own); \
+	SparseSums		s = from_query(sp, q, (const float *) own); \
 \
-	return name(&s); \
+	return distance(&s); \
 } \
 static float \
 name##_stored(const HnswSpace *sp, const HnswStored *a, const HnswStored *b) \
@@ -411,9 +384,9 @@ name##_stored(const HnswSpace *sp, const HnswStored *a, const HnswStored *b) \
 	return name##_pair(sp, (const float *) a->own, (const float *) b->own); \
 }
 
-DISTANCES(squares)
-DISTANCES(products)
-DISTANCES(differences)
+DISTANCES(squares, SparseSquares)
+DISTANCES(products, SparseProducts)
+DISTANCES(differences, SparseDifferences)
 
 /*
  * The squared norm as the operators of sparsevec have it, a sum in double precision: that of
@@ -489,13 +462,10 @@ differences_rare(const HnswQuery *q, double norm2)
 	.own = distance##_own, \
 	.stored = distance##_stored, \
 	.slack = distance##_slack, \
-	.rare = distance##_rare
+	.rare = distance##_rare, \
+	.queues_once = true			/* estimates are distances */
 
-#define OF_PRODUCTS \
-	.length = squared_length, \
-	.too_long = HNSW_TOO_LONG_SQUARED, \
-	.norm = HnswEuclideanNorm, \
-	.max_norm = HNSW_MAX_NORM_PRODUCTS
+#define OF_PRODUCTS		HNSW_EUCLIDEAN_NORMS(squared_length)
 
 const HnswMetricOps HnswSparseMetrics[HNSW_METRICS - HNSW_SPARSE_L2] = {
 	[0] = {
@@ -508,7 +478,6 @@ const HnswMetricOps HnswSparseMetrics[HNSW_METRICS - HNSW_SPARSE_L2] = {
 		.shift = HNSW_SHIFT_PRODUCTS,
 		.relax = 1.2f,
 		.reach = 1,
-		.queues_once = true,
 		.divided_as = HNSW_SPARSE_L2
 	},
 	[HNSW_SPARSE_IP - HNSW_SPARSE_L2] = {
@@ -521,7 +490,6 @@ const HnswMetricOps HnswSparseMetrics[HNSW_METRICS - HNSW_SPARSE_L2] = {
 		.shift = HNSW_SHIFT_PRODUCTS,
 		.relax = 1,
 		.reach = 4,
-		.queues_once = true,	/* estimates are distances */
 		.divided_as = HNSW_SPARSE_L2
 	},
 	[HNSW_SPARSE_COSINE - HNSW_SPARSE_L2] = {
@@ -534,7 +502,6 @@ const HnswMetricOps HnswSparseMetrics[HNSW_METRICS - HNSW_SPARSE_L2] = {
 		.normalised = true,
 		.relax = 1.2f,
 		.reach = 1,
-		.queues_once = true,
 		.divided_as = HNSW_SPARSE_COSINE
 	},
 	[HNSW_SPARSE_L1 - HNSW_SPARSE_L2] = {
@@ -544,13 +511,9 @@ const HnswMetricOps HnswSparseMetrics[HNSW_METRICS - HNSW_SPARSE_L2] = {
 		OF_WORDS(differences),
 		.sums = true,
 		.shift = HNSW_SHIFT_SUMS,
-		.length = HnswSumLength,
-		.too_long = HNSW_TOO_LONG_SUM,
-		.norm = HnswSumNorm,
-		.max_norm = HNSW_MAX_NORM_SUMS,
+		HNSW_SUM_NORMS,
 		.relax = 1.1f,
 		.reach = 1,
-		.queues_once = true,
 		.divided_as = HNSW_SPARSE_L1
 	}
 };

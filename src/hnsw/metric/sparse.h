@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "hnsw/layout/layout.h"
+#include "hnsw/metric/norms.h"
 #include "simd/vx_simd.h"
 
 /* Elements there is room for: without rows to go by, and at least, and at most; multiples of SPARSE_STEP. */
@@ -73,6 +74,32 @@ SparseUnpack(const float *vec, int n, float *out)
 	vx_simd->f16_to_f32(halves, out, n);
 	for (int i = 0; i < n; i++)
 		out[i] *= SparseHeadOf(vec)->scale;
+}
+
+/* What the distances of two vectors are made of. */
+typedef struct SparseSums
+{
+	double		norm2[2];
+	double		dot;
+	double		apart;			/* the sum of absolute differences, what is left out included */
+} SparseSums;
+
+static inline float
+SparseSquares(const SparseSums *s)
+{
+	return HnswFiniteDistance(Max(s->norm2[0] + s->norm2[1] - 2 * s->dot, 0));
+}
+
+static inline float
+SparseProducts(const SparseSums *s)
+{
+	return HnswFiniteDistance(-s->dot);
+}
+
+static inline float
+SparseDifferences(const SparseSums *s)
+{
+	return HnswFiniteDistance(Max(s->apart, 0));
 }
 
 #endif							/* HNSW_METRIC_SPARSE_H */

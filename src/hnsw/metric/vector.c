@@ -284,6 +284,14 @@ HnswQueryBuild(const HnswSpace *sp, HnswQuery *q)
 	}
 }
 
+/* Make a stored vector the query. */
+void
+HnswQueryFromStored(const HnswSpace *sp, const char *own, const HnswVecHead *head, HnswQuery *q)
+{
+	HnswOwnDecode(sp, own, head->scale, head->offset, q->vec);
+	HnswQueryBuild(sp, q);
+}
+
 /*
  * Scale and offset with which int8 codes are nearest to a vector.  Where many
  * elements have the same absolute value, as those of a rotated unit vector,

@@ -52,6 +52,7 @@ extern void HnswQueryInit(const HnswSpace *sp, HnswQuery *q, MemoryContext cxt);
 extern void HnswQueryFree(HnswQuery *q);
 extern Size HnswQueryBytes(const HnswLayout *lay);
 extern void HnswQueryBuild(const HnswSpace *sp, HnswQuery *q);
+extern void HnswQueryFromStored(const HnswSpace *sp, const char *own, const HnswVecHead *head, HnswQuery *q);
 extern bool HnswPrepareQuery(const HnswSpace *sp, const float *centre, HnswValue value,
 							 HnswQuery *q);
 extern void HnswOwnEncode(const HnswSpace *sp, const float *vec, uint32 hash,
