@@ -120,6 +120,12 @@ check_meta(Check *c)
 		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "centre_set is %u", meta->centre_set);
 	if (!meta->centre_set && HnswTidIsSet(&meta->root))
 		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "the root is set and the centre is not");
+	if (meta->npending > HNSW_MAX_PENDING_PAGES)
+	{
+		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "%u pending pages of at most %d",
+				meta->npending, HNSW_MAX_PENDING_PAGES);
+		return false;
+	}
 	return true;
 }
 
@@ -186,12 +192,14 @@ least_lower(Check *c, const HnswPageHeader *header)
 	switch (header->kind)
 	{
 		case HNSW_PAGE_META:
-			return HNSW_PAGE_DATA + sizeof(HnswMetaPage);
+			/* what came later reads as zero */
+			return HNSW_PAGE_DATA + offsetof(HnswMetaPage, calibration);
 		case HNSW_PAGE_CENTRE:
 		case HNSW_PAGE_SIDE:
 			return BLCKSZ;
 		case HNSW_PAGE_NODE:
 		case HNSW_PAGE_UPPER:
+		case HNSW_PAGE_PENDING:
 			return HNSW_PAGE_DATA + (Size) header->nslots * c->x.lay.rec_size;
 		case HNSW_PAGE_OVERFLOW:
 			return HNSW_PAGE_DATA + sizeof(HnswOverflow) +
@@ -224,7 +232,7 @@ check_page(Check *c, BlockNumber blk)
 		HnswProblem(c, blk, NO_POS, "not a page of an hnsw index");
 		return PAGE_BAD;
 	}
-	if (header->kind < HNSW_PAGE_META || header->kind > HNSW_PAGE_FREE)
+	if (header->kind < HNSW_PAGE_META || header->kind > HNSW_LAST_PAGE_KIND)
 	{
 		HnswProblem(c, blk, NO_POS, "page kind %u is not known", header->kind);
 		return PAGE_BAD;
@@ -235,7 +243,8 @@ check_page(Check *c, BlockNumber blk)
 		HnswProblem(c, blk, NO_POS, "page kind %u is out of place", header->kind);
 		return PAGE_BAD;
 	}
-	if (is_node_page(header->kind) && header->nslots > c->x.lay.per_page)
+	if ((is_node_page(header->kind) || header->kind == HNSW_PAGE_PENDING) &&
+		header->nslots > c->x.lay.per_page)
 	{
 		HnswProblem(c, blk, NO_POS, "%u slots on a page that has room for %d",
 				header->nslots, c->x.lay.per_page);
@@ -335,6 +344,63 @@ push_slot(Check *c, BlockNumber blk, uint16 slot)
 	c->stack[c->nstack++] = slot_id(c, blk, slot);
 }
 
+/* What a pending page, a copy of which is in hand, lists: the walk comes to it. */
+static void
+push_listed(Check *c, BlockNumber blk, bool report)
+{
+	HnswPageHeader *header = HnswPageGetHeader(c->x.page);
+
+	for (int slot = 0; slot < Min(header->nslots, c->x.lay.per_page); slot++)
+	{
+		const HnswRecord *bundle = record_at(c, slot);
+		int			nlinks = Min(bundle->nlinks, c->x.lay.fanout);
+
+		if (report)
+			HnswCheckBundle(c, blk, slot, bundle);
+		for (int i = 0; i < nlinks; i++)
+		{
+			const ItemPointerData *link = &HnswNodeLinks(&c->x.lay, (const char *) bundle)[i];
+
+			push_slot(c, HnswLinkBlock(link), HnswLinkSlot(link));
+		}
+	}
+}
+
+/*
+ * Pending pages: those that the metapage names and no others.  What they list is where the
+ * walk begins; they are read after the nodes, so that what was listed then either is, or has
+ * been linked before the walk.
+ */
+static void
+walk_from_pending(Check *c, bool report)
+{
+	HnswMetaPage *now = palloc(sizeof(HnswMetaPage));
+	uint64	   *named = HnswBitmapMake(c->x.nblocks);
+
+	HnswInspectReadPart(&c->x, HNSW_META_BLOCK, HNSW_PAGE_DATA, sizeof(HnswMetaPage), (char *) now, NULL);
+	for (int i = 0; i < Min(now->npending, HNSW_MAX_PENDING_PAGES); i++)
+	{
+		BlockNumber blk = now->pending[i];
+
+		/* on a standby one may be added meanwhile */
+		if (i >= c->x.meta.npending && (blk >= c->x.nblocks || c->kinds[blk] != HNSW_PAGE_PENDING))
+			continue;
+		if (blk >= c->x.nblocks || c->kinds[blk] != HNSW_PAGE_PENDING || HnswBitmapSet(named, blk))
+		{
+			if (report)
+				HnswProblem(c, HNSW_META_BLOCK, NO_POS, "pending page %d, block %u, is none, or named twice", i, blk);
+			continue;
+		}
+		HnswInspectRead(&c->x, blk, c->x.page, NULL);
+		push_listed(c, blk, report);
+	}
+	for (BlockNumber blk = 0; report && blk < c->x.nblocks; blk++)
+		if (c->kinds[blk] == HNSW_PAGE_PENDING && !HnswBitmapTest(named, blk))
+			HnswProblem(c, blk, NO_POS, "a pending page that the metapage does not name");
+	pfree(now);
+	pfree(named);
+}
+
 /* Walk level 0 from what is on the stack, over the links that have "flags". */
 static void
 walk(Check *c, uint16 flags)
@@ -385,8 +451,8 @@ report_unreached(Check *c, const char *what)
 }
 
 /*
- * Every live node must be reachable from the root over tree links alone, and
- * then it is over all links; these are walked only to tell what is worse.
+ * Every live node must be reachable from the root, or what pending pages list, over tree
+ * links alone, and then it is over all links; these are walked only to tell what is worse.
  */
 static void
 check_reachable(Check *c)
@@ -397,12 +463,14 @@ check_reachable(Check *c)
 	{
 		HnswTidGet(&c->x.meta.root, &at);
 		push_slot(c, at.blk, at.slot);
-		walk(c, HNSW_LINK_TREE);
 	}
+	walk_from_pending(c, true);
+	walk(c, HNSW_LINK_TREE);
 	if (report_unreached(c, "a live node is not reachable over tree links") == 0)
 		return;
 
 	HnswBitmapClear(c->reached, (uint64) c->x.nblocks * c->x.lay.per_page);
+	walk_from_pending(c, false);
 	if (HnswTidIsSet(&c->x.meta.root))
 	{
 		HnswTidGet(&c->x.meta.root, &at);

@@ -95,6 +95,7 @@ extern void HnswProblem(Check *c, int64 blk, int slot, const char *fmt, ...) pg_
 
 /* ---- check_records.c ---- */
 extern void HnswCheckRecords(Check *c);
+extern void HnswCheckBundle(Check *c, BlockNumber blk, int slot, const HnswRecord *bundle);
 extern void HnswCheckDuplicates(Check *c);
 
 #endif							/* HNSW_AM_CHECK_H */

@@ -7,6 +7,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "access/xlog.h"
 #include "common/hashfn.h"
 #include "hnsw/am/check.h"
 #include "hnsw/am/info.h"
@@ -401,6 +402,20 @@ finite_at(const char *at, int width)
 	}
 }
 
+/* The edge and the factors of a link. */
+static void
+check_numbers(Check *c, BlockNumber blk, int slot, const char *node, int pos)
+{
+	const HnswLayout *lay = &c->x.lay;
+
+	if (!finite_at(node + lay->off_edges + pos * sizeof(uint16), sizeof(uint16)))
+		HnswProblem(c, blk, slot, "the length of link %d is not finite", pos);
+	if (lay->factor_width > 0 &&
+		(!finite_at(node + lay->off_a + pos * lay->factor_width, lay->factor_width) ||
+		 !finite_at(node + lay->off_b + pos * lay->factor_width, lay->factor_width)))
+		HnswProblem(c, blk, slot, "the factors of link %d are not finite", pos);
+}
+
 static void
 check_link(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, int pos)
 {
@@ -443,13 +458,31 @@ check_link(Check *c, BlockNumber blk, int slot, const HnswRecord *rec, int pos)
 			}
 		}
 	}
+	check_numbers(c, blk, slot, node, pos);
+}
 
-	if (!finite_at(node + lay->off_edges + pos * sizeof(uint16), sizeof(uint16)))
-		HnswProblem(c, blk, slot, "the length of link %d is not finite", pos);
-	if (lay->factor_width > 0 &&
-		(!finite_at(node + lay->off_a + pos * lay->factor_width, lay->factor_width) ||
-		 !finite_at(node + lay->off_b + pos * lay->factor_width, lay->factor_width)))
-		HnswProblem(c, blk, slot, "the factors of link %d are not finite", pos);
+/* A bundle of a pending page. */
+void
+HnswCheckBundle(Check *c, BlockNumber blk, int slot, const HnswRecord *bundle)
+{
+	const HnswLayout *lay = &c->x.lay;
+	const char *node = (const char *) bundle;
+
+	if (bundle->nlinks < 1 || bundle->nlinks > lay->fanout)
+		HnswProblem(c, blk, slot, "a bundle of %u links", bundle->nlinks);
+	for (int pos = 0; pos < Min(bundle->nlinks, lay->fanout); pos++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(lay, node)[pos];
+		BlockNumber	tblk = HnswLinkBlock(link);
+		uint16		tslot = HnswLinkSlot(link);
+
+		/* what is there may be another node by now, or none; a standby may be ahead of the first pass */
+		if (tslot >= lay->per_page || HnswLinkFlags(link) != 0 ||
+			(tblk < c->x.nblocks ? !RecoveryInProgress() && c->kinds[tblk] != HNSW_PAGE_NODE :
+			 tblk >= RelationGetNumberOfBlocks(c->x.index)))
+			HnswProblem(c, blk, slot, "link %d leads to block %u slot %u, which cannot be", pos, tblk, tslot);
+		check_numbers(c, blk, slot, node, pos);
+	}
 }
 
 /* Side pages behind a node page. */

@@ -130,7 +130,7 @@ typedef struct Info
 	int64		free_slots;
 	int64		heap_tids;
 	int64		links;
-	int64		pages[HNSW_PAGE_FREE + 1]; /* [0]: new pages */
+	int64		pages[HNSW_LAST_PAGE_KIND + 1]; /* [0]: new pages */
 } Info;
 
 static void
@@ -143,7 +143,7 @@ count_page(HnswInspect *x, Info *info)
 		info->pages[PAGE_NEW]++;
 		return;
 	}
-	if (header->magic != HNSW_MAGIC || header->kind > HNSW_PAGE_FREE)
+	if (header->magic != HNSW_MAGIC || header->kind > HNSW_LAST_PAGE_KIND)
 		return;
 	info->pages[header->kind]++;
 	if (header->kind == HNSW_PAGE_OVERFLOW)

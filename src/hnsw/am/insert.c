@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "hnsw/am/am.h"
+#include "hnsw/am/options.h"
 #include "hnsw/graph/insert.h"
 #include "hnsw/metric/type.h"
 #include "hnsw/page/access.h"
@@ -43,7 +44,7 @@ hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 	g->rel = index;
 	value = g->space.type->get(values[0]);
 	HnswLockInserts(index);
-	(void) HnswInsertValue(g, value, heap_tid);
+	(void) HnswInsertValue(g, value, heap_tid, HnswPendingLimit(index, g->lay));
 	HnswInserterDone(g);
 	HnswUnlockInserts(index);
 	HnswFreeValue(value, values[0]);

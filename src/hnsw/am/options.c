@@ -12,6 +12,7 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/meta.h"
+#include "hnsw/page/pending.h"
 #include "utils/guc.h"
 
 static relopt_kind hnsw_relopt_kind;
@@ -80,6 +81,9 @@ register_options(relopt_kind kind)
 					   own_values, HNSW_OWN_OPT_AUTO,
 					   "Valid values are \"auto\", \"fp32\", \"fp16\" and \"int8\".",
 					   AccessExclusiveLock);
+	add_int_reloption(kind, "pending_limit",
+					  "Rows that may wait to be linked; 0: none, -1: as many as searches can do with",
+					  -1, -1, HNSW_MAX_PENDING_LIMIT, ShareUpdateExclusiveLock);
 	/* of scans: no scan waits for it to be changed, nor is one changed that has begun */
 	add_string_reloption(kind, "target_recall",
 						 "Recall that scans are to have, unless hnsw.target_recall is set",
@@ -108,6 +112,7 @@ parse_options(Datum reloptions, bool validate, relopt_kind kind)
 		{"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptions, ef_construction)},
 		{"sketch_bits", RELOPT_TYPE_ENUM, offsetof(HnswOptions, sketch_bits)},
 		{"own_vector", RELOPT_TYPE_ENUM, offsetof(HnswOptions, own_vector)},
+		{"pending_limit", RELOPT_TYPE_INT, offsetof(HnswOptions, pending_limit)},
 		{"target_recall", RELOPT_TYPE_STRING, offsetof(HnswOptions, target_recall)},
 		{"lists", RELOPT_TYPE_INT, offsetof(HnswOptions, lists)}
 	};
@@ -129,6 +134,21 @@ bytea *
 IvfflatOptionsParse(Datum reloptions, bool validate)
 {
 	return parse_options(reloptions, validate, ivfflat_relopt_kind);
+}
+
+/*
+ * So many rows of an index may wait to be linked.  Without sketches a search would read all
+ * their vectors: none, unless asked for.
+ */
+int
+HnswPendingLimit(Relation index, const HnswLayout *lay)
+{
+	const HnswOptions *opts = (const HnswOptions *) index->rd_options;
+	int			limit = opts ? opts->pending_limit : -1;
+
+	if (limit < 0)
+		limit = lay->sketch == HNSW_SKETCH_NONE ? 0 : HNSW_AUTO_PENDING_LIMIT;
+	return Min(limit, HNSW_MAX_PENDING_PAGES * HnswPendingPerPage(lay));
 }
 
 /* Set type, dim and column_dim for a column of so many dimensions, which the type can have. */

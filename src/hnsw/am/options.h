@@ -6,8 +6,10 @@
 #define HNSW_AM_OPTIONS_H
 
 #include "access/reloptions.h"
+#include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/type.h"
+#include "utils/rel.h"
 
 typedef struct HnswOptions
 {
@@ -17,6 +19,7 @@ typedef struct HnswOptions
 	int			sketch_bits;	/* enum below */
 	int			own_vector;
 	int			lists;			/* of ivfflat; nobody asks */
+	int			pending_limit;	/* -1: automatic */
 	int			target_recall;	/* where its text stands behind this; 0: not set */
 } HnswOptions;
 
@@ -31,6 +34,12 @@ extern bytea *IvfflatOptionsParse(Datum reloptions, bool validate);
 
 extern void HnswMetaFor(Relation index, int dim, int nonzero, HnswMetaPage *meta);
 extern void HnswSetDimensions(HnswMetaPage *meta, const HnswTypeOps *type, int dim, int nonzero);
+
+/* Rows that may wait to be linked: an index with sketches by itself, and the most that can be asked for. */
+#define HNSW_AUTO_PENDING_LIMIT		0
+#define HNSW_MAX_PENDING_LIMIT		65536
+
+extern int	HnswPendingLimit(Relation index, const HnswLayout *lay);
 
 extern void HnswAlterInit(void);
 extern char *HnswPendingOptions(const HnswOptions *opts, const HnswMetaPage *built);

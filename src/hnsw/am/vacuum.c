@@ -424,6 +424,7 @@ strip(VacuumState *st)
 				break;
 			case HNSW_PAGE_CENTRE:
 			case HNSW_PAGE_SIDE:
+			case HNSW_PAGE_PENDING:
 				break;
 			default:
 				HnswCorrupted(g, blk, 0, "a page of unknown kind");

@@ -37,9 +37,6 @@
 /* Of a back-link besides link and code: heads of spans and of the block. */
 #define BACK_LINK_EXTRA	33
 
-/* Pages without a free slot that an insert looks at before it adds one. */
-#define MAX_FULL_PAGES	32
-
 /* Position of a node's link to "to", or -1. */
 static int
 find_link(const HnswLayout *lay, const char *node, const HnswCandidate *to)
@@ -122,6 +119,27 @@ choose_neighbours(HnswIndex *g, HnswResult *res, int fill, int *chosen, int *nse
 	return n;
 }
 
+/* Form a new record without links in scratch->record. */
+void
+HnswFormRecord(HnswIndex *g, int level, const HnswRecord *own_rec, const char *own,
+			   const ItemPointerData *tids, int ntids)
+{
+	const HnswLayout *lay = g->lay;
+	char	   *node = g->scratch->record;
+	HnswRecord *rec = (HnswRecord *) node;
+
+	memset(node, 0, lay->rec_size);
+	*rec = *own_rec;
+	rec->state = HNSW_LIVE;
+	rec->level = level;
+	rec->ntids = ntids;
+	rec->nlinks = 0;
+	rec->overflow = InvalidBlockNumber;
+	memcpy(HnswNodeTids(lay, node), tids, ntids * sizeof(ItemPointerData));
+	if (!lay->own_side)
+		memcpy(node + lay->off_own, own, lay->own_bytes);
+}
+
 /* Form the new record in scratch->record. */
 static void
 form_record(HnswIndex *g, HnswResult *res, int level, const HnswRecord *own_rec,
@@ -131,19 +149,9 @@ form_record(HnswIndex *g, HnswResult *res, int level, const HnswRecord *own_rec,
 	const HnswLayout *lay = g->lay;
 	HnswScratch *work = g->scratch;
 	char	   *node = work->record;
-	HnswRecord *rec = (HnswRecord *) node;
 
-	memset(node, 0, lay->rec_size);
-	*rec = *own_rec;
-	rec->state = HNSW_LIVE;
-	rec->level = level;
-	rec->ntids = ntids;
-	rec->nlinks = nchosen;
-	rec->overflow = InvalidBlockNumber;
-	memcpy(HnswNodeTids(lay, node), tids, ntids * sizeof(ItemPointerData));
-	if (!lay->own_side)
-		memcpy(node + lay->off_own, own, lay->own_bytes);
-
+	HnswFormRecord(g, level, own_rec, own, tids, ntids);
+	((HnswRecord *) node)->nlinks = nchosen;
 	if (lay->sketch == HNSW_SKETCH_BITS)
 		HnswOwnDecode(&g->space, own, own_rec->scale, own_rec->offset, work->fa);
 	for (int i = 0; i < nchosen; i++)
@@ -392,69 +400,24 @@ place_record(HnswIndex *g, HnswSearch *s, int level, const char *own,
 			 HnswTreeQueue *queue, HnswCandidate *at, HnswCandidate *used)
 {
 	HnswPlace	place;
-	BlockNumber target = InvalidBlockNumber;
 	bool		tried = true;
 	bool		done = false;
-	int			nfull = 0;
 
-	place.fresh = false;
+	HnswPlaceBegin(&place);
 	while (!done && (!tried || HnswTreePop(queue, used)))
 	{
-		HnswPin		pparent;
-		HnswPin    *pp = &pparent;
-		BlockNumber next;
-		int			slot;
-
-		if (!place.fresh)
-		{
-			CHECK_FOR_INTERRUPTS();
-			target = HnswTargetPage(g, level, &place);
-			if (!place.fresh && (target == InvalidBlockNumber || nfull > MAX_FULL_PAGES))
-				HnswFreshPage(g, &place);
-		}
-		if (place.fresh)
-		{
-			/* nobody waits for the fresh page holding a lock: it comes first */
-			tried = true;
-			HnswAcquire(g, used->blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
-			done = write_with_parent(g, s, level, &place, &pparent, used, own, queue);
-			HnswRelease(g, &pparent);
-			continue;
-		}
-		/* both pages, lower block first */
-		if (used->blk < target)
-			HnswAcquire(g, used->blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
-		HnswAcquire(g, target, BUFFER_LOCK_EXCLUSIVE, &place.pins[0]);
-		if (used->blk == target)
-			pp = &place.pins[0];
-		else if (used->blk > target)
-			HnswAcquire(g, used->blk, BUFFER_LOCK_EXCLUSIVE, &pparent);
-		slot = HnswFreeSlot(g, &place.pins[0], level);
-		next = HnswPageGetHeader(place.pins[0].page)->next;
-		tried = slot >= 0;
-		if (tried)
-		{
-			place.slot = slot;
-			done = write_with_parent(g, s, level, &place, pp, used, own, queue);
-		}
-		if (pp == &pparent)
-			HnswRelease(g, &pparent);
-		HnswRelease(g, &place.pins[0]);
+		tried = HnswTakePlace(g, level, used->blk, &place);
 		if (!tried)
-		{
-			HnswForgetTarget(g, level, next);
-			nfull++;
-		}
+			continue;
+		done = write_with_parent(g, s, level, &place, place.with, used, own, queue);
+		HnswLeavePlace(g, &place);
 	}
 	if (done)
 	{
 		at->blk = place.pins[0].blk;
 		at->slot = place.slot;
 	}
-	if (place.fresh)
-		HnswReleaseFresh(g, &place, done);
-	if (place.fresh && done)
-		HnswAnnouncePage(g, level, at->blk);
+	HnswPlaceEnd(g, level, &place, done);
 	return done;
 }
 

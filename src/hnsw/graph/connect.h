@@ -22,6 +22,8 @@ typedef struct HnswNewLink
 	HnswLink	link;
 } HnswNewLink;
 
+extern void HnswFormRecord(HnswIndex *g, int level, const HnswRecord *own_rec, const char *own,
+						   const ItemPointerData *tids, int ntids);
 extern bool HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 						const HnswRecord *own_rec, const char *own,
 						const ItemPointerData *tids, int ntids,

@@ -3,12 +3,17 @@
  *		Insertion of one row: into an index that exists, or by a build whose
  *		batch is full.
  *
- * The order of an insert, and what each step leaves if it is the last:
+ * While there is room a row is appended: its node has no links, and is listed on a pending
+ * page (README, "Pending nodes").  Else it is linked at once.
+ *
+ * The order of such an insert, and what each step leaves if it is the last:
  * search (nothing); level-0 record and tree link, one change (a sound node);
  * back-links, one change each; for each higher level the record with its link
  * down, then back-links; the metapage, when the node is the new entry point.
  */
 #include "postgres.h"
+
+#include <math.h>
 
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
@@ -17,11 +22,13 @@
 #include "hnsw/graph/search.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/link.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/index.h"
 #include "hnsw/page/meta.h"
 #include "hnsw/page/overflow.h"
+#include "hnsw/page/pending.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -237,9 +244,74 @@ insert_prepared(HnswIndex *g, const HnswMetaPage *meta, const float *centre,
 	return true;
 }
 
+/* Nodes listed by a link like the new one's that are looked at for the same vector. */
+#define MAX_ALIKE	16
+
+/*
+ * Form the link that lists a vector: from the origin, with an edge that is no distance but a
+ * part of the hash, so that equal vectors are found by it.
+ */
+static void
+form_listing(HnswIndex *g, const HnswRecord *own_rec, const float *vec, HnswLink *link)
+{
+	HnswScratch *work = g->scratch;
+
+	memset(work->fa, 0, g->lay->dim * sizeof(float));
+	link->code = work->code;
+	link->edge = own_rec->norm2;
+	HnswLinkForm(&g->space, work->fa, vec, link);
+	/* what bf16 has the bits for */
+	link->edge = ldexpf(128 + own_rec->hash % 128, (int) (own_rec->hash / 128 % 128) - 64);
+}
+
+/* Add a heap TID to the live node in a slot, if it has the same vector. */
+static bool
+add_to_pending(HnswIndex *g, const HnswSlot *at, const HnswRecord *own_rec, ItemPointer heap_tid)
+{
+	HnswFound	f = {.blk = at->blk,.slot = at->slot};
+	HnswPin		pin;
+	const char *node;
+	bool		same = false;
+
+	HnswAcquire(g, at->blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswLiveNodeAt(g, &pin, at->slot);
+	if (node != NULL)
+	{
+		const HnswRecord *rec = (const HnswRecord *) node;
+
+		f.generation = rec->generation;
+		same = rec->hash == own_rec->hash && rec->scale == own_rec->scale &&
+			rec->offset == own_rec->offset &&
+			memcmp(HnswNodeOwn(g, &pin, at->slot, node), g->scratch->own, g->lay->own_bytes) == 0;
+	}
+	HnswRelease(g, &pin);
+	return same && add_tid(g, &f, own_rec, heap_tid);
+}
+
+/*
+ * Append the vector "vec", whose stored form is in scratch->own and own_rec, or add
+ * its TID to the pending node of an equal one.  False when there is no room.
+ */
+static bool
+append(HnswIndex *g, const HnswMetaPage *meta, int limit, const float *vec,
+	   const HnswRecord *own_rec, ItemPointer heap_tid)
+{
+	HnswLink	link;
+	HnswSlot	alike[MAX_ALIKE];
+	int			n;
+
+	form_listing(g, own_rec, vec, &link);
+	n = HnswPendingAlike(g, meta, &link, alike, MAX_ALIKE);
+	for (int i = 0; i < n; i++)
+		if (add_to_pending(g, &alike[i], own_rec, heap_tid))
+			return true;
+	HnswFormRecord(g, 0, own_rec, g->scratch->own, heap_tid, 1);
+	return HnswPendingAppend(g, meta, limit, g->scratch->own, &link);
+}
+
 /* One attempt; false when another backend changed what it relied on. */
 static bool
-try_insert(HnswIndex *g, HnswValue value, ItemPointer heap_tid, bool *indexed)
+try_insert(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limit, bool *indexed)
 {
 	HnswInserter *ins = HnswInserterOf(g);
 	HnswQuery  *q = &ins->search->query;
@@ -258,8 +330,11 @@ try_insert(HnswIndex *g, HnswValue value, ItemPointer heap_tid, bool *indexed)
 	*indexed = HnswPrepareVector(&g->space, centre, value, q->vec, &hash);
 	if (!*indexed)
 		return true;
-	HnswQueryBuild(&g->space, q);
 	HnswOwnEncode(&g->space, q->vec, hash, g->scratch->own, &own_rec);
+	if (pending_limit > 0 && HnswTidIsSet(&meta.root) &&
+		append(g, &meta, pending_limit, q->vec, &own_rec, heap_tid))
+		return true;
+	HnswQueryBuild(&g->space, q);
 	return insert_prepared(g, &meta, centre, &own_rec, heap_tid);
 }
 
@@ -282,15 +357,16 @@ check_attempts(HnswIndex *g, int attempt)
 
 /*
  * Insert a row's value with its heap TID.  The caller holds the insert lock (not in
- * a build) and no page lock.  False when it is one that is not indexed.
+ * a build) and no page lock.  pending_limit: so many rows may wait to be linked.  False when
+ * it is one that is not indexed.
  * Errors: dimensions, range, index_corrupted, t_r_serialization_failure.
  */
 bool
-HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid)
+HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limit)
 {
 	bool		indexed;
 
-	for (int attempt = 0; !try_insert(g, value, heap_tid, &indexed); attempt++)
+	for (int attempt = 0; !try_insert(g, value, heap_tid, pending_limit, &indexed); attempt++)
 		check_attempts(g, attempt);
 	return indexed;
 }

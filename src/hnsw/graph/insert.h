@@ -21,7 +21,8 @@ typedef struct HnswInserter
 
 extern HnswInserter *HnswInserterOf(HnswIndex *g);
 extern void HnswInserterDone(HnswIndex *g);
-extern bool HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid);
+extern bool HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid,
+							int pending_limit);
 extern void HnswInsertStored(HnswIndex *g, const HnswRecord *rec, const char *own,
 							 ItemPointer heap_tid);
 

@@ -556,7 +556,8 @@ find_broken(const HnswRepairContext *rc, HnswPin *pin, uint64 *broken)
 		HnswRecord *rec = (HnswRecord *) node;
 		bool		is_broken = rec->nlinks < enough_links(lay);
 
-		if (rec->state != HNSW_LIVE)
+		/* a node that waits to be linked has no links at all */
+		if (rec->state != HNSW_LIVE || rec->nlinks == 0)
 			continue;
 		for (int k = 0; k < rec->nlinks && !is_broken; k++)
 		{

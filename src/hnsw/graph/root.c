@@ -104,7 +104,7 @@ try_move_root(const HnswRepairContext *rc, const HnswCandidate *best, int best_l
 
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
-		HnswWriteBytes(w, 0, HNSW_PAGE_DATA, &changed, sizeof(changed));
+		HnswMetaWrite(w, 0, &changed);
 		HnswWriteEnd(w);
 	}
 	HnswRelease(g, &pin);

@@ -31,11 +31,11 @@
 typedef struct HnswPageHeader
 {
 	uint16		kind;
-	uint16		nslots;			/* node pages: initialised records; side pages:
-								 * position behind its node page */
+	uint16		nslots;			/* node and pending pages: initialised records; side
+								 * pages: position behind its node page */
 	uint32		magic;
 	BlockNumber next;			/* upper pages: next one that may have a free slot */
-	uint32		unused;
+	uint32		closed;			/* pending pages: takes no more links until it is emptied */
 } HnswPageHeader;
 
 typedef enum HnswPageKind
@@ -46,8 +46,14 @@ typedef enum HnswPageKind
 	HNSW_PAGE_UPPER,			/* records of levels 1 and up */
 	HNSW_PAGE_SIDE,				/* own vectors that do not fit beside the links */
 	HNSW_PAGE_OVERFLOW,			/* further heap TIDs of one record */
-	HNSW_PAGE_FREE				/* nothing in use, listed in the free space map */
+	HNSW_PAGE_FREE,				/* nothing in use, listed in the free space map */
+	HNSW_PAGE_PENDING			/* bundles of links to nodes that have none themselves */
 } HnswPageKind;
+
+#define HNSW_LAST_PAGE_KIND	HNSW_PAGE_PENDING
+
+/* Pending pages of an index at most. */
+#define HNSW_MAX_PENDING_PAGES	256
 
 #define HNSW_PAGE_DATA		(MAXALIGN(SizeOfPageHeaderData) + sizeof(HnswPageHeader))
 #define HNSW_PAGE_ROOM		(BLCKSZ - HNSW_PAGE_DATA)
@@ -152,6 +158,13 @@ typedef struct HnswMetaPage
 	uint32		unused2;		/* zero */
 	/* changing, too; in indexes of before it lies behind pd_lower, and is zero */
 	HnswCalibration calibration;
+	/* the same of what follows: pages with links to pending nodes (page/pending.c) */
+	uint16		npending;		/* pages, which stay such */
+	uint16		unused3;		/* zero */
+	uint32		pending_epoch;	/* raised before links are taken out of them */
+	uint64		merges;			/* how often */
+	uint64		merged;			/* links that were taken out */
+	BlockNumber pending[HNSW_MAX_PENDING_PAGES];
 } HnswMetaPage;
 
 #define HnswPageGetMeta(page)	((HnswMetaPage *) HnswPageGetData(page))

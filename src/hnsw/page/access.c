@@ -199,19 +199,33 @@ HnswAcquireInOrder(HnswIndex *g, BlockNumber blk, int mode, BufferAccessStrategy
 }
 
 /*
- * The same for a side page, by a caller who has locked its node page.  Once a
- * node page has records its side pages are such for good, so they are known
- * without their lock; that of any other page might be held by one who waits
- * for the node page.
+ * The same for a page of a kind that stays such for good, by a caller who may have locked
+ * others: side pages, once their node page has records, and pending pages.  So they are known
+ * without their lock; that of any other page might be held by one who waits for
+ * the caller.
  */
-void
-HnswAcquireSide(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin)
+static inline void
+acquire_kind(HnswIndex *g, BlockNumber blk, HnswPageKind kind, const char *not, int mode, HnswPin *pin)
 {
 	pin_page(g, blk, pin);
 	if (PageIsNew(pin->page) || HnswPageGetHeader(pin->page)->magic != HNSW_MAGIC ||
-		HnswPageGetHeader(pin->page)->kind != HNSW_PAGE_SIDE)
-		HnswCorrupted(g, blk, 0, "not a side page");
+		HnswPageGetHeader(pin->page)->kind != kind)
+		HnswCorrupted(g, blk, 0, not);
 	LockBuffer(pin->buf, mode);
+}
+
+/* The same for a side page, by a caller who has locked its node page. */
+void
+HnswAcquireSide(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin)
+{
+	acquire_kind(g, blk, HNSW_PAGE_SIDE, "not a side page", mode, pin);
+}
+
+/* The same for a page that the metapage names as a pending one. */
+void
+HnswAcquirePending(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin)
+{
+	acquire_kind(g, blk, HNSW_PAGE_PENDING, "not a pending page", mode, pin);
 }
 
 /* Unlock and unpin a page; it is not in hand any more. */

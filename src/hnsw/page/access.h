@@ -55,6 +55,7 @@ extern void HnswAcquire(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin);
 extern bool HnswAcquireInOrder(HnswIndex *g, BlockNumber blk, int mode,
 							   BufferAccessStrategy strategy, HnswPin *pin);
 extern void HnswAcquireSide(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin);
+extern void HnswAcquirePending(HnswIndex *g, BlockNumber blk, int mode, HnswPin *pin);
 extern void HnswCheckNotHeld(HnswIndex *g, BlockNumber blk, Buffer buf);
 extern void HnswRelease(HnswIndex *g, HnswPin *pin);
 extern void HnswExtend(HnswIndex *g, int n, HnswPin *pins);

@@ -164,6 +164,7 @@ HnswIndexCreate(Relation index, MemoryContext parent, const HnswMetaPage *meta)
 	g->rel = index;
 	g->target = InvalidBlockNumber;
 	g->upper_target = InvalidBlockNumber;
+	g->pending_tail = InvalidBlockNumber;
 	g->space.relid = g->relid;
 	g->lay = &g->space.lay;
 	g->space.type = HnswTypeOf(meta->type);

@@ -49,6 +49,7 @@ typedef struct HnswIndex
 	bool		shared;			/* build: other processes take part */
 	BlockNumber target;			/* node page to try first for a new record */
 	BlockNumber upper_target;	/* the same for upper pages, build only */
+	BlockNumber pending_tail;	/* pending page to try first for a link */
 	BlockNumber nblocks;		/* blocks known to exist */
 	HnswRecent *recent;			/* recent buffers, a hint: block b is at b modulo nrecent */
 	uint32		nrecent;		/* a power of 2 */

@@ -105,7 +105,7 @@ HnswCheckMeta(Relation index, Page page)
 		lay.metric != HnswIndexClass(index, &type) || meta->type != type->number ||
 		(HnswColumnDim(index) >= 1 && HnswColumnDim(index) != lay.column_dim) ||
 		meta->ncentre != HnswCentrePages(meta) ||
-		meta->entry_level > HNSW_MAX_LEVEL)
+		meta->entry_level > HNSW_MAX_LEVEL || meta->npending > HNSW_MAX_PENDING_PAGES)
 		HnswReportDamagedMeta(index);
 }
 
@@ -173,7 +173,7 @@ HnswReadMeta(HnswIndex *g, HnswMetaPage *meta)
 	*meta = *HnswPageGetMeta(pin.page);
 	if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_META ||
 		meta->rec_size != g->lay->rec_size || meta->dim != g->lay->dim ||
-		meta->entry_level > HNSW_MAX_LEVEL)
+		meta->entry_level > HNSW_MAX_LEVEL || meta->npending > HNSW_MAX_PENDING_PAGES)
 		HnswCorrupted(g, HNSW_META_BLOCK, 0, "the metapage does not fit the index");
 	if (HnswTidIsSet(&meta->root) != HnswTidIsSet(&meta->entry) ||
 		meta->centre_set > 1 || (HnswTidIsSet(&meta->root) && !meta->centre_set))

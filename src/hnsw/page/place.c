@@ -20,9 +20,12 @@
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
 
+/* Pages without a free slot that an insert looks at before it adds one. */
+#define MAX_FULL_PAGES	32
+
 /* First free slot of a page in hand that is meant for this level; -1: none. */
-int
-HnswFreeSlot(HnswIndex *g, HnswPin *pin, int level)
+static int
+free_slot(HnswIndex *g, HnswPin *pin, int level)
 {
 	HnswPageHeader *header = HnswPageGetHeader(pin->page);
 
@@ -64,8 +67,8 @@ blank_page(HnswIndex *g, HnswPin *pin)
 }
 
 /* Set kind and slots of a page, and up to where it is in use. */
-static void
-write_page_header(HnswWrite *w, int page, uint16 kind, uint16 nslots, LocationIndex lower)
+void
+HnswWriteKind(HnswWrite *w, int page, uint16 kind, uint16 nslots, LocationIndex lower)
 {
 	Size		at = MAXALIGN(SizeOfPageHeaderData);
 
@@ -80,8 +83,8 @@ write_page_header(HnswWrite *w, int page, uint16 kind, uint16 nslots, LocationIn
  * that is in no use, and else the index has to grow.
  * Looks at pages one at a time, under share locks: the caller holds none.
  */
-BlockNumber
-HnswTargetPage(HnswIndex *g, int level, HnswPlace *place)
+static BlockNumber
+target_page(HnswIndex *g, int level, HnswPlace *place)
 {
 	if (level > 0)
 		return g->upper_target;
@@ -124,8 +127,8 @@ HnswTargetPage(HnswIndex *g, int level, HnswPlace *place)
  * The target has no slot: forget it, so that the next call finds another.
  * next: for upper pages, what follows it in their chain; locks the metapage exclusively.
  */
-void
-HnswForgetTarget(HnswIndex *g, int level, BlockNumber next)
+static void
+forget_target(HnswIndex *g, int level, BlockNumber next)
 {
 	HnswMetaPage meta;
 	HnswPin		pin;
@@ -184,7 +187,7 @@ HnswPreparePlace(HnswIndex *g, HnswPlace *place, const char *own)
 		HnswWriteBegin(g, w);
 		HnswWriteAdd(w, &pin, false);
 		if (place->fresh)
-			write_page_header(w, 0, HNSW_PAGE_SIDE, i, BLCKSZ);
+			HnswWriteKind(w, 0, HNSW_PAGE_SIDE, i, BLCKSZ);
 		if (start < end)
 			HnswWriteBytes(w, 0, HNSW_PAGE_DATA + start - (Size) (i - 1) * HNSW_PAGE_ROOM,
 						   own + (start - from), end - start);
@@ -218,8 +221,8 @@ HnswWriteRecord(HnswIndex *g, HnswWrite *w, int page, HnswPlace *place)
 	else
 	{
 		rec->generation = 0;
-		write_page_header(w, page, rec->level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER,
-						  place->slot + 1, recoff + lay->rec_size);
+		HnswWriteKind(w, page, rec->level == 0 ? HNSW_PAGE_NODE : HNSW_PAGE_UPPER,
+					  place->slot + 1, recoff + lay->rec_size);
 	}
 	HnswRecordWrite(g, w, page, recoff, g->scratch->record);
 }
@@ -276,4 +279,80 @@ HnswAnnouncePage(HnswIndex *g, int level, BlockNumber blk)
 		RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_SLOT);
 		FreeSpaceMapVacuumRange(g->rel, blk, blk + 1);
 	}
+}
+
+/* Begin to look for a place. */
+void
+HnswPlaceBegin(HnswPlace *place)
+{
+	place->fresh = false;
+	place->nfull = 0;
+}
+
+/*
+ * Take a place for a record in hand, and the page "other", which is written in the same
+ * change: both exclusively, lower block first.  *place: of HnswPlaceBegin, or as the call
+ * before left it.  False: the page that was thought of has no free slot, and nothing is in
+ * hand; the caller asks again, not for ever.
+ */
+bool
+HnswTakePlace(HnswIndex *g, int level, BlockNumber other, HnswPlace *place)
+{
+	BlockNumber target;
+	BlockNumber next;
+	int			slot;
+
+	place->with = &place->other;
+	if (!place->fresh)
+	{
+		CHECK_FOR_INTERRUPTS();
+		target = target_page(g, level, place);
+		if (!place->fresh && (target == InvalidBlockNumber || place->nfull > MAX_FULL_PAGES))
+			HnswFreshPage(g, place);
+	}
+	if (place->fresh)
+	{
+		/* nobody waits for the fresh page holding a lock: it comes first */
+		HnswAcquire(g, other, BUFFER_LOCK_EXCLUSIVE, &place->other);
+		return true;
+	}
+	if (other < target)
+		HnswAcquire(g, other, BUFFER_LOCK_EXCLUSIVE, &place->other);
+	HnswAcquire(g, target, BUFFER_LOCK_EXCLUSIVE, &place->pins[0]);
+	if (other == target)
+		place->with = &place->pins[0];
+	else if (other > target)
+		HnswAcquire(g, other, BUFFER_LOCK_EXCLUSIVE, &place->other);
+	slot = free_slot(g, &place->pins[0], level);
+	if (slot >= 0)
+	{
+		place->slot = slot;
+		return true;
+	}
+	next = HnswPageGetHeader(place->pins[0].page)->next;
+	HnswLeavePlace(g, place);
+	forget_target(g, level, next);
+	place->nfull++;
+	return false;
+}
+
+/* Let go of what HnswTakePlace took in hand, but for a fresh place. */
+void
+HnswLeavePlace(HnswIndex *g, HnswPlace *place)
+{
+	if (place->with == &place->other)
+		HnswRelease(g, &place->other);
+	if (!place->fresh)
+		HnswRelease(g, &place->pins[0]);
+}
+
+/* The end of it: let go of a fresh place, which was used or not, and tell others of it. */
+void
+HnswPlaceEnd(HnswIndex *g, int level, HnswPlace *place, bool used)
+{
+	if (!place->fresh)
+		return;
+	HnswReleaseFresh(g, place, used);
+	if (used)
+		HnswAnnouncePage(g, level, place->pins[0].blk);
 }

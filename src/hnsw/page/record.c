@@ -134,6 +134,42 @@ form_parts(const HnswLayout *lay, const HnswLink *link, LinkParts *parts)
 	memcpy(parts->bytes[3], lay->factor_width == 4 ? (const void *) &link->b : &halves[2], lay->factor_width);
 }
 
+/*
+ * The first of a record's links, from position "from" on, with the edge and the factors of
+ * another link; -1 if there is none.
+ */
+int
+HnswLinkFind(const HnswLayout *lay, const char *node, int from, const HnswLink *link)
+{
+	const uint16 *edges = (const uint16 *) (node + lay->off_edges);
+	int			nlinks = ((const HnswRecord *) node)->nlinks;
+	uint16		edge = float_to_bf16(link->edge);
+	LinkParts	parts;
+
+	for (int block = from / VX_BLOCK * VX_BLOCK; block < nlinks; block += VX_BLOCK)
+	{
+		uint16		any = 0;
+
+		/* the places of a block are all there, and few blocks have such a link: no branches */
+		for (int i = 0; i < VX_BLOCK; i++)
+			any |= edges[block + i] == edge;
+		if (!any)
+			continue;
+		form_parts(lay, link, &parts);
+		for (int pos = Max(block, from); pos < Min(block + VX_BLOCK, nlinks); pos++)
+		{
+			bool		same = true;
+
+			for (int i = 1; i < HNSW_LINK_PARTS && same; i++)
+				same = memcmp(node + lay->parts[i].offset + pos * lay->parts[i].width, parts.bytes[i],
+							  lay->parts[i].width) == 0;
+			if (same)
+				return pos;
+		}
+	}
+	return -1;
+}
+
 /* Put a link at a position of a record that is being formed in memory. */
 void
 HnswLinkPut(HnswIndex *g, char *node, int pos, const HnswLink *link)

@@ -13,6 +13,7 @@ extern char *HnswLiveNodeAt(HnswIndex *g, HnswPin *pin, uint16 slot);
 extern const char *HnswNodeOwn(HnswIndex *g, HnswPin *pin, uint16 slot,
 							   const char *node);
 
+extern int HnswLinkFind(const HnswLayout *lay, const char *node, int from, const HnswLink *link);
 extern void HnswLinkWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
 						  int pos, const HnswLink *link);
 extern void HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
