@@ -1297,6 +1297,13 @@ CREATE FUNCTION hnsw_calibrate(index regclass, query text, queries int DEFAULT 1
 COMMENT ON FUNCTION hnsw_calibrate(regclass, text, int) IS
 	'the same on the first column of what a query selects';
 
+CREATE FUNCTION hnsw_merge(index regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_merge' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100000;
+
+COMMENT ON FUNCTION hnsw_merge(regclass) IS
+	'make the pending rows of an hnsw index part of its graph';
+
 CREATE FUNCTION hnsw_build_memory(
 	rows bigint,
 	dim int,

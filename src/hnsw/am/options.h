@@ -60,7 +60,17 @@ typedef struct HnswSettings
 	bool		target_chosen;	/* by someone: goes before the index's option */
 	double		load_floor;		/* of the recall under load; 0: load changes nothing */
 	int			load_cpus;		/* 0: those of the machine */
+	int			write_profile;	/* HnswWriteProfile */
+	int			merge_naptime;	/* milliseconds between two rounds of the worker that merges */
 } HnswSettings;
+
+/* hnsw.write_profile: what an insert does that finds the pending segment full. */
+typedef enum HnswWriteProfile
+{
+	HNSW_WRITE_LATENCY,			/* goes into the graph, at once */
+	HNSW_WRITE_BALANCED,		/* the same, but merges when its statement has many rows */
+	HNSW_WRITE_THROUGHPUT		/* merges */
+} HnswWriteProfile;
 
 /* Nodes that a search visits for each of its width. */
 #define HNSW_VISITS_PER_EF	1.5

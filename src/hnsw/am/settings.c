@@ -42,11 +42,25 @@
 #define TARGET_RECALL	"hnsw.target_recall"
 #define LOAD_SHEDDING	"hnsw.load_shedding"
 #define LOAD_CPUS		"hnsw.load_cpus"
+#define WRITE_PROFILE	"hnsw.write_profile"
+#define MERGE_NAPTIME	"hnsw.merge_naptime"
+
+/* Of hnsw.merge_naptime, milliseconds. */
+#define DEFAULT_NAPTIME	1000
+#define MIN_NAPTIME		10
+#define MAX_NAPTIME		(24 * 60 * 60 * 1000)
 
 static const struct config_enum_entry modes[] = {
 	{"off", HNSW_ITERATIVE_OFF, false},
 	{"relaxed_order", HNSW_ITERATIVE_RELAXED, false},
 	{"strict_order", HNSW_ITERATIVE_STRICT, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry profiles[] = {
+	{"latency", HNSW_WRITE_LATENCY, false},
+	{"balanced", HNSW_WRITE_BALANCED, false},
+	{"throughput", HNSW_WRITE_THROUGHPUT, false},
 	{NULL, 0, false}
 };
 
@@ -68,6 +82,8 @@ static TargetRecall target_recall;
 static char *load_shedding_text;
 static double load_floor;
 static int	load_cpus;
+static int	write_profile = HNSW_WRITE_BALANCED;
+static int	merge_naptime = DEFAULT_NAPTIME;
 
 /* We have defined the settings.  Else another library has, or nobody. */
 static bool ours = false;
@@ -179,6 +195,14 @@ define(void)
 							"0 counts those of the machine.",
 							&load_cpus, 0, 0, 65536,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable(WRITE_PROFILE,
+							 "What an insert does that finds the pending rows of an index at their limit.",
+							 NULL, &write_profile, HNSW_WRITE_BALANCED, profiles,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(MERGE_NAPTIME,
+							"Time between two looks of the worker that merges pending rows.",
+							NULL, &merge_naptime, DEFAULT_NAPTIME, MIN_NAPTIME, MAX_NAPTIME,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	/* no one else can define any now; a warning names those set in vain */
 	MarkGUCPrefixReserved("hnsw");
 }
@@ -213,6 +237,18 @@ chosen(const char *name)
 	return GetConfigOption(name, true, false);
 }
 
+/* An enumerated setting as another library has it, or as a placeholder. */
+static int
+read_choice(const char *name, const struct config_enum_entry *choices, int otherwise)
+{
+	const char *value = chosen(name);
+
+	for (; value && choices->name; choices++)
+		if (pg_strcasecmp(value, choices->name) == 0)
+			return choices->val;
+	return otherwise;
+}
+
 /* The settings as another library has them, or as placeholders. */
 static void
 read_by_name(HnswSettings *s)
@@ -222,13 +258,7 @@ read_by_name(HnswSettings *s)
 	if (value == NULL || !parse_int(value, &s->ef_search, 0, NULL))
 		s->ef_search = HNSW_DEFAULT_EF_SEARCH;
 	s->ef_search = clamp(s->ef_search);
-	s->iterative_scan = HNSW_ITERATIVE_STRICT;
-	value = chosen(ITERATIVE_SCAN);
-	for (int i = 0; value && modes[i].name; i++)
-	{
-		if (pg_strcasecmp(value, modes[i].name) == 0)
-			s->iterative_scan = modes[i].val;
-	}
+	s->iterative_scan = read_choice(ITERATIVE_SCAN, modes, HNSW_ITERATIVE_STRICT);
 	value = chosen(MAX_SCAN_TUPLES);
 	if (value == NULL || !parse_int(value, &s->max_scan_tuples, 0, NULL) || s->max_scan_tuples < 1)
 		s->max_scan_tuples = INT_MAX;
@@ -246,6 +276,11 @@ read_by_name(HnswSettings *s)
 	value = chosen(LOAD_CPUS);
 	if (value == NULL || !parse_int(value, &s->load_cpus, 0, NULL) || s->load_cpus < 0)
 		s->load_cpus = 0;
+	s->write_profile = read_choice(WRITE_PROFILE, profiles, HNSW_WRITE_BALANCED);
+	value = chosen(MERGE_NAPTIME);
+	if (value == NULL || !parse_int(value, &s->merge_naptime, GUC_UNIT_MS, NULL) ||
+		s->merge_naptime < MIN_NAPTIME || s->merge_naptime > MAX_NAPTIME)
+		s->merge_naptime = DEFAULT_NAPTIME;
 }
 
 /* The settings hnsw.* of this session, each within its range. */
@@ -263,6 +298,8 @@ HnswReadSettings(HnswSettings *s)
 		s->target_chosen = target_recall.chosen;
 		s->load_floor = load_floor;
 		s->load_cpus = load_cpus;
+		s->write_profile = write_profile;
+		s->merge_naptime = merge_naptime;
 		return;
 	}
 	read_by_name(s);

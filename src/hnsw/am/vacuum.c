@@ -26,6 +26,7 @@
 #include "commands/vacuum.h"
 #include "compat.h"
 #include "hnsw/am/am.h"
+#include "hnsw/am/merge.h"
 #include "hnsw/am/recall.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
@@ -571,6 +572,10 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	MemoryContextRegisterResetCallback(st.cxt, cb);
 	old = MemoryContextSwitchTo(st.cxt);
 
+	/* held to the end: what is found DEAD below, no merge links to */
+	HnswLockMerges(info->index);
+	(void) HnswMerge(info->index);
+
 	HnswDeadInit(&st.repair.dead, RelationGetNumberOfBlocks(info->index), st.g->lay->per_page);
 
 	strip(&st);
@@ -593,6 +598,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		HNSW_WAIT_POINT("vacuum-free");
 		free_dead(&st);
 	}
+	HnswUnlockMerges(info->index);
 	stats->estimated_count = false;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(st.cxt);
@@ -605,6 +611,13 @@ hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
 	if (info->analyze_only)
 		return stats;
+	if (stats == NULL)
+	{
+		/* nothing was deleted, and so nothing merged */
+		HnswLockMerges(info->index);
+		(void) HnswMerge(info->index);
+		HnswUnlockMerges(info->index);
+	}
 	HnswRecalibrate(info->index, stats != NULL && stats->tuples_removed * 5 >= stats->num_index_tuples);
 	if (stats == NULL)
 		return NULL;

@@ -23,7 +23,12 @@
 #include "hnsw/bulk/write.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/pending.h"
+#include "hnsw/page/record.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/shmem.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
@@ -132,4 +137,63 @@ HnswBulkInsert(Batch *b, Spool *spool, HnswBulkPut put, void *arg)
 			put(arg, &rec, batch_own(b, order[i]), &x->tid);
 		}
 	}
+}
+
+/* Read a node's vector into the batch as number n; false when there is no such live node any more. */
+static bool
+read_node(Batch *b, const HnswSlot *at, uint32 n)
+{
+	HnswIndex  *g = b->g;
+	HnswPin		pin;
+	const char *node;
+
+	HnswAcquire(g, at->blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswLiveNodeAt(g, &pin, at->slot);
+	if (node)
+	{
+		b->nodes[n].head = ((const HnswRecord *) node)->head;
+		memcpy(b->own + (Size) n * g->lay->own_bytes, HnswNodeOwn(g, &pin, at->slot, node), g->lay->own_bytes);
+	}
+	HnswRelease(g, &pin);
+	return node != NULL;
+}
+
+/*
+ * Bring nodes of an index into an order in which near ones mostly follow each other, in portions of
+ * what the limit holds; those that are not live any more are left out.  Returns how many there are.
+ * One page at a time is locked.
+ */
+int64
+HnswBulkSort(HnswIndex *g, HnswSlot *nodes, int64 n, Size limit)
+{
+	BatchShared *shared = palloc0(sizeof(BatchShared));
+	Batch	   *b = HnswBatchCreate(g, HnswTeamCreate(g->rel), shared, limit);
+	BatchColumns *c = HnswColumnsCreate(b);
+	const uint32 most = (uint32) Max(1024, Min(n, limit / 2 / HnswBatchNodeBytes(g->lay)));
+	HnswSlot *sorted = MemoryContextAllocHuge(b->cxt, most * sizeof(HnswSlot));
+	uint32	   *order = MemoryContextAllocHuge(b->cxt, most * sizeof(uint32));
+	int64		kept = 0;
+
+	b->nodes = MemoryContextAllocHuge(b->cxt, mul_size(most, sizeof(BatchNode)));
+	b->own = MemoryContextAllocHuge(b->cxt, mul_size(most, g->lay->own_bytes));
+	for (int64 from = 0; from < n;)
+	{
+		HnswSlot *portion = nodes + kept;
+		uint32		got = 0;
+
+		for (; from < n && got < most; from++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (read_node(b, &nodes[from], got))
+				portion[got++] = nodes[from];
+		}
+		HnswNearOrder(c, got, order);
+		for (uint32 i = 0; i < got; i++)
+			sorted[i] = portion[order[i]];
+		memcpy(portion, sorted, got * sizeof(HnswSlot));
+		kept += got;
+	}
+	HnswBatchDestroy(b);
+	pfree(shared);
+	return kept;
 }

@@ -135,7 +135,8 @@ HnswFormRecord(HnswIndex *g, int level, const HnswRecord *own_rec, const char *o
 	rec->ntids = ntids;
 	rec->nlinks = 0;
 	rec->overflow = InvalidBlockNumber;
-	memcpy(HnswNodeTids(lay, node), tids, ntids * sizeof(ItemPointerData));
+	if (ntids > 0)
+		memcpy(HnswNodeTids(lay, node), tids, ntids * sizeof(ItemPointerData));
 	if (!lay->own_side)
 		memcpy(node + lay->off_own, own, lay->own_bytes);
 }
@@ -484,6 +485,21 @@ link_back(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const Chosen 
 		HnswAddBackLinks(g, s, level, back, n, at);
 }
 
+/* Who is asked to be the tree parent: the nearest selected ones first, then whatever else was found. */
+static void
+queue_parents(const HnswResult *res, const Chosen *links, HnswTreeQueue *queue)
+{
+	HnswTreeQueueInit(queue);
+	for (int i = 0; i < links->nselected; i++)
+		HnswTreePush(queue, res->found[links->chosen[i]].blk, res->found[links->chosen[i]].slot);
+	for (int i = 0; i < res->nfound; i++)
+	{
+		const HnswFound *f = &res->found[res->order[i].idx];
+
+		HnswTreePush(queue, f->blk, f->slot);
+	}
+}
+
 /*
  * Make a new node of a level with the vector q (complete; own_rec and own: its
  * stored form) and TIDs, linked to its neighbours among the found (res, with
@@ -510,16 +526,7 @@ HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 		return true;
 	}
 
-	HnswTreeQueueInit(&queue);
-	/* the nearest selected ones first, then whatever else was found */
-	for (int i = 0; i < links.nselected; i++)
-		HnswTreePush(&queue, res->found[links.chosen[i]].blk, res->found[links.chosen[i]].slot);
-	for (int i = 0; i < res->nfound; i++)
-	{
-		const HnswFound *f = &res->found[res->order[i].idx];
-
-		HnswTreePush(&queue, f->blk, f->slot);
-	}
+	queue_parents(res, &links, &queue);
 	placed = place_record(g, s, level, own, &queue, at, &used);
 	HnswTreeQueueFree(&queue);
 	if (!placed)
@@ -528,6 +535,98 @@ HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 		HNSW_WAIT_POINT("insert-node");
 	link_back(g, s, res, level, &links, &used, at);
 	return true;
+}
+
+/* Give a record in hand the links of scratch->record, if any; its page is number "page" of the change. */
+static void
+write_list(HnswIndex *g, HnswWrite *w, int page, const HnswCandidate *at)
+{
+	const HnswRecord *new = (const HnswRecord *) g->scratch->record;
+	Size		recoff = HnswSlotOffset(g->lay, at->slot);
+
+	if (new->nlinks == 0)
+		return;
+	HnswLinksWrite(g, w, page, recoff, g->scratch->record);
+	HnswWriteBytes(w, page, recoff + offsetof(HnswRecord, nlinks), &new->nlinks, sizeof(new->nlinks));
+}
+
+/* Is the record in hand a node of level 0 that has no links yet? */
+static bool
+is_unlinked(HnswIndex *g, HnswPin *pin, const HnswCandidate *at)
+{
+	const HnswRecord *rec = (const HnswRecord *) HnswNodeAt(g, pin, at->slot);
+
+	return rec->state == HNSW_LIVE && rec->level == 0 && rec->nlinks == 0;
+}
+
+/*
+ * One change: a node in its place gets its list, scratch->record's, and the tree link from a
+ * parent.  False when the parent cannot take it; its children then join the queue.  Both pages
+ * are locked, lower block first.
+ */
+static bool
+write_placed(HnswIndex *g, HnswSearch *s, const HnswCandidate *parent, const HnswCandidate *at,
+			 HnswTreeQueue *queue)
+{
+	HnswWrite  *w = &g->scratch->write;
+	HnswPin		pins[2];
+	HnswPin    *pparent = &pins[0];
+	HnswPin    *pin = parent->blk == at->blk ? &pins[0] : &pins[1];
+	const char *node;
+	HnswNewLink link;
+	bool		done = false;
+
+	HnswAcquire(g, Min(parent->blk, at->blk), BUFFER_LOCK_EXCLUSIVE, parent->blk <= at->blk ? pparent : pin);
+	if (parent->blk != at->blk)
+		HnswAcquire(g, Max(parent->blk, at->blk), BUFFER_LOCK_EXCLUSIVE, parent->blk <= at->blk ? pin : pparent);
+	node = HnswNodeAt(g, pparent, parent->slot);
+	if (((const HnswRecord *) node)->state != HNSW_LIVE || ((const HnswRecord *) node)->level != 0)
+		;
+	else if (HnswCountTreeLinks(g->lay, node) >= HnswMaxTreeLinks(g->lay) ||
+			 !HnswFindPlace(g, s, pparent, parent->slot, at, true, &link))
+		HnswTreePushChildren(queue, g->lay, node);
+	else if (is_unlinked(g, pin, at))
+	{
+		HnswWriteBegin(g, w);
+		HnswWriteAdd(w, pparent, false);
+		HnswWriteLink(g, w, 0, &s->query, &link);
+		if (pin != pparent)
+			HnswWriteAdd(w, pin, false);
+		write_list(g, w, pin != pparent, at);
+		HnswWriteEnd(w);
+		done = true;
+	}
+	if (pin != pparent)
+		HnswRelease(g, pin);
+	HnswRelease(g, pparent);
+	return done;
+}
+
+/*
+ * HnswConnect for a node of level 0 that has been written already, at *at, without links: it gets
+ * them where it is.  Nobody else gives it any.
+ */
+bool
+HnswConnectPlaced(HnswIndex *g, HnswSearch *s, HnswResult *res, const HnswRecord *own_rec,
+				  const char *own, const HnswCandidate *at)
+{
+	Chosen		links;
+	HnswTreeQueue queue;
+	HnswCandidate used;
+	bool		done = false;
+
+	choose_links(g, s, res, 0, own_rec, own, NULL, 0, &links);
+	queue_parents(res, &links, &queue);
+	while (!done && HnswTreePop(&queue, &used))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (used.blk != at->blk || used.slot != at->slot)
+			done = write_placed(g, s, &used, at, &queue);
+	}
+	HnswTreeQueueFree(&queue);
+	if (done)
+		link_back(g, s, res, 0, &links, &used, at);
+	return done;
 }
 
 /* Put a TREE link from scratch->record to the root there is, which need not be live. */
@@ -579,6 +678,8 @@ link_to_root(HnswIndex *g, HnswSearch *s, const HnswMetaPage *meta)
  * changed since, and the caller starts over.  Holds the metapage's lock
  * exclusively while it makes the node, and within it the old root's page.  "centre"
  * is what was subtracted from the vector, and is stored with the first node.
+ *
+ * tid NULL: a node that is in its place already, at *at, and gets its links there.
  */
 bool
 HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
@@ -593,8 +694,9 @@ HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
 	HnswPlace	place;
 	Chosen		links;
 	HnswCandidate none = {0, InvalidBlockNumber, 0, 0};
+	const bool	placed = tid == NULL;
 
-	choose_links(g, s, res, 0, own_rec, own, tid, 1, &links);
+	choose_links(g, s, res, 0, own_rec, own, tid, placed ? 0 : 1, &links);
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pmeta);
 	meta = HnswPageGetMeta(pmeta.page);
 	if (!HnswTidEqual(&meta->root, &seen->root) ||
@@ -608,10 +710,15 @@ HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
 	changed = *meta;
 	if (HnswTidIsSet(&meta->root))
 		link_to_root(g, s, meta);
-	HnswFreshPage(g, &place);
-	HnswPreparePlace(g, &place, own);
-	at->blk = place.pins[0].blk;
-	at->slot = place.slot;
+	if (placed)
+		HnswAcquire(g, at->blk, BUFFER_LOCK_EXCLUSIVE, &place.pins[0]);
+	else
+	{
+		HnswFreshPage(g, &place);
+		HnswPreparePlace(g, &place, own);
+		at->blk = place.pins[0].blk;
+		at->slot = place.slot;
+	}
 	ItemPointerSet(&changed.root, at->blk, at->slot);
 	if (res->nfound == 0)
 	{
@@ -623,12 +730,19 @@ HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
 	HnswWriteAdd(w, &pmeta, false);
 	HnswWriteAdd(w, &place.pins[0], false);
 	HnswMetaWrite(w, 0, &changed);
-	HnswWriteRecord(g, w, 1, &place);
+	if (placed)
+		write_list(g, w, 1, at);
+	else
+		HnswWriteRecord(g, w, 1, &place);
 	HnswWriteEnd(w);
 	g->centre_set = true;
-	HnswReleaseFresh(g, &place, true);
+	if (placed)
+		HnswRelease(g, &place.pins[0]);
+	else
+		HnswReleaseFresh(g, &place, true);
 	HnswRelease(g, &pmeta);
-	HnswAnnouncePage(g, 0, at->blk);
+	if (!placed)
+		HnswAnnouncePage(g, 0, at->blk);
 	link_back(g, s, res, 0, &links, &none, at);
 	return true;
 }

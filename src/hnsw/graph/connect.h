@@ -28,6 +28,8 @@ extern bool HnswConnect(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 						const HnswRecord *own_rec, const char *own,
 						const ItemPointerData *tids, int ntids,
 						HnswCandidate *at);
+extern bool HnswConnectPlaced(HnswIndex *g, HnswSearch *s, HnswResult *res, const HnswRecord *own_rec,
+							  const char *own, const HnswCandidate *at);
 extern bool HnswConnectRoot(HnswIndex *g, const HnswMetaPage *seen, const float *centre,
 							HnswSearch *s, HnswResult *res, const HnswRecord *own_rec, const char *own,
 							const ItemPointerData *tid, HnswCandidate *at);

@@ -20,6 +20,7 @@
 #include "hnsw/graph/insert.h"
 #include "hnsw/graph/known.h"
 #include "hnsw/graph/search.h"
+#include "hnsw/graph/tree.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/link.h"
@@ -217,6 +218,7 @@ insert_prepared(HnswIndex *g, const HnswMetaPage *meta, const float *centre,
 	int			same;
 
 	g->upper_target = meta->upper_target;
+	s->without.blk = InvalidBlockNumber;	/* an error may have left one */
 	HnswResultInit(res, g->lay, s->cxt, g->lay->ef_construction, true);
 	if (!HnswTidIsSet(&meta->root) || !HnswTidIsSet(&meta->entry))
 	{
@@ -311,7 +313,8 @@ append(HnswIndex *g, const HnswMetaPage *meta, int limit, const float *vec,
 
 /* One attempt; false when another backend changed what it relied on. */
 static bool
-try_insert(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limit, bool *indexed)
+try_insert(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limit, bool or_full,
+		   HnswInserted *done)
 {
 	HnswInserter *ins = HnswInserterOf(g);
 	HnswQuery  *q = &ins->search->query;
@@ -327,13 +330,17 @@ try_insert(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limi
 	if (!HnswTidIsSet(&meta.root) && !meta.centre_set && g->ncentre > 0 &&
 		HnswNormaliseVector(&g->space, value, ins->first))
 		centre = ins->first;
-	*indexed = HnswPrepareVector(&g->space, centre, value, q->vec, &hash);
-	if (!*indexed)
+	*done = HNSW_NOT_INDEXED;
+	if (!HnswPrepareVector(&g->space, centre, value, q->vec, &hash))
 		return true;
 	HnswOwnEncode(&g->space, q->vec, hash, g->scratch->own, &own_rec);
-	if (pending_limit > 0 && HnswTidIsSet(&meta.root) &&
-		append(g, &meta, pending_limit, q->vec, &own_rec, heap_tid))
-		return true;
+	if (pending_limit > 0 && HnswTidIsSet(&meta.root))
+	{
+		*done = append(g, &meta, pending_limit, q->vec, &own_rec, heap_tid) ? HNSW_PENDING : HNSW_FULL;
+		if (*done == HNSW_PENDING || or_full)
+			return true;
+	}
+	*done = HNSW_LINKED;
 	HnswQueryBuild(&g->space, q);
 	return insert_prepared(g, &meta, centre, &own_rec, heap_tid);
 }
@@ -357,18 +364,18 @@ check_attempts(HnswIndex *g, int attempt)
 
 /*
  * Insert a row's value with its heap TID.  The caller holds the insert lock (not in
- * a build) and no page lock.  pending_limit: so many rows may wait to be linked.  False when
- * it is one that is not indexed.
+ * a build) and no page lock.  pending_limit: so many rows may wait to be linked; or_full: it is not
+ * linked at once when there are as many.
  * Errors: dimensions, range, index_corrupted, t_r_serialization_failure.
  */
-bool
-HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limit)
+HnswInserted
+HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limit, bool or_full)
 {
-	bool		indexed;
+	HnswInserted done;
 
-	for (int attempt = 0; !try_insert(g, value, heap_tid, pending_limit, &indexed); attempt++)
+	for (int attempt = 0; !try_insert(g, value, heap_tid, pending_limit, or_full, &done); attempt++)
 		check_attempts(g, attempt);
-	return indexed;
+	return done;
 }
 
 /*
@@ -393,3 +400,98 @@ HnswInsertStored(HnswIndex *g, const HnswRecord *rec, const char *own, ItemPoint
 	}
 }
 
+
+/* Copy a node that is to be settled, its own vector to scratch->own; false when there is none. */
+static bool
+read_placed(HnswIndex *g, const HnswCandidate *at, HnswRecord *rec)
+{
+	HnswPin		pin;
+	const char *node;
+
+	HnswAcquire(g, at->blk, BUFFER_LOCK_SHARE, &pin);
+	node = HnswLiveNodeAt(g, &pin, at->slot);
+	if (node)
+	{
+		*rec = *(const HnswRecord *) node;
+		memcpy(g->scratch->own, HnswNodeOwn(g, &pin, at->slot, node), g->lay->own_bytes);
+	}
+	HnswRelease(g, &pin);
+	return node != NULL;
+}
+
+/*
+ * Give a node a tree link from the root or one below it, not from one that may itself hang on the node.
+ * False when there is no live one.
+ */
+static bool
+hang_on_root(HnswIndex *g, const HnswCandidate *root, const HnswCandidate *node)
+{
+	float	   *vec = palloc(g->lay->dim * sizeof(float));
+	bool		done = HnswReadVector(g, node->blk, node->slot, 0, vec) &&
+		HnswAddTreeLink(g, root, 1, node, vec, 0);
+
+	pfree(vec);
+	return done;
+}
+
+/*
+ * One attempt to settle a node, which has been read; false when another backend changed what it
+ * relied on.
+ */
+static bool
+settle(HnswIndex *g, const HnswCandidate *node, const HnswRecord *rec, bool linked)
+{
+	HnswSearch *s = HnswInserterOf(g)->search;
+	HnswResult *res = &s->results;
+	HnswCandidate at = *node;
+	HnswMetaPage meta;
+	HnswCandidate root;
+	int			level = 0;
+	int			top = 0;
+
+	HnswReadMeta(g, &meta);
+	g->upper_target = meta.upper_target;
+	HnswTidGet(&meta.root, &root);
+	HnswResultInit(res, g->lay, s->cxt, g->lay->ef_construction, true);
+	if (!HnswTidIsSet(&meta.root))
+		return HnswConnectRoot(g, &meta, NULL, s, res, rec, g->scratch->own, NULL, &at);
+	/* what a merge that was cut off has left has its list already, and maybe nodes that hang on it */
+	if (root.blk == node->blk && root.slot == node->slot)
+		linked = true;
+	else if (!linked && rec->nlinks > 0)
+		linked = hang_on_root(g, &root, node);
+	level = HnswRandomLevel(g->lay->fanout);
+	if (linked && level == 0)
+		return true;
+	top = Min(level, (int) meta.entry_level);
+	HnswKnownReset(s);
+	search_levels(g, HnswInserterOf(g), &meta, top);
+	if (!linked && (res->nfound == 0 || !HnswConnectPlaced(g, s, res, rec, g->scratch->own, &at)) &&
+		!HnswConnectRoot(g, &meta, NULL, s, res, rec, g->scratch->own, NULL, &at))
+		return false;
+	if (level > 0)
+		add_upper_records(g, HnswInserterOf(g), rec, &meta, level, top, at);
+	return true;
+}
+
+/*
+ * Make a node of level 0 that is in its place a part of the graph: its links and records of higher
+ * levels.  linked: it has the former.  For pending nodes, which nobody else settles at the same time; one
+ * that has gone is no error.  Errors as HnswInsertValue's.
+ */
+void
+HnswSettle(HnswIndex *g, const HnswCandidate *node, bool linked)
+{
+	HnswSearch *s = HnswInserterOf(g)->search;
+	HnswRecord	rec;
+
+	s->without = *node;
+	for (int attempt = 0; read_placed(g, node, &rec); attempt++)
+	{
+		HnswQueryFromStored(&g->space, g->scratch->own, &rec.head, &s->query);
+		if (settle(g, node, &rec, linked))
+			break;
+		check_attempts(g, attempt);
+	}
+	s->without.blk = InvalidBlockNumber;
+}

@@ -19,11 +19,21 @@ typedef struct HnswInserter
 	float	   *first;			/* centre of an index that has none yet */
 } HnswInserter;
 
+/* What has become of a row. */
+typedef enum HnswInserted
+{
+	HNSW_NOT_INDEXED,			/* it is one that an index does not have */
+	HNSW_PENDING,
+	HNSW_LINKED,
+	HNSW_FULL					/* nothing: there was no room for one more pending row */
+} HnswInserted;
+
 extern HnswInserter *HnswInserterOf(HnswIndex *g);
 extern void HnswInserterDone(HnswIndex *g);
-extern bool HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid,
-							int pending_limit);
+extern HnswInserted HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid,
+									int pending_limit, bool or_full);
 extern void HnswInsertStored(HnswIndex *g, const HnswRecord *rec, const char *own,
 							 ItemPointer heap_tid);
+extern void HnswSettle(HnswIndex *g, const HnswCandidate *node, bool linked);
 
 #endif							/* HNSW_GRAPH_INSERT_H */

@@ -273,6 +273,7 @@ add_found(Repair *r)
 	memcpy(q->vec, r->base, lay->dim * sizeof(float));
 	HnswQueryBuild(&g->space, q);
 	HnswKnownReset(s);
+	s->without.blk = InvalidBlockNumber;	/* an error may have left one */
 	HnswResultInit(res, lay, s->cxt, lay->ef_construction, true);
 	HnswSearchLevel(g, s, res, r->level, &at, 1, NULL);
 	HnswKnowFound(g, s, res);

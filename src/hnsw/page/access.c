@@ -554,6 +554,33 @@ HnswWaitForInserts(Relation index)
 	UnlockPage(index, HNSW_META_BLOCK, ExclusiveLock);
 }
 
+/*
+ * The merge lock.  Who merges holds it, and VACUUM and hnsw_check do, to keep merges off; it comes before
+ * the lock of inserts.
+ */
+#define MERGE_LOCK	(HNSW_META_BLOCK + 1)
+
+/* Take the merge lock, holding no page lock. */
+void
+HnswLockMerges(Relation index)
+{
+	LockPage(index, MERGE_LOCK, ExclusiveLock);
+}
+
+/* The same, unless it has to be waited for: false then. */
+bool
+HnswTryLockMerges(Relation index)
+{
+	return ConditionalLockPage(index, MERGE_LOCK, ExclusiveLock);
+}
+
+/* Let go of it.  After an error the transaction does. */
+void
+HnswUnlockMerges(Relation index)
+{
+	UnlockPage(index, MERGE_LOCK, ExclusiveLock);
+}
+
 /* Make the scratch buffers of a new handle, in its context. */
 void
 HnswScratchInit(HnswIndex *g)

@@ -79,6 +79,9 @@ pg_noreturn extern void HnswCorrupted(HnswIndex *g, BlockNumber blk, int slot,
 extern void HnswLockInserts(Relation index);
 extern void HnswUnlockInserts(Relation index);
 extern void HnswWaitForInserts(Relation index);
+extern void HnswLockMerges(Relation index);
+extern bool HnswTryLockMerges(Relation index);
+extern void HnswUnlockMerges(Relation index);
 
 /* The shared buffer a block was in when it was last read; InvalidBuffer for none that is known. */
 static inline Buffer

@@ -222,24 +222,17 @@ HnswLinkWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, int pos, const 
 }
 
 /*
- * Write a whole record, formed in memory, at offset "recoff" of a page in a
- * write: only what is in use.  Behind the last TID and the last link remains
- * what is there, which nobody reads.
+ * Write the links of a record, formed in memory, at offset "recoff" of a page in a write: of all
+ * parts what is in use, not their number.
  */
 void
-HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, const char *node)
+HnswLinksWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, const char *node)
 {
 	const HnswLayout *lay = g->lay;
-	const HnswRecord *rec = (const HnswRecord *) node;
-	int			n = rec->nlinks;
+	int			n = ((const HnswRecord *) node)->nlinks;
 
 #define WRITE_PART(from, len) HnswWriteBytes(w, page, recoff + (from), node + (from), len)
-	WRITE_PART(0, lay->off_tids + rec->ntids * sizeof(ItemPointerData));
-	if (!lay->own_side)
-		WRITE_PART(lay->off_own, lay->own_bytes);
-	if (n == 0)
-		return;
-	for (int i = 0; i < HNSW_LINK_PARTS && lay->parts[i].width > 0; i++)
+	for (int i = 0; n > 0 && i < HNSW_LINK_PARTS && lay->parts[i].width > 0; i++)
 		WRITE_PART(lay->parts[i].offset, n * lay->parts[i].width);
 	for (int first = 0; first < n; first += VX_BLOCK)
 	{
@@ -252,6 +245,22 @@ HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, const char *n
 			for (int i = 0; i < lay->groups; i++)
 				WRITE_PART(at + (Size) i * lay->group_step, used * 4);
 	}
-#undef WRITE_PART
 }
 
+/*
+ * Write a whole record, formed in memory, at offset "recoff" of a page in a
+ * write: only what is in use.  Behind the last TID and the last link remains
+ * what is there, which nobody reads.
+ */
+void
+HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, const char *node)
+{
+	const HnswLayout *lay = g->lay;
+	const HnswRecord *rec = (const HnswRecord *) node;
+
+	WRITE_PART(0, lay->off_tids + rec->ntids * sizeof(ItemPointerData));
+	if (!lay->own_side)
+		WRITE_PART(lay->off_own, lay->own_bytes);
+	HnswLinksWrite(g, w, page, recoff, node);
+#undef WRITE_PART
+}

@@ -16,6 +16,8 @@ extern const char *HnswNodeOwn(HnswIndex *g, HnswPin *pin, uint16 slot,
 extern int HnswLinkFind(const HnswLayout *lay, const char *node, int from, const HnswLink *link);
 extern void HnswLinkWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
 						  int pos, const HnswLink *link);
+extern void HnswLinksWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
+						   const char *node);
 extern void HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
 							const char *node);
 

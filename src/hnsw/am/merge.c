@@ -1,0 +1,108 @@
+/*
+ * merge.c
+ *		Merges: pending rows become part of the graph (README, "Merges").
+ *
+ * Whoever merges holds the merge lock, which VACUUM and hnsw_check hold as well: so there
+ * is one merge of an index at a time, and no node becomes DEAD meanwhile.  Inserts and
+ * searches go on.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "hnsw/am/info.h"
+#include "hnsw/am/merge.h"
+#include "hnsw/base/waitpoint.h"
+#include "hnsw/bulk/bulk.h"
+#include "hnsw/graph/insert.h"
+#include "hnsw/graph/search.h"
+#include "hnsw/page/access.h"
+#include "hnsw/page/pending.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(vectorx_hnsw_merge);
+
+/* Give nodes their links, and records of higher levels, one after the other; returns how many there are. */
+static int64
+settle_in_turn(HnswIndex *g, HnswSlot *nodes, int64 n, Size limit)
+{
+	n = HnswBulkSort(g, nodes, n, limit);
+	for (int64 i = 0; i < n; i++)
+	{
+		HnswCandidate node = {0, nodes[i].blk, nodes[i].slot};
+
+		CHECK_FOR_INTERRUPTS();
+		HNSW_WAIT_POINT("merge-settle");
+		HnswSettle(g, &node, false);
+	}
+	return n;
+}
+
+/*
+ * Make all pending rows part of the graph; returns how many.  The caller holds the merge lock,
+ * and no other but the relation's.  When it is cut off by an error or a crash they are pending
+ * still.  Errors: index_corrupted, t_r_serialization_failure, out of memory.
+ */
+int64
+HnswMerge(Relation index)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw merge", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	HnswIndex  *g = HnswOpenIn(index, cxt);
+	HnswPendingSlice slice;
+	int64		merged = 0;
+
+	HNSW_WAIT_POINT("merge-close");
+	HnswPendingClose(g, cxt, &slice);
+	if (slice.npages > 0)
+	{
+		merged = settle_in_turn(g, slice.nodes, slice.n, (Size) maintenance_work_mem * 1024);
+		HnswInserterDone(g);
+		HNSW_WAIT_POINT("merge-clear");
+		HnswPendingClear(g, &slice, merged);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+	return merged;
+}
+
+/* The same, unless somebody else merges or vacuums: false then. */
+bool
+HnswTryMerge(Relation index)
+{
+	if (!HnswTryLockMerges(index))
+		return false;
+	(void) HnswMerge(index);
+	HnswUnlockMerges(index);
+	return true;
+}
+
+/*
+ * hnsw_merge(index regclass): make the rows that are pending part of the graph now; returns how many
+ * there were.  Waits for another merge, or VACUUM.  For the owner.
+ */
+Datum
+vectorx_hnsw_merge(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	HnswInspect x;
+	int64		merged;
+
+	PreventCommandDuringRecovery("hnsw_merge()");
+	PreventCommandIfReadOnly("hnsw_merge()");
+	HnswInspectOpen(&x, relid);
+	if (!CompatOwnsRelation(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(x.index));
+	/* so that the commit waits for the WAL */
+	(void) GetCurrentTransactionId();
+	HnswLockMerges(x.index);
+	merged = HnswMerge(x.index);
+	HnswUnlockMerges(x.index);
+	HnswInspectClose(&x);
+	PG_RETURN_INT64(merged);
+}
