@@ -28,6 +28,7 @@
 #include "hnsw/am/am.h"
 #include "hnsw/am/merge.h"
 #include "hnsw/am/recall.h"
+#include "hnsw/am/shrink.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/connect.h"
 #include "hnsw/graph/dead.h"
@@ -605,6 +606,20 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	return stats;
 }
 
+/* Give pages at the end that are in no use back, where rows have been deleted. */
+static void
+shrink(const IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw shrink", ALLOCSET_SMALL_SIZES);
+	BlockNumber freed = HnswShrink(HnswOpenIn(info->index, cxt), info->strategy);
+
+	stats->pages_free -= Min(freed, stats->pages_free);
+	if (freed > 0)
+		ereport(info->message_level,
+				(errmsg("index \"%s\": %u pages at the end given back", RelationGetRelationName(info->index), freed)));
+	MemoryContextDelete(cxt);
+}
+
 /* amvacuumcleanup */
 IndexBulkDeleteResult *
 hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
@@ -621,6 +636,7 @@ hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	HnswRecalibrate(info->index, stats != NULL && stats->tuples_removed * 5 >= stats->num_index_tuples);
 	if (stats == NULL)
 		return NULL;
+	shrink(info, stats);
 	stats->num_pages = RelationGetNumberOfBlocks(info->index);
 	IndexFreeSpaceMapVacuum(info->index);
 	return stats;

@@ -253,6 +253,9 @@ HnswOpen(Relation index)
 	}
 	entry->g->opened = ++opened;
 	entry->g->rel = index;
+	/* VACUUM may have given it back, and told of it too late for this statement (am/shrink.c) */
+	if (entry->g->target != InvalidBlockNumber && entry->g->target >= RelationGetNumberOfBlocks(index))
+		entry->g->target = InvalidBlockNumber;
 	return entry->g;
 }
 

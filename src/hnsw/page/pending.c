@@ -215,6 +215,16 @@ write_node(HnswIndex *g, HnswPlace *place, Room room, const char *own, HnswLink 
 	return true;
 }
 
+/* Is it a pending page still?  VACUUM may have given it back. */
+static bool
+is_listed(const HnswMetaPage *meta, BlockNumber blk)
+{
+	for (int i = 0; i < meta->npending; i++)
+		if (meta->pending[i] == blk)
+			return true;
+	return false;
+}
+
 /*
  * Make a node of scratch->record, which has no links (own: its vector), and list it: "link"
  * is one from the origin, whose target is filled in.  One change.  False, and nothing done,
@@ -230,6 +240,8 @@ HnswPendingAppend(HnswIndex *g, const HnswMetaPage *seen, int limit, const char 
 	bool		done = false;
 
 	HNSW_WAIT_POINT("pending-append");
+	if (!is_listed(seen, g->pending_tail))
+		g->pending_tail = InvalidBlockNumber;
 	HnswPlaceBegin(&place);
 	while (!done)
 	{
