@@ -444,6 +444,18 @@ def snapshot(client: Client, bench: Bench) -> tuple[int, list[list[int]]]:
         return count, client.ask(bench.queries)
 
 
+def wait_for_rows(client: Client, count: float) -> None:
+    """Until there are so many; an error when no more come."""
+    have, moved = 0, time.monotonic()
+    while have < count:
+        before, have = have, client.one(f"SELECT max(id) + 1 FROM {TABLE}")
+        if have > before:
+            moved = time.monotonic()
+        if time.monotonic() > moved + PATIENCE:
+            raise RuntimeError(f"no more rows arrive after {have:,}")
+        time.sleep(.05)
+
+
 def during(bench: Bench, repeat: int) -> dict[str, Figures]:
     """Recall at moments while rows arrive, against an index built of the same rows."""
     result = {}
@@ -453,8 +465,7 @@ def during(bench: Bench, repeat: int) -> dict[str, Figures]:
             seen: list[tuple[int, list[list[int]]]] = []
             with writing(bench, contender, RATES[-1], count):
                 for part in bench.sizes.moments:
-                    while client.one(f"SELECT max(id) + 1 FROM {TABLE}") < bench.rows + part * count:
-                        time.sleep(.05)
+                    wait_for_rows(client, bench.rows + part * count)
                     seen.append(snapshot(client, bench))
             merge(client)
             seen.append(snapshot(client, bench))
