@@ -305,7 +305,8 @@ gather(Pass *p, HnswPin *pin)
 	{
 		const char *node = HnswLiveNodeAt(p->g, pin, (uint16) slot);
 
-		if (node == NULL)
+		/* those that wait to be linked are found in another way than the graph's */
+		if (node == NULL || ((const HnswRecord *) node)->nlinks == 0)
 			continue;
 		memcpy(p->own + p->nnodes * bytes, HnswNodeOwn(p->g, pin, (uint16) slot, node), bytes);
 		p->head[p->nnodes] = ((const HnswRecord *) node)->head;

@@ -37,6 +37,58 @@ HnswSearchCreate(HnswIndex *g, MemoryContext parent)
 }
 
 /*
+ * An array of n elements instead of one that a result had; keep: of its elements
+ * so many stay.  The results outlive an error, so it is replaced at the very end.
+ */
+static void *
+result_array(MemoryContext cxt, void *old, Size keep, Size n, Size width)
+{
+	void	   *new = MemoryContextAllocHuge(cxt, n * width);
+
+	if (old)
+	{
+		memcpy(new, old, keep * width);
+		pfree(old);
+	}
+	return new;
+}
+
+/* Room for ef results, of which those there are stay. */
+void
+HnswResultReserve(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
+{
+	if (res->maxfound < ef)
+	{
+		res->order = result_array(cxt, res->order, Min(res->nfound, res->maxfound), ef, sizeof(HnswHeapItem));
+		res->found = result_array(cxt, res->found, Min(res->nfound, res->maxfound), ef, sizeof(HnswFound));
+		res->maxfound = ef;
+	}
+	/* a scan may have been for very many, of which the own vectors would be huge */
+	if (keep_own && res->maxown < ef)
+	{
+		res->own = result_array(cxt, res->own, Min(res->nfound, res->maxown), ef, lay->own_bytes);
+		res->maxown = ef;
+	}
+}
+
+/*
+ * Make ready for ef results, none of which is there; keeps memory, in cxt, from call to
+ * call.  keep_own: the search copies own vectors, too.
+ */
+void
+HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
+{
+	res->nfound = 0;
+	res->nwithin = 0;
+	res->ef_first = ef;
+	res->best = res->bound = INFINITY;
+	res->slack = NULL;
+	res->keep_own = keep_own;
+	res->ef = ef;
+	HnswResultReserve(res, lay, cxt, ef, keep_own);
+}
+
+/*
  * Where the nearest records that a search of an upper level found stand one
  * level below: at most width, for which at has room.  Returns how many.
  */

@@ -30,6 +30,7 @@
 #include "hnsw/graph/ahead.h"
 #include "hnsw/graph/known.h"
 #include "hnsw/graph/peek.h"
+#include "hnsw/graph/pending.h"
 #include "hnsw/graph/queue.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/graph/slack.h"
@@ -76,74 +77,12 @@ mark_visited(const HnswIndex *g, HnswSearch *s, BlockNumber blk, uint16 slot)
 	HnswMarksSet(&s->marks, HnswNodeNumber(g, blk, slot));
 }
 
-/* A link or seed must name a block that exists and a slot a page can have. */
-static inline void
-check_target(HnswIndex *g, BlockNumber blk, uint16 slot)
-{
-	if (unlikely(blk >= g->nblocks))
-		HnswKnowBlocks(g, blk);
-	if (unlikely(slot >= g->lay->per_page))
-		HnswCorrupted(g, blk, slot, "a link names a slot no page has");
-}
-
 /* ---- results: a binary heap over a pool, greatest key first ---- */
 
 #define HEAP_PREFIX		results
 #define HEAP_ELEMENT	HnswHeapItem
 #define HEAP_BEFORE(a, b)	((a).key > (b).key)
 #include "hnsw/base/heap.h"
-
-/*
- * An array of n elements instead of one that a result had; keep: of its elements
- * so many stay.  The results outlive an error, so it is replaced at the very end.
- */
-static void *
-result_array(MemoryContext cxt, void *old, Size keep, Size n, Size width)
-{
-	void	   *new = MemoryContextAllocHuge(cxt, n * width);
-
-	if (old)
-	{
-		memcpy(new, old, keep * width);
-		pfree(old);
-	}
-	return new;
-}
-
-/* Room for ef results, of which those there are stay. */
-static void
-result_reserve(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
-{
-	if (res->maxfound < ef)
-	{
-		res->order = result_array(cxt, res->order, Min(res->nfound, res->maxfound), ef, sizeof(HnswHeapItem));
-		res->found = result_array(cxt, res->found, Min(res->nfound, res->maxfound), ef, sizeof(HnswFound));
-		res->maxfound = ef;
-	}
-	/* a scan may have been for very many, of which the own vectors would be huge */
-	if (keep_own && res->maxown < ef)
-	{
-		res->own = result_array(cxt, res->own, Min(res->nfound, res->maxown), ef, lay->own_bytes);
-		res->maxown = ef;
-	}
-}
-
-/*
- * Make ready for ef results, none of which is there; keeps memory, in cxt, from call to
- * call.  keep_own: the search copies own vectors, too.
- */
-void
-HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef, bool keep_own)
-{
-	res->nfound = 0;
-	res->nwithin = 0;
-	res->ef_first = ef;
-	res->best = res->bound = INFINITY;
-	res->slack = NULL;
-	res->keep_own = keep_own;
-	res->ef = ef;
-	result_reserve(res, lay, cxt, ef, keep_own);
-}
 
 static inline float
 result_bound(const HnswResult *res)
@@ -189,7 +128,7 @@ widen(HnswIndex *g, HnswSearch *s, HnswResult *res)
 	if (ef <= res->ef)
 		return;
 	if (ef > res->maxfound)
-		result_reserve(res, g->lay, s->cxt, Max(ef, res->maxfound * 2), res->keep_own);
+		HnswResultReserve(res, g->lay, s->cxt, Max(ef, res->maxfound * 2), res->keep_own);
 	res->ef = ef;
 	res->bound = INFINITY;
 }
@@ -207,7 +146,7 @@ add_result(HnswIndex *g, HnswSearch *s, HnswResult *res, float dist, const char 
 	if (res->slack)
 	{
 		if (res->nfound == res->maxfound)
-			result_reserve(res, g->lay, s->cxt, res->maxfound * 2, false);
+			HnswResultReserve(res, g->lay, s->cxt, res->maxfound * 2, false);
 		item.idx = res->nfound;
 		res->order[res->nfound++] = item;
 		res->bound = HnswSlackAdd(res->slack, dist, rec->norm2, rec->ntids);
@@ -393,7 +332,7 @@ sort_links(HnswIndex *g, HnswSearch *s, const HnswResult *res, const char *node,
 			c.blk = HnswLinkBlock(&links[j]);
 			c.slot = HnswLinkSlot(&links[j]);
 			c.todo = once ? HNSW_TODO_ALL : HNSW_TODO_ALL | HNSW_TODO_MARK;
-			check_target(g, c.blk, c.slot);
+			HnswCheckTarget(g, c.blk, c.slot);
 			if (is_visited(g, s, c.blk, c.slot))
 				continue;
 
@@ -460,7 +399,7 @@ expand(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const ItemPointe
 	{
 		HnswCandidate c = {0, HnswLinkBlock(&links[i]), HnswLinkSlot(&links[i]), HNSW_TODO_ALL};
 
-		check_target(g, c.blk, c.slot);
+		HnswCheckTarget(g, c.blk, c.slot);
 		/* whether it is a new one there is no predicting: no branch */
 		fresh[n] = c;
 		n += !HnswMarksSet(&s->marks, HnswNodeNumber(g, c.blk, c.slot));
@@ -579,7 +518,7 @@ static void
 push_seed(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 		  const HnswCandidate *seed)
 {
-	check_target(g, seed->blk, seed->slot);
+	HnswCheckTarget(g, seed->blk, seed->slot);
 	if (is_visited(g, s, seed->blk, seed->slot))
 		return;
 	mark_visited(g, s, seed->blk, seed->slot);
@@ -643,45 +582,53 @@ is_beyond(const HnswSearch *s, const HnswResult *res, int *ties)
 	return s->unbounded || ++*ties > res->ef;
 }
 
+/* Is the best candidate too far (is_beyond), or are there none left, or too many to come (s->dry)? */
+static inline bool
+at_end(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate **last_resort,
+	   int *ties)
+{
+	s->dry = false;
+	while (s->nheap == 0)
+	{
+		if (*last_resort == NULL || enough(res))
+		{
+			/* with enough results there may be more, which were too far to be queued */
+			s->dry = !enough(res) || s->cutoff < result_bound(res);
+			return true;
+		}
+		push_seed(g, s, res, level, *last_resort);
+		*last_resort = NULL;
+	}
+	if (enough(res) && is_beyond(s, res, ties))
+		return true;
+	if (res->slack && s->nvisits >= s->last_visit)
+		return true;
+	s->dry = hopeless(s, res);
+	return s->dry || (res->slack && res->slack->traced &&
+					  !HnswSlackTrace(res->slack, s->heap[0].key, res->nfound));
+}
+
 /*
- * Work off candidates until the best of them is too far (is_beyond),
- * or there are none left, or too many to come (s->dry); then sort the results.
- * last_resort: see HnswSearchLevel.
+ * Work off candidates to the end, where pending nodes are looked at once; then sort the
+ * results.  last_resort: see HnswSearchLevel.
  */
 static void
 walk(HnswIndex *g, HnswSearch *s, HnswResult *res, int level, const HnswCandidate *last_resort)
 {
 	int			ties = 0;
 
-	s->dry = false;
 	s->judged_from = s->nvisits;
 	for (;;)
 	{
 		HnswCandidate c;
 
-		if (s->nheap == 0)
+		if (at_end(g, s, res, level, &last_resort, &ties))
 		{
-			if (last_resort == NULL || enough(res))
-			{
-				/* with enough results there may be more, which were too far to be queued */
-				s->dry = !enough(res) || s->cutoff < result_bound(res);
+			if (!s->resumable || !s->listed.due)
 				break;
-			}
-			push_seed(g, s, res, level, last_resort);
-			last_resort = NULL;
+			HnswQueueListed(g, s, res, false);
 			continue;
 		}
-		if (enough(res) && is_beyond(s, res, &ties))
-			break;
-		if (res->slack && s->nvisits >= s->last_visit)
-			break;
-		if (hopeless(s, res))
-		{
-			s->dry = true;
-			break;
-		}
-		if (res->slack && res->slack->traced && !HnswSlackTrace(res->slack, s->heap[0].key, res->nfound))
-			break;
 		c = pop_candidate(s);
 		work_off(g, s, res, level, &c);
 		CHECK_FOR_INTERRUPTS();
@@ -733,7 +680,7 @@ HnswSearchLevel(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 
 /*
  * The search of a scan: live nodes of level 0 into s->results, which are ready, from the
- * nearest "width" of each level.  s->query is complete, seen the metapage it was prepared with.  False
+ * nearest "width" of each level.  s->query is complete, meta the metapage it was prepared with.  False
  * when the index is empty.  With s->dry there are fewer, and there may be nodes
  * that it did not come to: a VACUUM that works beside it takes records away that
  * it was to go on from.  Only reading all pages finds all (sweep.c), which has
@@ -742,31 +689,31 @@ HnswSearchLevel(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
  * as many places as it can.
  */
 static bool
-search_index(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int width)
+search_index(HnswIndex *g, HnswSearch *s, HnswMetaPage *meta, int width)
 {
-	HnswMetaPage meta = *seen;
 	HnswCandidate at[HNSW_MAX_DESCENT];
-	int			n;
+	int			n = 0;
 
 	s->max_visits = HnswSweepCost(g);
 	HNSW_WAIT_POINT("scan-search");
-	for (int attempt = 0;; attempt++)
+	for (int attempt = 0; HnswTidIsSet(&meta->entry) && HnswTidIsSet(&meta->root); attempt++)
 	{
-		if (!HnswTidIsSet(&meta.entry) || !HnswTidIsSet(&meta.root))
-			return false;
-		n = HnswDescend(g, s, &meta, 0, width, at);
+		n = HnswDescend(g, s, meta, 0, width, at);
 		if (n > 0)
 			break;
 		/* repeatedly out of luck: the root is always a way in */
 		if (attempt == 10)
 		{
-			HnswTidGet(&meta.root, &at[0]);
+			HnswTidGet(&meta->root, &at[0]);
 			n = 1;
 			break;
 		}
-		HnswReadMeta(g, &meta);
+		HnswReadMeta(g, meta);
 	}
-	HnswTidGet(&meta.root, &s->root);
+	HnswListedBegin(s, meta);
+	if (n == 0 && !s->listed.due)
+		return false;
+	HnswTidGet(&meta->root, &s->root);
 	search_level(g, s, &s->results, 0, at, n, NULL, true);
 	return true;
 }
@@ -775,9 +722,16 @@ search_index(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int width)
 bool
 HnswSearchIndex(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int ef, bool coarse)
 {
-	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
+	HnswMetaPage meta = *seen;
+	bool		any;
+
 	s->coarse = coarse;
-	return search_index(g, s, seen, coarse ? HNSW_MAX_DESCENT : HnswDescentWidth(ef));
+	do
+	{
+		HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
+		any = search_index(g, s, &meta, coarse ? HNSW_MAX_DESCENT : HnswDescentWidth(ef));
+	} while (HnswListedMoved(g, s, &meta));
+	return any;
 }
 
 /* Results of a search from now on are all nodes it visits. */
@@ -798,10 +752,17 @@ bool
 HnswSearchWithSlack(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int64 k, double factor,
 					int width)
 {
-	HnswSlackBegin(&s->slack, g->lay->metric, s->query.norm2, k, factor);
-	take_all(g, s);
+	HnswMetaPage meta = *seen;
+	bool		any;
+
 	s->coarse = false;
-	return search_index(g, s, seen, width);
+	do
+	{
+		HnswSlackBegin(&s->slack, g->lay->metric, s->query.norm2, k, factor);
+		take_all(g, s);
+		any = search_index(g, s, &meta, width);
+	} while (HnswListedMoved(g, s, &meta));
+	return any;
 }
 
 /* From now on all neighbours are queued, of the records visited so far as well, and what was put off. */
@@ -810,9 +771,13 @@ unbound(HnswIndex *g, HnswSearch *s)
 {
 	Links		links;
 
+	HnswMetaPage now;
+
 	if (s->unbounded)
 		return;
 	s->unbounded = true;
+	HnswQueueListed(g, s, &s->results, true);
+	s->listed.lost = HnswListedMoved(g, s, &now);
 	if (g->lay->sketch == HNSW_SKETCH_NONE)
 	{
 		for (int64 i = 0; i < s->nvisited; i++)
@@ -859,6 +824,7 @@ HnswSearchMore(HnswIndex *g, HnswSearch *s, int ef)
 	unbound(g, s);
 	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
 	walk(g, s, &s->results, 0, NULL);
+	s->dry |= s->listed.lost;
 }
 
 /* The same for HnswSearchWithSlack: results becomes what is visited from now on. */
@@ -869,6 +835,7 @@ HnswSearchMoreWithSlack(HnswIndex *g, HnswSearch *s, int64 k, double factor)
 	HnswSlackWiden(&s->slack, k, factor);
 	take_all(g, s);
 	walk(g, s, &s->results, 0, NULL);
+	s->dry |= s->listed.lost;
 }
 
 /* HnswSearchMore for a search that is dry: from the root, which leads to every live node. */
@@ -876,5 +843,5 @@ void
 HnswSearchFromRoot(HnswIndex *g, HnswSearch *s, int ef)
 {
 	HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
-	walk(g, s, &s->results, 0, &s->root);
+	walk(g, s, &s->results, 0, s->root.blk == InvalidBlockNumber ? NULL : &s->root);
 }

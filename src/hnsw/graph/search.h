@@ -77,6 +77,16 @@ typedef struct HnswResult
 	int			maxown;			/* so many there is room for */
 } HnswResult;
 
+/* Where links to pending nodes are, for the search of a scan (pending.c). */
+typedef struct HnswListed
+{
+	int			npages;
+	uint32		epoch;			/* of the metapage, when the search began */
+	bool		due;			/* have not been looked at */
+	bool		lost;			/* have been taken out before all were queued */
+	BlockNumber pages[HNSW_MAX_PENDING_PAGES];
+} HnswListed;
+
 /*
  * A search of one level, apart from the handle: several of an index may be under
  * way at the same time.  One that was begun as resumable can be asked for more
@@ -99,6 +109,7 @@ typedef struct HnswSearch
 	int64		heap_limit;		/* no more candidates than these: the farthest go */
 	float		cutoff;			/* those that went were no nearer than this */
 
+	HnswListed	listed;
 	bool		resumable;		/* note what is needed to go on */
 	bool		coarse;			/* estimates say nothing: neighbours of results are all read */
 	HnswCandidate root;			/* of the tree links */
@@ -128,6 +139,16 @@ HnswRadiusWidth(int ef, int64 n)
 	return ef + n * 7 / 4;
 }
 
+/* A link or seed must name a block that exists and a slot a page can have. */
+static inline void
+HnswCheckTarget(HnswIndex *g, BlockNumber blk, uint16 slot)
+{
+	if (unlikely(blk >= g->nblocks))
+		HnswKnowBlocks(g, blk);
+	if (unlikely(slot >= g->lay->per_page))
+		HnswCorrupted(g, blk, slot, "a link names a slot no page has");
+}
+
 /* Candidates that there is room for from the beginning. */
 #define HNSW_MIN_QUEUE		1024
 
@@ -148,6 +169,8 @@ HnswRadiusWidth(int ef, int64 n)
 
 extern void HnswResultInit(HnswResult *res, const HnswLayout *lay, MemoryContext cxt,
 						   int ef, bool keep_own);
+extern void HnswResultReserve(HnswResult *res, const HnswLayout *lay, MemoryContext cxt, int ef,
+							  bool keep_own);
 extern void HnswSearchLevel(HnswIndex *g, HnswSearch *s, HnswResult *res, int level,
 							const HnswCandidate *seeds, int nseeds,
 							const HnswCandidate *last_resort);

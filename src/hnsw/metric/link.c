@@ -11,6 +11,7 @@
 #include "hnsw/metric/link.h"
 #include "hnsw/metric/metric.h"
 #include "hnsw/metric/vector.h"
+#include "port/pg_bitutils.h"
 #include "simd/vx_simd.h"
 
 #include <math.h>
@@ -163,5 +164,75 @@ HnswScoreLinks(const HnswSpace *sp, const HnswQuery *q, const char *node, float 
 		}
 		masks[i] = mask & used;
 	}
+	return nblocks;
+}
+
+/*
+ * The greatest absolute value among a record's factors, so many blocks of them, whatever stands
+ * behind those in use: without a sign they are in the order of their bits.
+ */
+static float
+greatest_factor(const HnswLayout *lay, const char *factors, int nblocks)
+{
+	uint32		most = 0;
+	uint16		most16 = 0;
+	float		f;
+
+	for (int i = 0; i < nblocks; i++)
+	{
+		const uint32 *f32 = (const uint32 *) factors + i * VX_BLOCK;
+		const uint16 *f16 = (const uint16 *) factors + i * VX_BLOCK;
+
+		/* of a known number, and without branches, for the compiler to make vectors of */
+		if (lay->factor_width == 4)
+			for (int j = 0; j < VX_BLOCK; j++)
+				most = Max(most, f32[j] & 0x7FFFFFFF);
+		else
+			for (int j = 0; j < VX_BLOCK; j++)
+				most16 = Max(most16, (uint16) (f16[j] & 0x7FFF));
+	}
+	if (lay->factor_width != 4)
+		return bf16_to_float(most16);
+	memcpy(&f, &most, sizeof(f));
+	return f;
+}
+
+/* Of the error of an estimate, which there is no second one for: so many standard deviations. */
+#define CAUTION	(2 * 0.6f)
+
+/*
+ * The same for the links of a bundle, which lead from the origin: the least distances that the
+ * nodes may have, and which of them are below bound.
+ */
+int
+HnswScoreFromOrigin(const HnswSpace *sp, const HnswQuery *q, const char *node, float bound,
+					float *least, uint32 *masks)
+{
+	const HnswLayout *lay = &sp->lay;
+	int			nblocks = (((const HnswRecord *) node)->nlinks + VX_BLOCK - 1) / VX_BLOCK;
+	const float base = lay->metric->squared ? q->norm2 : 0;
+	float		reach;
+	float		slack;
+
+	if (lay->sketch == HNSW_SKETCH_EXACT)
+		return HnswScoreLinks(sp, q, node, 0, bound, least, masks);
+	reach = CAUTION * sqrtf(q->norm2);
+	/* no error is greater than that (HnswLinkNoise) */
+	slack = greatest_factor(lay, node + lay->off_b, nblocks) * (reach + q->noise);
+	if (lay->factor_width == 2)
+		slack += (2 * greatest_factor(lay, node + lay->off_a, nblocks) + fabsf(bound) + slack + base) / 256;
+	(void) HnswScoreLinks(sp, q, node, base, slack < INFINITY ? bound + slack : INFINITY, least, masks);
+	for (int i = 0; i < nblocks; i++)
+		for (uint32 left = masks[i]; left != 0; left &= left - 1)
+		{
+			int			j = pg_rightmost_one_pos32(left);
+			float	   *e = &least[i * VX_BLOCK + j];
+			float		slope;
+			float		noise = HnswLinkNoise(sp, q, node, i * VX_BLOCK + j, base, *e, &slope);
+
+			*e -= slope * reach + noise;
+			if (!(*e < bound))
+				masks[i] &= ~((uint32) 1 << j);
+		}
 	return nblocks;
 }

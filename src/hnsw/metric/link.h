@@ -14,6 +14,8 @@ extern void HnswLinkForm(const HnswSpace *sp, const float *base, const float *ot
 extern float HnswLinkEdge(const HnswSpace *sp, const char *node, int pos);
 extern float HnswLinkNoise(const HnswSpace *sp, const HnswQuery *q, const char *node,
 						   int pos, float base, float est, float *slope);
+extern int	HnswScoreFromOrigin(const HnswSpace *sp, const HnswQuery *q, const char *node,
+								float bound, float *least, uint32 *masks);
 extern int	HnswScoreLinks(const HnswSpace *sp, const HnswQuery *q, const char *node,
 						   float base, float bound, float *est, uint32 *masks);
 
