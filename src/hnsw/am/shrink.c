@@ -59,7 +59,7 @@ count_used(HnswIndex *g, BufferAccessStrategy strategy, BlockNumber nblocks)
 {
 	BlockNumber used = nblocks;
 
-	for (BlockNumber blk = nblocks; blk-- > HNSW_META_BLOCK + 1 + g->ncentre;)
+	for (BlockNumber blk = nblocks; blk-- > (BlockNumber) (HNSW_META_BLOCK + 1 + g->ncentre);)
 	{
 		HnswPin		pin;
 		bool		side;

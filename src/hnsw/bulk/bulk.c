@@ -169,7 +169,7 @@ HnswBulkSort(HnswIndex *g, HnswSlot *nodes, int64 n, Size limit)
 	BatchShared *shared = palloc0(sizeof(BatchShared));
 	Batch	   *b = HnswBatchCreate(g, HnswTeamCreate(g->rel), shared, limit);
 	BatchColumns *c = HnswColumnsCreate(b);
-	const uint32 most = (uint32) Max(1024, Min(n, limit / 2 / HnswBatchNodeBytes(g->lay)));
+	const uint32 most = (uint32) Max(1024, Min((Size) n, limit / 2 / HnswBatchNodeBytes(g->lay)));
 	HnswSlot *sorted = MemoryContextAllocHuge(b->cxt, most * sizeof(HnswSlot));
 	uint32	   *order = MemoryContextAllocHuge(b->cxt, most * sizeof(uint32));
 	int64		kept = 0;
