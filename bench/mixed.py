@@ -51,7 +51,10 @@ WORDS = "words100"
 CONTENDERS = {"vectorx": "vectorx", "direct": "vectorx", "pgvector": "pgvector"}
 # Once is enough: they compare what was counted, or take pgvector minutes.
 ONCE = ("found", "during", "replaced")
-QUICK = Sizes(rows=2_000, single=250, found=300, seconds=2, cycle=2, moments=(.5,))
+QUICK = Sizes(rows=2_000, single=250, found=300, seconds=1, cycle=2, moments=(.5,), parts=1,
+              beside=((mixed_items.STEADY_RATE, mixed_items.TABLE),))
+# Of pending rows, so that some are merged.
+QUICK_LIMIT = 500
 QUICK_RECALL = 0.02
 # Queries of a set that has none of its own.
 QUERIES = 1_000
@@ -157,6 +160,7 @@ def arguments() -> argparse.Namespace:
     args.systems = args.systems.split(",")
     if args.quick:
         args.repeat = 1
+        args.pending_limit = QUICK_LIMIT if args.pending_limit is None else args.pending_limit
     if not set(args.only) <= set(mixed_items.ITEMS) or not set(args.systems) <= set(CONTENDERS):
         parser.error(f"items are {', '.join(mixed_items.ITEMS)}; systems are {', '.join(CONTENDERS)}")
     if args.repeat < 1 or args.peer_repeat < 1 or any("=" not in s for s in args.setting):

@@ -42,8 +42,6 @@ STEADY_RATE = 500
 AFTER_CHECKPOINT = 1_000
 DEAD = (30, 5)
 REPLACEMENTS = 3
-# Parts in which a replacement is made.
-PARTS = 2
 # Seconds that a process may take to begin, and to come to its end.
 PATIENCE = 120
 
@@ -75,6 +73,10 @@ class Sizes:
     seconds: int = 15
     # Of inserting at STEADY_RATE from one checkpoint to the next.
     cycle: int = 30
+    # In which a replacement of all rows is made.
+    parts: int = 2
+    # Rows a second that arrive beside searches, and in which table.
+    beside: tuple[tuple[int, str], ...] = ((STEADY_RATE, PLAIN), *((rate, TABLE) for rate in RATES))
     # During the load, after which parts of the rows that arrive recall is asked.
     moments: tuple[float, ...] = (.15, .5, .85)
 
@@ -383,7 +385,7 @@ def beside(bench: Bench, repeat: int) -> dict[str, Figures]:
     result: dict[str, Figures] = {}
     for contender in bench.in_turns(repeat):
         figures: Figures = {"ef_search": bench.efs[contender.name]}
-        for rate, table in ((STEADY_RATE, PLAIN), *((rate, TABLE) for rate in RATES)):
+        for rate, table in bench.sizes.beside:
             with on_copy(bench, contender) as client:
                 plain_table(client)
                 idle = [searching(bench, contender)]
@@ -485,8 +487,8 @@ def replaced(bench: Bench, repeat: int) -> dict[str, Figures]:
     rows, total = bench.rows, len(bench.pool)
     for contender in bench.in_turns(repeat):
         with on_copy(bench, contender) as client:
-            first, step = 0, rows // PARTS
-            for _ in range(REPLACEMENTS * PARTS):
+            first, step = 0, rows // bench.sizes.parts
+            for _ in range(REPLACEMENTS * bench.sizes.parts):
                 client.conn.execute(f"DELETE FROM {TABLE} WHERE id < {first + step}")
                 ids = np.arange(first + rows, first + rows + step)
                 client.insert(ids, bench.pool[ids % total])

@@ -102,7 +102,8 @@ def lines(items: dict[str, Item], contenders: list[str]) -> list[str]:
     rows = []
     for line in LINES:
         item = items.get(line.item)
-        if item:
+        # A short form measures less.
+        if item and all(line.figure in figures for figures in item.values()):
             cells = [line.shown(item[c][line.figure]) if c in item else "-" for c in contenders]
             rows.append([line.text, goal(line), *cells, met(line, item)])
     return table(["mixed load", "goal", *contenders, "reached"], rows)
