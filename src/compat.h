@@ -69,6 +69,14 @@
 	} while (0)
 #endif
 
+/* Is this a worker of autovacuum? */
+#if PG_VERSION_NUM >= 170000
+#define CompatIsAutovacuumWorker()	AmAutoVacuumWorkerProcess()
+#else
+#include "postmaster/autovacuum.h"
+#define CompatIsAutovacuumWorker()	IsAutoVacuumWorkerProcess()
+#endif
+
 /* From 18 on the name is PostgreSQL's own, and stands before the declaration. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn	pg_attribute_noreturn()

@@ -68,7 +68,7 @@ HnswRoutine(void)
 	am->ampredlocks = false;
 	am->amcanparallel = false;
 	am->amcaninclude = false;
-	am->amusemaintenanceworkmem = false;	/* VACUUM's need is small and fixed */
+	am->amusemaintenanceworkmem = true; /* relinking (am/vacuum.c) */
 	am->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
 	am->amkeytype = InvalidOid;
 

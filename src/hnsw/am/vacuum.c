@@ -23,6 +23,7 @@
 
 #include <math.h>
 
+#include "commands/defrem.h"
 #include "commands/vacuum.h"
 #include "compat.h"
 #include "hnsw/am/am.h"
@@ -30,8 +31,8 @@
 #include "hnsw/am/recall.h"
 #include "hnsw/am/shrink.h"
 #include "hnsw/base/waitpoint.h"
+#include "hnsw/bulk/relink.h"
 #include "hnsw/graph/connect.h"
-#include "hnsw/graph/dead.h"
 #include "hnsw/graph/nodeset.h"
 #include "hnsw/graph/repair.h"
 #include "hnsw/graph/search.h"
@@ -39,16 +40,20 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/access.h"
+#include "hnsw/page/dead.h"
 #include "hnsw/page/index.h"
 #include "hnsw/page/meta.h"
 #include "hnsw/page/overflow.h"
 #include "hnsw/page/place.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
+#include "postmaster/autovacuum.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
+#include "tcop/pquery.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 
 /* So many overflow pages leave a chain while the page before them is locked. */
 #define CHAIN_PORTION	32
@@ -63,6 +68,10 @@ typedef struct VacuumState
 	MemoryContext cxt;
 
 	HnswRepairContext repair;	/* with the records found DEAD */
+	HnswRepaired repaired;
+	int64		nfreed;			/* nodes */
+	int64		nroom;			/* pages of nodes with a free slot */
+	int64		nrelinked;		/* lists chosen anew by HnswRelink */
 	int64		nrecords;		/* LIVE and DEAD ones, and their tree links */
 	int64		ntree;
 	BlockNumber *uppers;		/* upper pages */
@@ -477,6 +486,7 @@ free_records(VacuumState *st, BlockNumber blk)
 		HnswWriteBytes(w, 0, HnswSlotOffset(g->lay, slot) + offsetof(HnswRecord, nlinks), &zero, 1);
 		HnswWriteBytes(w, 0, HnswSlotOffset(g->lay, slot) + offsetof(HnswRecord, ntids), &zero, 1);
 		HnswWriteEnd(w);
+		st->nfreed += rec->level == 0;
 		any = true;
 	}
 	HnswRelease(g, &pin);
@@ -519,7 +529,10 @@ free_dead(VacuumState *st)
 		HnswRelease(g, &pin);
 		HNSW_WAIT_POINT("vacuum-free-node");
 		if (free_records(st, blk))
+		{
 			RecordPageWithFreeSpace(g->rel, blk, HNSW_FSM_SLOT);
+			st->nroom++;
+		}
 	}
 
 	if (upper != InvalidBlockNumber)
@@ -535,6 +548,80 @@ free_dead(VacuumState *st)
 		HnswWriteEnd(w);
 		HnswRelease(g, &pin);
 	}
+}
+
+/* ---- all of it ---- */
+
+/* Bytes that VACUUM may use here. */
+static Size
+memory_limit(void)
+{
+	int			kb = CompatIsAutovacuumWorker() && autovacuum_work_mem != -1 ?
+		autovacuum_work_mem : maintenance_work_mem;
+
+	return (Size) kb * 1024;
+}
+
+/* Phase 2: no live node links to a DEAD one.  Returns the first block that it has not come to. */
+static BlockNumber
+repair(VacuumState *st)
+{
+	HnswRelinkTask task = {.dead = &st->repair.dead,.strategy = st->repair.strategy,
+		.limit = memory_limit()};
+
+	/* where most lists are broken a build's way mends them quicker */
+	if (HnswRelink(st->g, &task))
+	{
+		st->nrelinked += task.nchosen;
+		st->repaired.nchosen += task.nchosen;
+		st->repaired.nlost += task.nlost;
+	}
+	HNSW_WAIT_POINT("vacuum-repair");
+	return HnswRepair(&st->repair, HNSW_META_BLOCK + 1);
+}
+
+/*
+ * The level at which a user who wants to know sees what VACUUM tells.  The server does
+ * not say: it tells access methods DEBUG2 even of VACUUM VERBOSE, so look at the statement.
+ */
+static int
+message_level(const IndexVacuumInfo *info)
+{
+	ListCell   *lc;
+
+	if (!PortalIsValid(ActivePortal))
+		return info->message_level;
+	foreach(lc, ActivePortal->stmts)
+	{
+		const PlannedStmt *stmt = lfirst_node(PlannedStmt, lc);
+		ListCell   *opt;
+
+		if (stmt->utilityStmt == NULL || !IsA(stmt->utilityStmt, VacuumStmt))
+			continue;
+		foreach(opt, ((VacuumStmt *) stmt->utilityStmt)->options)
+		{
+			DefElem    *option = lfirst_node(DefElem, opt);
+
+			if (strcmp(option->defname, "verbose") == 0 && defGetBoolean(option))
+				return INFO;
+		}
+	}
+	return info->message_level;
+}
+
+/* Tell what has been done. */
+static void
+tell(const VacuumState *st)
+{
+	ereport(message_level(st->info),
+			(errmsg("index \"%s\": %lld nodes freed, %lld lists repaired",
+					RelationGetRelationName(st->g->rel), (long long) st->nfreed,
+					(long long) (st->repaired.nchosen + st->repaired.nlost)),
+			 errdetail("%lld lists were chosen anew, %lld of them at once; %lld only lost links or adopted nodes.\n"
+					   "%lld pages of nodes have room for more, %u pages are free.",
+					   (long long) st->repaired.nchosen, (long long) st->nrelinked,
+					   (long long) st->repaired.nlost,
+					   (long long) st->nroom, st->stats->pages_free)));
 }
 
 static void
@@ -568,6 +655,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	st.g = HnswOpen(info->index);
 	st.repair.g = st.g;
 	st.repair.strategy = info->strategy;
+	st.repair.done = &st.repaired;
 	cb->func = close_graph;
 	cb->arg = st.g;
 	MemoryContextRegisterResetCallback(st.cxt, cb);
@@ -591,13 +679,13 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		/* in a tree there are fewer tree links than records */
 		if (st.ntree > st.nrecords + st.nrecords / 16)
 			HnswThinTree(st.g, st.repair.dead.nblocks, st.uppers, st.nuppers);
-		HNSW_WAIT_POINT("vacuum-repair");
-		repaired = HnswRepair(&st.repair, HNSW_META_BLOCK + 1);
+		repaired = repair(&st);
 		HNSW_WAIT_POINT("vacuum-root");
 		HnswMoveRoot(&st.repair, &st.best, st.best_level);
 		(void) HnswRepair(&st.repair, repaired);
 		HNSW_WAIT_POINT("vacuum-free");
 		free_dead(&st);
+		tell(&st);
 	}
 	HnswUnlockMerges(info->index);
 	stats->estimated_count = false;

@@ -175,15 +175,14 @@ count_levels(Batch *b)
 		sh->top++;
 }
 
-/* The leader: memory for the graph of the nodes that have been collected. */
+/* The leader: memory for levels of so many members as the batch says. */
 void
-HnswBatchMakeLevels(Batch *b)
+HnswBatchMakeArrays(Batch *b)
 {
 	BatchShared *sh = b->shared;
 	BatchTid   *extra = b->extra;
 	char	   *base;
 
-	count_levels(b);
 	base = HnswTeamAlloc(b->team, TEAM_LINKS, carve_levels(b, NULL));
 	(void) carve_levels(b, base);
 	if (extra)
@@ -203,6 +202,14 @@ HnswBatchMakeLevels(Batch *b)
 	}
 	if (b->team->nparticipants > 1)
 		init_locks(sh);
+}
+
+/* The leader: memory for the graph of the nodes that have been collected. */
+void
+HnswBatchMakeLevels(Batch *b)
+{
+	count_levels(b);
+	HnswBatchMakeArrays(b);
 }
 
 /* Everyone else, after the leader has made both: find all this memory. */

@@ -83,10 +83,30 @@ batch_link_dist(BatchLink link)
 	return dist;
 }
 
+/* What there is to say of a member that had a list before (BatchOld). */
+#define OLD_TARGET		0x01	/* its links are chosen anew, from all members */
+#define OLD_CHOSEN		0x02	/* they have been, or from those it had and offers */
+#define OLD_ALIEN		0x04	/* it links to what is no member: its list is not for us */
+#define OLD_LOSES		0x08	/* its list is to lose links */
+
+/* Of a level whose nodes are in the index already (relink.c): the lists they have. */
+typedef struct BatchOld
+{
+	uint8	   *flags;			/* of a member */
+	uint8	   *room;			/* links that it may have: TREE links to DEAD nodes stay besides */
+	uint64	   *hash;			/* of its links as they were read */
+	uint32	   *first;			/* where its tree children begin, n + 1 */
+	uint32	   *children;		/* members it has TREE links to */
+	bool		relaxed;		/* choose more than the heuristic does (HnswMetricOps.relax) */
+	int			copies;			/* groups that a target joins */
+	uint32		ntargets;
+} BatchOld;
+
 /* The nodes of one level, called members, and their links. */
 typedef struct BatchLevel
 {
 	uint32		n;
+	BatchOld   *old;			/* NULL: all are new */
 	uint32	   *node;			/* of a member; NULL at level 0: the same number */
 	int			width;			/* links and candidates there is room for */
 	union
@@ -202,11 +222,30 @@ batch_node(const BatchLevel *level, uint32 member)
 	return level->node ? level->node[member] : member;
 }
 
+/* Are a member's links to be chosen from all that are near? */
+static inline bool
+batch_is_target(const BatchLevel *level, uint32 member)
+{
+	return level->old == NULL || (level->old->flags[member] & OLD_TARGET) != 0;
+}
+
+/* Has a member, one that had a list before, a TREE link to this one? */
+static inline bool
+batch_is_child(const BatchOld *old, uint32 member, uint32 child)
+{
+	for (uint32 i = old->first[member]; i < old->first[member + 1]; i++)
+		if (old->children[i] == child)
+			return true;
+	return false;
+}
+
 /* Groups that a node is in: more find more of its neighbours. */
 #define BATCH_MIN_COPIES		4
 #define BATCH_MAX_COPIES		16
 #define BATCH_COPIES(lay) \
 	Max(BATCH_MIN_COPIES, Min(BATCH_MAX_COPIES, (lay)->ef_construction / 8))
+/* The same of one that is no target. */
+#define BATCH_OTHER_COPIES		2
 /* Links and candidates of a member that there is room for. */
 #define BATCH_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
 
@@ -215,6 +254,7 @@ extern Size HnswBatchNodeBytes(const HnswLayout *lay);
 extern double HnswBatchRowBytes(const HnswLayout *lay, int participants);
 extern void HnswBatchMakeNodes(Batch *b, uint32 cap);
 extern void HnswBatchMakeLevels(Batch *b);
+extern void HnswBatchMakeArrays(Batch *b);
 extern void HnswBatchAttach(Batch *b);
 extern void HnswBatchDestroy(Batch *b);
 extern void HnswBatchMoveNodes(Batch *b);

@@ -117,10 +117,9 @@ guess_bound(const float *dists, int n, int want)
 }
 
 /* The least square of a distance between two members that rounding may not account for. */
-static float
-least_apart(const Collecting *l, const BatchNode *x)
+float
+HnswLeastApart(const HnswLayout *lay, const BatchNode *x)
 {
-	const HnswLayout *lay = l->b->g->lay;
 	double		step = HnswElementError(lay, x->norm2, x->scale);
 	double		square = 2 * lay->dim * step * step + 1e-6 * x->norm2;
 
@@ -191,10 +190,11 @@ HnswKeepInReach(const Batch *b, const BatchLevel *level, uint32 member, BatchLin
 
 /*
  * Load how far off each of a leaf's n members is a candidate.  The leaf is tight
- * where an eighth is none for most others, by the distances of one of them.
+ * where an eighth is none for most others, by the distances of one of them, which is
+ * at "from".
  */
 static void
-load_reach(Collecting *l, const uint32 *ids, const float *dists, int n)
+load_reach(Collecting *l, const uint32 *ids, const float *dists, int n, int from)
 {
 	const float *norm = l->c->norm;
 	const HnswMetricOps *metric = l->b->g->lay->metric;
@@ -203,7 +203,7 @@ load_reach(Collecting *l, const uint32 *ids, const float *dists, int n)
 	for (int i = 0; i < n; i++)
 	{
 		l->reach[i] = l->level->reach[LEAF_MEMBER(ids[i])];
-		nfar += batch_apart(metric, norm[0], norm[i], dists[i]) > l->reach[i];
+		nfar += batch_apart(metric, norm[from], norm[i], dists[i]) > l->reach[i];
 	}
 	l->tight = nfar > n / 8;
 	if (l->tight)
@@ -254,27 +254,41 @@ merge_candidates(Collecting *l, uint32 member, const uint32 *ids, const float *d
 	memcpy(kept, l->list, nlist * sizeof(BatchLink));
 	level->nlinks[member] = nlist;
 	level->reach[member] = Min(level->reach[member],
-							   BATCH_REACH * BATCH_REACH * Max(l->nearest, least_apart(l, x)));
+							   BATCH_REACH * BATCH_REACH * Max(l->nearest, HnswLeastApart(l->b->g->lay, x)));
 	if (l->locking)
 		LWLockRelease(lock);
 }
 
-/* The candidates that the members of one leaf are to each other. */
+/* The candidates that the members of one leaf are to those whose links are to be chosen. */
 static void
 collect_leaf(Collecting *l, const uint32 *ids, int n)
 {
-	HnswColumnsLoad(l->c, l->level, ids, n);
-	for (int from = 0; from < n; from += BATCH_ROWS)
+	bool		loaded = false;
+
+	for (int at = 0; at < n;)
 	{
-		int			rows = Min(BATCH_ROWS, n - from);
+		uint32		rows[BATCH_ROWS];
+		int			first = 0;
+		int			nrows = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		HnswColumnsDistances(l->c, l->level, ids + from, rows, false);
-		if (from == 0)
-			load_reach(l, ids, l->c->dists, n);
-		for (int r = 0; r < rows; r++)
-			merge_candidates(l, LEAF_MEMBER(ids[from + r]), ids,
-							 l->c->dists + r * BATCH_LEAF_MAX, n);
+		for (; at < n && nrows < BATCH_ROWS; at++)
+			if (batch_is_target(l->level, LEAF_MEMBER(ids[at])))
+			{
+				if (nrows == 0)
+					first = at;
+				rows[nrows++] = LEAF_MEMBER(ids[at]);
+			}
+		if (nrows == 0)
+			break;
+		if (!loaded)
+			HnswColumnsLoad(l->c, l->level, ids, n);
+		HnswColumnsDistances(l->c, l->level, rows, nrows, false);
+		if (!loaded)
+			load_reach(l, ids, l->c->dists, n, first);
+		loaded = true;
+		for (int r = 0; r < nrows; r++)
+			merge_candidates(l, rows[r], ids, l->c->dists + r * BATCH_LEAF_MAX, n);
 	}
 }
 

@@ -5,6 +5,9 @@
  * From a member's candidates (candidates.c) the heuristic of HNSW chooses as in
  * an insert; then each member is offered to those it chose, and chooses once
  * more from its candidates and what it was offered.
+ *
+ * Where members had lists before (relink.c), only some choose, the targets; of the others
+ * those to which they are offered choose once more, from the list they have.
  */
 #include "postgres.h"
 
@@ -49,6 +52,7 @@ typedef struct Linking
 	uint32		query_node;
 	uint32	   *seen;			/* per member: who has it in its list */
 	int		   *chosen;
+	int		   *extra;			/* of a member that had a list before: what is chosen besides */
 	/* offers: who chose whom */
 	pg_atomic_uint64 *start;
 	BatchLink  *offers;
@@ -129,13 +133,23 @@ select_diverse(Linking *l, const BatchLink *list, int n, bool again)
 	return nchosen;
 }
 
-/* Is a candidate of a member's too far to have the member as one of its own? */
+/*
+ * Is a candidate of a member's too far to have the member as one of its own?  Where there
+ * were lists before, the candidate's tells.
+ */
 static inline bool
-is_offered(const BatchLevel *level, BatchLink link)
+is_offered(const BatchLevel *level, uint32 member, BatchLink link)
 {
 	uint32		to = BatchLinkMember(link);
 	const BatchLink *theirs = level->links + (Size) to * level->width;
 
+	if (level->old && (!(level->old->flags[to] & OLD_TARGET) || level->nlinks[to] < level->width))
+	{
+		for (int i = 0; i < level->nlinks[to]; i++)
+			if (BatchLinkMember(theirs[i]) == member)
+				return false;
+		return !(level->old->flags[to] & OLD_ALIEN);
+	}
 	return level->nlinks[to] == level->width &&
 		(link >> 32) > (theirs[level->width - 1] >> 32);
 }
@@ -154,6 +168,8 @@ select_links(Linking *l)
 			int			n;
 
 			CHECK_FOR_INTERRUPTS();
+			if (!batch_is_target(level, m))
+				continue;
 			if (l->b->shared->tight)
 				level->nlinks[m] = HnswKeepInReach(l->b, level, m, list, level->nlinks[m]);
 			sort_candidates(list, level->nlinks[m]);
@@ -312,12 +328,14 @@ make_offers(Linking *l)
 			int			n = 0;
 
 			CHECK_FOR_INTERRUPTS();
+			if (!batch_is_target(level, m))
+				continue;
 			for (int i = 0; i < level->nlinks[m] && n < most; i++)
 			{
 				bool		chosen = (list[i] & LINK_SELECTED) || rest-- > 0;
 				uint32		to = BatchLinkMember(list[i]);
 
-				if (!chosen || !is_offered(level, list[i]))
+				if (!chosen || !is_offered(level, m, list[i]))
 					continue;
 				n++;
 				if (l->offers == NULL)
@@ -389,12 +407,147 @@ collect_offers(Linking *l)
 	return true;
 }
 
-/* The final links of each member: the selected, then the nearest others. */
+/*
+ * Bring a member's candidates and the offers to it into l->list, in order; returns how
+ * many there are.  The TREE links it had are among them.
+ */
+static int
+gather_candidates(Linking *l, uint32 member)
+{
+	const BatchLevel *level = l->level;
+	const BatchOld *old = level->old;
+	const BatchLink *links = level->links + (Size) member * level->width;
+	uint64		first = pg_atomic_read_u64(&l->start[member]);
+	uint64		last = pg_atomic_read_u64(&l->start[member + 1]);
+	int			n = level->nlinks[member];
+
+	if (n + (last - first) + HNSW_MAX_FANOUT > (uint64) l->max)
+	{
+		l->max = n + (last - first) + HNSW_MAX_FANOUT;
+		l->list = repalloc_huge(l->list, l->max * sizeof(BatchLink));
+	}
+	memcpy(l->list, links, n * sizeof(BatchLink));
+	for (int i = 0; i < n; i++)
+		l->seen[BatchLinkMember(links[i])] = member;
+	for (uint64 i = first; i < last; i++)
+		if (l->seen[BatchLinkMember(l->offers[i])] != member)
+			l->list[n++] = l->offers[i] | LINK_OFFER;
+	for (uint32 i = old ? old->first[member] : 0; old && i < old->first[member + 1]; i++)
+	{
+		uint32		child = old->children[i];
+
+		for (uint64 k = first; k < last && l->seen[child] != member; k++)
+			if (BatchLinkMember(l->offers[k]) == child)
+				l->seen[child] = member;
+		if (l->seen[child] != member)
+			l->list[n++] = batch_link(HnswBatchDistance(l->b, member, child), child);
+	}
+	if (n > level->nlinks[member])
+		sort_candidates(l->list, n);
+	return n;
+}
+
+/* The links of a member: the selected, then the nearest others. */
+static int
+put_selected(Linking *l, BatchLink *links, int n, int nchosen)
+{
+	const int	fanout = l->b->g->lay->fanout;
+	int			nlinks = 0;
+
+	for (int i = 0; i < nchosen; i++)
+		links[nlinks++] = l->list[l->chosen[i]] & ~LINK_FLAGS;
+	for (int i = 0, c = 0; i < n && nlinks < fanout; i++)
+	{
+		if (c < nchosen && l->chosen[c] == i)
+			c++;
+		else
+			links[nlinks++] = (l->list[i] & ~LINK_FLAGS) | BATCH_PRUNED;
+	}
+	return nlinks;
+}
+
+/*
+ * What is linked for sure is flagged in l->list, of n.  Flag, as selected, what the
+ * heuristic selects besides when something must be so many times nearer to it to rule
+ * it out, "most" at most; returns how many that are.
+ */
+static int
+select_relaxed(Linking *l, int n, int most)
+{
+	const float relax = l->b->g->lay->metric->relax;
+	int			nkept = 0;
+	int			nextra = 0;
+
+	for (int i = 0; i < n; i++)
+		if (l->list[i] & LINK_FLAGS)
+			l->extra[nkept++] = i;
+	for (int i = 0; i < n && nextra < most; i++)
+	{
+		BatchOrigin x;
+		bool		keep = true;
+
+		if (l->list[i] & LINK_FLAGS)
+			continue;
+		x = make_origin(l, l->list[i]);
+		for (int j = 0; j < nkept && keep; j++)
+			keep = distance_from(l, &x, l->list[l->extra[j]]) * relax > batch_link_dist(l->list[i]);
+		if (!keep)
+			continue;
+		l->list[i] |= LINK_SELECTED;
+		l->extra[nkept++] = i;
+		nextra++;
+	}
+	return nextra;
+}
+
+/*
+ * The same of a member that had a list before: its TREE links, the selected, what a relaxed
+ * choice selects, the nearest others, as many as there is room for.
+ */
+static int
+put_relinked(Linking *l, uint32 member, BatchLink *links, int n, int nchosen)
+{
+	const BatchOld *old = l->level->old;
+	const int	room = old->room[member];
+	int			nsure = 0;
+	int			nlinks = 0;
+
+	/* from here on LINK_OFFER says that it is a TREE link */
+	for (int i = 0; i < n; i++)
+	{
+		bool		tree = batch_is_child(old, member, BatchLinkMember(l->list[i]));
+
+		l->list[i] = (l->list[i] & ~LINK_FLAGS) | (tree ? LINK_OFFER : 0);
+		nsure += tree;
+	}
+	for (int i = 0; i < nchosen; i++)
+	{
+		BatchLink  *c = &l->list[l->chosen[i]];
+
+		if (!(*c & LINK_OFFER) && nsure++ >= room)
+			break;
+		*c |= LINK_SELECTED;
+	}
+	if (old->relaxed && batch_is_target(l->level, member) && l->b->g->lay->metric->relax > 1)
+		nsure += select_relaxed(l, n, room - nsure);
+	for (int i = 0; i < n; i++)
+	{
+		BatchLink	link = l->list[i];
+
+		if (!(link & LINK_FLAGS) && nsure++ >= room)
+			continue;
+		links[nlinks++] = (link & ~LINK_FLAGS) | (link & LINK_OFFER ? BATCH_TREE : 0) |
+			(link & LINK_SELECTED ? 0 : BATCH_PRUNED);
+	}
+	return nlinks;
+}
+
+/* The final links of each member. */
 static void
 choose_links(Linking *l)
 {
 	BatchLevel *level = l->level;
-	const int	fanout = l->b->g->lay->fanout;
+	BatchOld   *old = level->old;
 	uint64		from;
 
 	memset(l->seen, 0xFF, (Size) level->n * sizeof(uint32));
@@ -402,38 +555,19 @@ choose_links(Linking *l)
 		for (uint32 m = (uint32) from; m < Min(level->n, from + TASK_MEMBERS); m++)
 		{
 			BatchLink  *links = level->links + (Size) m * level->width;
-			uint64		first = pg_atomic_read_u64(&l->start[m]);
-			uint64		last = pg_atomic_read_u64(&l->start[m + 1]);
-			int			n = level->nlinks[m];
+			int			n;
 			int			nchosen;
-			int			nlinks;
 
 			CHECK_FOR_INTERRUPTS();
-			if (n + (last - first) > (uint64) l->max)
-			{
-				l->max = n + (last - first);
-				l->list = repalloc_huge(l->list, l->max * sizeof(BatchLink));
-			}
-			memcpy(l->list, links, n * sizeof(BatchLink));
-			for (int i = 0; i < n; i++)
-				l->seen[BatchLinkMember(links[i])] = m;
-			for (uint64 i = first; i < last; i++)
-				if (l->seen[BatchLinkMember(l->offers[i])] != m)
-					l->list[n++] = l->offers[i] | LINK_OFFER;
-			if (n > level->nlinks[m])
-				sort_candidates(l->list, n);
+			if (!batch_is_target(level, m) &&
+				pg_atomic_read_u64(&l->start[m]) == pg_atomic_read_u64(&l->start[m + 1]))
+				continue;
+			n = gather_candidates(l, m);
 			nchosen = select_diverse(l, l->list, n, true);
-			nlinks = 0;
-			for (int i = 0; i < nchosen; i++)
-				links[nlinks++] = l->list[l->chosen[i]] & ~LINK_FLAGS;
-			for (int i = 0, c = 0; i < n && nlinks < fanout; i++)
-			{
-				if (c < nchosen && l->chosen[c] == i)
-					c++;
-				else
-					links[nlinks++] = (l->list[i] & ~LINK_FLAGS) | BATCH_PRUNED;
-			}
-			level->nlinks[m] = nlinks;
+			level->nlinks[m] = old ? put_relinked(l, m, links, n, nchosen) :
+				put_selected(l, links, n, nchosen);
+			if (old)
+				old->flags[m] |= OLD_CHOSEN;
 		}
 }
 
@@ -458,6 +592,7 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 	l.max = 2 * level->width;
 	l.list = MemoryContextAlloc(b->cxt, l.max * sizeof(BatchLink));
 	l.chosen = MemoryContextAlloc(b->cxt, b->g->lay->fanout * sizeof(int));
+	l.extra = MemoryContextAlloc(b->cxt, b->g->lay->fanout * sizeof(int));
 	l.seen = b->seen;
 	l.start = b->offered;
 	if (HnswTeamLeader(b->team))
@@ -465,7 +600,7 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 	HnswCollectCandidates(c, level);
 	select_links(&l);
 	(void) HnswTeamSync(b->team);
-	if (HnswTeamLeader(b->team))
+	if (HnswTeamLeader(b->team) && level->old == NULL)
 		spread_levels(&l);
 	if (collect_offers(&l))
 	{
@@ -474,6 +609,7 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 		HnswTeamFree(b->team, TEAM_OFFERS);
 		pfree(l.list);
 		pfree(l.chosen);
+		pfree(l.extra);
 		if (!l.integer)
 			HnswQueryFree(&l.query);
 		return true;

@@ -227,6 +227,13 @@ HnswNearOrder(BatchColumns *c, uint32 n, uint32 *order)
 	MemoryContextDelete(cxt);
 }
 
+/* How many groups a member of a level joins. */
+static inline int
+copies_of(const BatchShared *sh, const BatchLevel *level, uint32 member)
+{
+	return batch_is_target(level, member) ? sh->copies : Min(sh->copies, BATCH_OTHER_COPIES);
+}
+
 /* Every participant: which pivots' groups the members of a level join. */
 static void
 join_pivots(BatchColumns *c, const BatchLevel *level)
@@ -253,10 +260,13 @@ join_pivots(BatchColumns *c, const BatchLevel *level)
 			for (int r = 0; r < rows; r++)
 			{
 				uint16	   *to = level->joined + (Size) (i + r) * copies;
+				int			n = copies_of(sh, level, i + r);
 
-				nearest_pivots(c->dists + r * BATCH_LEAF_MAX, sh->npivots, copies, to);
-				for (int k = 0; k < copies; k++)
+				nearest_pivots(c->dists + r * BATCH_LEAF_MAX, sh->npivots, n, to);
+				for (int k = 0; k < n; k++)
 					counts[to[k]]++;
+				for (int k = n; k < copies; k++)
+					to[k] = PG_UINT16_MAX;	/* none */
 			}
 		}
 	}
@@ -271,6 +281,8 @@ merge_joined(uint16 *joined, int copies, const uint16 *merged, int64 *counts)
 {
 	for (int k = 0; k < copies; k++)
 	{
+		if (joined[k] == PG_UINT16_MAX)
+			break;
 		joined[k] = merged[joined[k]];
 		for (int d = 0; d < k; d++)
 			if (joined[d] == joined[k])
@@ -323,6 +335,15 @@ make_groups(BatchColumns *c, const BatchLevel *level)
 	pfree(merged);
 }
 
+/* How many members there will be in all leaves of a level, at most. */
+static int64
+count_joins(const BatchLevel *level, int copies)
+{
+	int64		ntargets = level->old ? level->old->ntargets : level->n;
+
+	return ntargets * copies + (level->n - ntargets) * Min(copies, BATCH_OTHER_COPIES);
+}
+
 /* The leader: which the pivots of a level are, one of each of its parts. */
 static void
 draw_pivots(BatchColumns *c, const BatchLevel *level)
@@ -331,8 +352,8 @@ draw_pivots(BatchColumns *c, const BatchLevel *level)
 	BatchShared *sh = b->shared;
 	const int	most = c->max;
 
-	sh->copies = BATCH_COPIES(b->g->lay);
-	sh->npivots = (int) Min(most, Max(2, (int64) level->n * sh->copies / LEAF_TARGET(most)));
+	sh->copies = level->old ? level->old->copies : BATCH_COPIES(b->g->lay);
+	sh->npivots = (int) Min(most, Max(2, count_joins(level, sh->copies) / LEAF_TARGET(most)));
 	sh->copies = Min(sh->copies, sh->npivots - 1);
 	for (int i = 0; i < sh->npivots; i++)
 	{

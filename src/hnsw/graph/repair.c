@@ -34,16 +34,6 @@
 /* How often a list is chosen anew because inserts have changed it meanwhile. */
 #define MAX_TRIES	10
 
-/*
- * With fewer links a list is chosen anew; else it only loses the DEAD nodes.
- * (A new one has as many as a search finds at least.)  README, "Repair".
- */
-static int
-enough_links(const HnswLayout *lay)
-{
-	return Min(lay->fanout, lay->ef_construction - 1) * 7 / 8;
-}
-
 /* A neighbour that a repaired node may link to. */
 typedef struct Choice
 {
@@ -107,6 +97,7 @@ static void
 add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
 {
 	HnswIndex  *g = r->rc->g;
+	Choice	   *c;
 	float	   *vec;
 
 	if (nodelist_has(&r->taken, blk, slot))
@@ -119,7 +110,8 @@ add_choice(Repair *r, BlockNumber blk, uint16 slot, int pos, bool tree)
 		pfree(vec);
 		return;
 	}
-	push_choice(r, blk, slot, pos, vec)->tree = tree;
+	c = push_choice(r, blk, slot, pos, vec);
+	c->tree = c->kept = tree;
 	r->ntree += tree;
 	nodelist_add(&r->taken, blk, slot);
 }
@@ -168,7 +160,7 @@ find_heirs(Repair *r, NodeList *heirs)
 	return nlive;
 }
 
-/* Its live neighbours stay as they are. */
+/* Its live neighbours stay as they are; their distances are those of the links. */
 static void
 keep_neighbours(Repair *r)
 {
@@ -182,10 +174,54 @@ keep_neighbours(Repair *r)
 		if (HnswIsDead(&r->rc->dead, HnswLinkBlock(link), HnswLinkSlot(link)))
 			continue;
 		c = push_choice(r, HnswLinkBlock(link), HnswLinkSlot(link), i, NULL);
+		c->at.key = HnswLinkEdge(&r->rc->g->space, r->old, i);
 		c->tree = (HnswLinkFlags(link) & HNSW_LINK_TREE) != 0;
+		r->ntree += c->tree;
 		c->selected = (HnswLinkFlags(link) & HNSW_LINK_PRUNED) == 0;
 		c->kept = true;
 	}
+}
+
+/* Where there are more links than a list can have, the farthest of the least needed go. */
+static void
+drop_farthest(Repair *r)
+{
+	const int	fanout = r->rc->g->lay->fanout;
+	int			nkept = 0;
+
+	for (int i = 0; i < r->nchoices; i++)
+		nkept += r->choices[i].kept;
+	for (; nkept > fanout; nkept--)
+	{
+		Choice	   *victim = NULL;
+
+		for (int i = 0; i < r->nchoices; i++)
+		{
+			Choice	   *c = &r->choices[i];
+
+			if (!c->kept || c->tree)
+				continue;
+			if (victim == NULL || (victim->selected && !c->selected) ||
+				(victim->selected == c->selected && c->at.key > victim->at.key))
+				victim = c;
+		}
+		Assert(victim != NULL);
+		victim->kept = false;
+	}
+}
+
+/* The vector of a tree child, read when it is needed. */
+static const float *
+child_vector(Repair *r, Choice *c)
+{
+	HnswIndex  *g = r->rc->g;
+
+	if (c->vec == NULL)
+	{
+		c->vec = palloc(g->lay->dim * sizeof(float));
+		HnswReadHeir(g, c->at.blk, c->at.slot, r->level, c->vec);
+	}
+	return c->vec;
 }
 
 /* Choose among its live neighbours. */
@@ -238,7 +274,7 @@ adopt(Repair *r, const NodeList *heirs)
 				if (r->choices[k].tree)
 				{
 					siblings[n] = r->choices[k].at;
-					siblings[n++].key = HnswPairDistance(&g->space, vec, r->choices[k].vec);
+					siblings[n++].key = HnswPairDistance(&g->space, vec, child_vector(r, &r->choices[k]));
 				}
 			qsort(siblings, n, sizeof(HnswCandidate), cmp_candidate);
 			if (HnswAddTreeLink(g, siblings, n, h, vec, r->level))
@@ -354,40 +390,38 @@ form_list(Repair *r)
 	HnswIndex  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
 	char	   *new = palloc(lay->rec_size);
-	bool		used[HNSW_MAX_FANOUT] = {false};
+	Choice	   *kept[HNSW_MAX_FANOUT];
+	int			was[HNSW_MAX_FANOUT];
+	int			pos[HNSW_MAX_FANOUT];
 	int			n = 0;
-	int			free_pos = 0;
 
 	memcpy(new, r->old, lay->rec_size);
 	for (int i = 0; i < r->nchoices; i++)
-		n += r->choices[i].kept;
-	for (int i = 0; i < r->nchoices; i++)
-		if (r->choices[i].kept && r->choices[i].pos >= 0 && r->choices[i].pos < n)
-			used[r->choices[i].pos] = true;
-	for (int i = 0; i < r->nchoices; i++)
-	{
-		Choice	   *c = &r->choices[i];
-		uint16		flags = (c->tree ? HNSW_LINK_TREE : 0) | (c->selected ? 0 : HNSW_LINK_PRUNED);
-		int			pos = c->pos;
-
-		if (!c->kept)
-			continue;
-		if (pos < 0 || pos >= n)
+		if (r->choices[i].kept)
 		{
-			while (used[free_pos])
-				free_pos++;
-			pos = free_pos++;
-			if (c->pos < 0)
-			{
-				HnswLink	link = {c->at.blk, c->at.slot, c->at.key,.code = g->scratch->code};
-
-				HnswLinkForm(&g->space, r->base, c->vec, &link);
-				HnswLinkPut(g, new, pos, &link);
-			}
-			else
-				HnswLinkMove(g, new, c->pos, pos);
+			was[n] = r->choices[i].pos;
+			kept[n++] = &r->choices[i];
 		}
-		ItemPointerSet(&HnswNodeLinks(lay, new)[pos], c->at.blk, c->at.slot | flags);
+	HnswListPlaces(was, n, pos);
+	for (int i = 0; i < n; i++)
+	{
+		Choice	   *c = kept[i];
+
+		if (was[i] < 0)
+		{
+			HnswLink	link = {c->at.blk, c->at.slot, c->at.key,.code = g->scratch->code};
+
+			HnswLinkForm(&g->space, r->base, c->vec, &link);
+			HnswLinkPut(g, new, pos[i], &link);
+		}
+		else if (pos[i] != was[i])
+			HnswLinkMove(g, new, was[i], pos[i]);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		uint16		flags = (kept[i]->tree ? HNSW_LINK_TREE : 0) | (kept[i]->selected ? 0 : HNSW_LINK_PRUNED);
+
+		ItemPointerSet(&HnswNodeLinks(lay, new)[pos[i]], kept[i]->at.blk, kept[i]->at.slot | flags);
 	}
 	((HnswRecord *) new)->nlinks = n;
 	return new;
@@ -398,16 +432,11 @@ static void
 write_record_list(Repair *r, HnswPin *pin, const char *new)
 {
 	HnswIndex  *g = r->rc->g;
-	const HnswLayout *lay = g->lay;
 	HnswWrite  *w = &g->scratch->write;
-	Size		recoff = HnswSlotOffset(lay, r->slot);
-	Size		nlinks = offsetof(HnswRecord, nlinks);
 
 	HnswWriteBegin(g, w);
 	HnswWriteAdd(w, pin, false);
-	HnswWriteChanges(w, 0, recoff + nlinks, new + nlinks, sizeof(((HnswRecord *) new)->nlinks));
-	HnswWriteChanges(w, 0, recoff + lay->off_links, new + lay->off_links,
-					 lay->rec_size - lay->off_links);
+	HnswWriteList(g, w, 0, HnswSlotOffset(g->lay, r->slot), new);
 	HnswWriteEnd(w);
 }
 
@@ -416,8 +445,6 @@ static bool
 write_list(Repair *r)
 {
 	HnswIndex  *g = r->rc->g;
-	const HnswLayout *lay = g->lay;
-	const HnswRecord *rec = (const HnswRecord *) r->old;
 	const char *new = form_list(r);
 	HnswPin		pin;
 	char	   *node;
@@ -425,10 +452,7 @@ write_list(Repair *r)
 
 	HnswAcquire(g, r->blk, BUFFER_LOCK_EXCLUSIVE, &pin);
 	node = HnswNodeAt(g, &pin, r->slot);
-	same = ((HnswRecord *) node)->state == HNSW_LIVE &&
-		((HnswRecord *) node)->nlinks == rec->nlinks &&
-		memcmp(HnswNodeLinks(lay, node), HnswNodeLinks(lay, r->old),
-			   rec->nlinks * sizeof(ItemPointerData)) == 0;
+	same = ((HnswRecord *) node)->state == HNSW_LIVE && HnswSameLinks(g->lay, node, r->old);
 	if (same)
 		write_record_list(r, &pin, new);
 	HnswRelease(g, &pin);
@@ -452,10 +476,10 @@ offer_links(Repair *r)
 
 /*
  * One try to give a live node a list without DEAD nodes.  Where enough links are
- * left, that is all.  Else the list is chosen anew, from its live neighbours, the
- * heirs of its dead tree children, and what a search finds near it; and new
- * neighbours are offered a link back.  Reads the node, works without a lock,
- * then writes; false when the list was changed meanwhile.
+ * left, the heirs of its dead tree children take the places of those, and that is all.
+ * Else the list is chosen anew, from its live neighbours, the heirs, and what a search
+ * finds near it; and new neighbours are offered a link back.  Reads the node, works
+ * without a lock, then writes; false when the list was changed meanwhile.
  */
 static bool
 try_repair(const HnswRepairContext *rc, BlockNumber blk, uint16 slot)
@@ -466,10 +490,14 @@ try_repair(const HnswRepairContext *rc, BlockNumber blk, uint16 slot)
 
 	if (!read_node(&r))
 		return true;
-	enough = find_heirs(&r, &heirs) >= enough_links(rc->g->lay) && heirs.n == 0;
+	enough = find_heirs(&r, &heirs) >= HnswEnoughLinks(rc->g->lay);
 	HNSW_WAIT_POINT("vacuum-repair-read");
 	if (enough)
+	{
 		keep_neighbours(&r);
+		adopt(&r, &heirs);
+		drop_farthest(&r);
+	}
 	else
 	{
 		add_neighbours(&r);
@@ -480,8 +508,11 @@ try_repair(const HnswRepairContext *rc, BlockNumber blk, uint16 slot)
 	HNSW_WAIT_POINT("vacuum-repair-write");
 	if (!write_list(&r))
 		return false;
-	if (!enough)
+	if (enough)
+		rc->done->nlost++;
+	else
 	{
+		rc->done->nchosen++;
 		HNSW_WAIT_POINT("vacuum-repair-offers");
 		offer_links(&r);
 	}
@@ -521,6 +552,7 @@ drop_dead_links(const HnswRepairContext *rc, BlockNumber blk, uint16 slot)
 		memcpy(r.old, node, lay->rec_size);
 		keep_neighbours(&r);
 		write_record_list(&r, &pin, form_list(&r));
+		rc->done->nlost++;
 	}
 	HnswRelease(g, &pin);
 }
@@ -555,7 +587,7 @@ find_broken(const HnswRepairContext *rc, HnswPin *pin, uint64 *broken)
 	{
 		char	   *node = HnswNodeAt(rc->g, pin, slot);
 		HnswRecord *rec = (HnswRecord *) node;
-		bool		is_broken = rec->nlinks < enough_links(lay);
+		bool		is_broken = rec->nlinks < HnswEnoughLinks(lay);
 
 		/* a node that waits to be linked has no links at all */
 		if (rec->state != HNSW_LIVE || rec->nlinks == 0)

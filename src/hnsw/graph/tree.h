@@ -5,10 +5,10 @@
 #ifndef HNSW_GRAPH_TREE_H
 #define HNSW_GRAPH_TREE_H
 
-#include "hnsw/graph/dead.h"
 #include "hnsw/graph/nodeset.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/page/access.h"
+#include "hnsw/page/dead.h"
 #include "hnsw/page/index.h"
 
 /* Records on the way down tree links: each once, those come first that were found first. */

@@ -86,6 +86,12 @@ typedef struct HnswSpace
 
 #define HnswMaxTreeLinks(lay)	((lay)->fanout / 2)
 
+/*
+ * With fewer links a list is chosen anew by VACUUM; else it only loses the DEAD nodes.
+ * (A new one has as many as a search finds at least.)  README, "Repair".
+ */
+#define HnswEnoughLinks(lay)	(Min((lay)->fanout, (lay)->ef_construction - 1) * 7 / 8)
+
 extern int	HnswRandomLevel(int fanout);
 extern bool HnswLayoutTry(HnswMetaPage *meta, int sketch_opt, int own_opt);
 extern void HnswLayoutChoose(HnswMetaPage *meta, int sketch_opt, int own_opt,

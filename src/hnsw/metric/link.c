@@ -16,16 +16,6 @@
 
 #include <math.h>
 
-static inline float
-bf16_to_float(uint16 v)
-{
-	uint32		bits = (uint32) v << 16;
-	float		f;
-
-	memcpy(&f, &bits, sizeof(f));
-	return f;
-}
-
 /*
  * The greatest factor of a code's sum with which no estimate overflows: the
  * sum is at most that of the query's elements, whose norm is below 2^61, times
@@ -81,7 +71,7 @@ HnswLinkEdge(const HnswSpace *sp, const char *node, int pos)
 	uint16		e;
 
 	memcpy(&e, node + sp->lay.off_edges + pos * sizeof(e), sizeof(e));
-	return bf16_to_float(e);
+	return HnswEdgeDistance(e);
 }
 
 /*
@@ -104,8 +94,8 @@ HnswLinkNoise(const HnswSpace *sp, const HnswQuery *q, const char *node, int pos
 	}
 	if (lay->factor_width == 2)
 	{
-		float		a = bf16_to_float(((const uint16 *) (node + lay->off_a))[pos]);
-		float		b = bf16_to_float(((const uint16 *) (node + lay->off_b))[pos]);
+		float		a = HnswEdgeDistance(((const uint16 *) (node + lay->off_a))[pos]);
+		float		b = HnswEdgeDistance(((const uint16 *) (node + lay->off_b))[pos]);
 
 		*slope = fabsf(b);
 		return *slope * q->noise + (fabsf(a) + fabsf(est - base - a)) / 512;
@@ -192,7 +182,7 @@ greatest_factor(const HnswLayout *lay, const char *factors, int nblocks)
 				most16 = Max(most16, (uint16) (f16[j] & 0x7FFF));
 	}
 	if (lay->factor_width != 4)
-		return bf16_to_float(most16);
+		return HnswEdgeDistance(most16);
 	memcpy(&f, &most, sizeof(f));
 	return f;
 }

@@ -8,6 +8,17 @@
 #include "hnsw/layout/layout.h"
 #include "hnsw/metric/vector.h"
 
+/* The distance that an edge, or the factor that any bf16, is. */
+static inline float
+HnswEdgeDistance(uint16 edge)
+{
+	uint32		bits = (uint32) edge << 16;
+	float		f;
+
+	memcpy(&f, &bits, sizeof(f));
+	return f;
+}
+
 extern void HnswLinkForm(const HnswSpace *sp, const float *base, const float *other,
 						 HnswLink *link);
 

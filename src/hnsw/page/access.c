@@ -480,6 +480,16 @@ apply_delta(Page page, const StringInfoData *delta)
 	}
 }
 
+/* Spans that are longer than the page's bytes in use: log these instead. */
+static void
+prefer_image(HnswWritePage *p)
+{
+	const PageHeaderData *header = (const PageHeaderData *) p->pin->page;
+
+	if (p->delta.len > BLCKSZ - (header->pd_upper - header->pd_lower))
+		p->image = true;
+}
+
 /*
  * Carry out the change: apply the spans, mark the pages dirty, log them as
  * one record.  The locks stay with the caller.  A critical section: what
@@ -495,14 +505,16 @@ HnswWriteEnd(HnswWrite *w)
 	if (w->npages == 0)
 		return;
 	log = !g->nolog && RelationNeedsWAL(g->rel);
+	for (int i = 0; i < w->npages; i++)
+		prefer_image(&w->pages[i]);
 
 	START_CRIT_SECTION();
 	for (int i = 0; i < w->npages; i++)
 	{
 		HnswWritePage *p = &w->pages[i];
 
-		if (!p->image)
-			apply_delta(p->pin->page, &p->delta);
+		/* those of a new page stand there already */
+		apply_delta(p->pin->page, &p->delta);
 		MarkBufferDirty(p->pin->buf);
 	}
 	if (log)

@@ -23,7 +23,7 @@ typedef struct HnswPin
 typedef struct HnswWritePage
 {
 	HnswPin	   *pin;
-	bool		image;			/* new page: logged whole */
+	bool		image;			/* logged whole */
 	int			last;			/* where in delta the last span starts, -1: none */
 	StringInfoData delta;
 } HnswWritePage;

@@ -264,3 +264,53 @@ HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff, const char *n
 	HnswLinksWrite(g, w, page, recoff, node);
 #undef WRITE_PART
 }
+
+/* Have two records the same links, at the same positions, with the same flags? */
+bool
+HnswSameLinks(const HnswLayout *lay, const char *a, const char *b)
+{
+	const int	n = ((const HnswRecord *) a)->nlinks;
+
+	return ((const HnswRecord *) b)->nlinks == n &&
+		memcmp(HnswNodeLinks(lay, a), HnswNodeLinks(lay, b), n * sizeof(ItemPointerData)) == 0;
+}
+
+/*
+ * Where the n links of a list go that replaces another one: was[i] is where link i is in
+ * that, or -1.  What is there already stays at its position if there is one, so that little
+ * of the page changes.
+ */
+void
+HnswListPlaces(const int *was, int n, int *pos)
+{
+	bool		used[HNSW_MAX_FANOUT] = {false};
+	int			next = 0;
+
+	for (int i = 0; i < n; i++)
+		if (was[i] >= 0 && was[i] < n)
+			used[was[i]] = true;
+	for (int i = 0; i < n; i++)
+	{
+		pos[i] = was[i];
+		if (was[i] >= 0 && was[i] < n)
+			continue;
+		while (used[next])
+			next++;
+		pos[i] = next++;
+	}
+}
+
+/*
+ * Write the list of a record that has been formed in memory, at offset "recoff" of a page
+ * in a write: what differs from what is there.
+ */
+void
+HnswWriteList(HnswIndex *g, HnswWrite *w, int page, Size recoff, const char *node)
+{
+	const HnswLayout *lay = g->lay;
+	const Size	nlinks = offsetof(HnswRecord, nlinks);
+
+	HnswWriteChanges(w, page, recoff + nlinks, node + nlinks, sizeof(((HnswRecord *) node)->nlinks));
+	HnswWriteChanges(w, page, recoff + lay->off_links, node + lay->off_links,
+					 lay->rec_size - lay->off_links);
+}

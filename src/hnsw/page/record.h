@@ -21,6 +21,9 @@ extern void HnswLinksWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
 extern void HnswRecordWrite(HnswIndex *g, HnswWrite *w, int page, Size recoff,
 							const char *node);
 
+extern bool HnswSameLinks(const HnswLayout *lay, const char *a, const char *b);
+extern void HnswListPlaces(const int *was, int n, int *pos);
+extern void HnswWriteList(HnswIndex *g, HnswWrite *w, int page, Size recoff, const char *node);
 extern void HnswLinkPut(HnswIndex *g, char *node, int pos, const HnswLink *link);
 extern void HnswLinkMove(HnswIndex *g, char *node, int from, int to);
 

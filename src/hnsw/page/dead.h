@@ -2,8 +2,8 @@
  * dead.h
  *		The DEAD records of an index, as one VACUUM knows them.
  */
-#ifndef HNSW_GRAPH_DEAD_H
-#define HNSW_GRAPH_DEAD_H
+#ifndef HNSW_PAGE_DEAD_H
+#define HNSW_PAGE_DEAD_H
 
 #include "hnsw/base/bitmap.h"
 #include "storage/block.h"
@@ -43,4 +43,4 @@ HnswIsDead(const HnswDeadSet *dead, BlockNumber blk, uint16 slot)
 	return HnswBitmapTest(dead->bits, (uint64) blk * dead->per_page + slot);
 }
 
-#endif							/* HNSW_GRAPH_DEAD_H */
+#endif							/* HNSW_PAGE_DEAD_H */
