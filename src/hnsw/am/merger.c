@@ -66,13 +66,17 @@ typedef struct Merger
 	int			max;
 } Merger;
 
-/* The lock that the worker of this database holds. */
+/*
+ * The lock that the worker of this database holds, on no object.  A user's lock, as advisory ones are: it
+ * is the session's, whose end lets go of it, and a transaction that fails does not.
+ */
 static LOCKTAG
 merger_lock(void)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, AccessMethodRelationId, InvalidOid, 0);
+	tag.locktag_lockmethodid = USER_LOCKMETHOD;
 	return tag;
 }
 
