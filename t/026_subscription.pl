@@ -2,7 +2,7 @@
 # subscription begins with, then by its apply worker, by parallel ones (PostgreSQL 16 and later)
 # where a transaction is streamed before it ends, and after a crash of the subscriber from where
 # it had got to.  After each its tables hold the publisher's rows, its indexes are sound, and
-# each row is found by its own vector.  The subscriber is searched and vacuumed all the while.
+# each row is found by its own vector, whether it waits to be linked or not.  The subscriber is searched and vacuumed all the while.
 use strict;
 use warnings FATAL => 'all';
 
@@ -33,6 +33,8 @@ wal_retrieve_retry_interval = '100ms'
 
 create_tables($_, \@names) foreach ($publisher, $subscriber);
 fill_tables($publisher, \%rows);
+# Most of what comes waits to be linked, and is merged by the worker, VACUUM, or a copy.
+$subscriber->safe_psql('postgres', "ALTER INDEX ${_}_idx SET (pending_limit = 300)") foreach (@names);
 
 sub caught_up
 {
@@ -126,6 +128,9 @@ finish_pgbench($runs[0], 'written past a crash of the subscriber');
 finish_pgbench($runs[1]);
 caught_up();
 compare('after a crash', @written);
+
+$subscriber->safe_psql('postgres', "SELECT hnsw_merge('${_}_idx')") foreach (@written);
+compare('merged', @written);
 
 log_is_clean($_) foreach ($publisher, $subscriber);
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION indexed');
