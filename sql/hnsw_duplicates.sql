@@ -2,7 +2,7 @@
 SELECT setseed(0.5);
 CREATE TEMPORARY TABLE hdup (id serial PRIMARY KEY, v vector(3));
 INSERT INTO hdup (v) SELECT '[1,2,3]' FROM generate_series(1, 3000);
-CREATE INDEX hdup_v ON hdup USING hnsw (v vector_l2_ops);
+CREATE INDEX hdup_v ON hdup USING hnsw (v vector_l2_ops) WITH (pending_limit = 0);
 INSERT INTO hdup (v) SELECT '[1,2,3]' FROM generate_series(1, 3000);
 INSERT INTO hdup (v) SELECT '[3,2,1]' FROM generate_series(1, 2000);
 INSERT INTO hdup (v) SELECT random_vector(3) FROM generate_series(1, 500);

@@ -88,7 +88,7 @@ DROP TABLE hin;
 -- zero vectors: they have no cosine
 CREATE TABLE hin (id serial, v vector(3));
 INSERT INTO hin (v) SELECT '[0,0,0]' FROM generate_series(1, 5);
-CREATE INDEX hin_v ON hin USING hnsw (v vector_cosine_ops);
+CREATE INDEX hin_v ON hin USING hnsw (v vector_cosine_ops) WITH (pending_limit = 0);
 SELECT found('hin', 'v', '<=>', $$'[1,2,3]'$$), live_nodes FROM hnsw_info('hin_v');
 INSERT INTO hin (v) VALUES ('[-0,0,0]'), ('[1,2,3]'), ('[2,4,6]'), (NULL), ('[0,0,0]');
 SELECT found('hin', 'v', '<=>', $$'[1,2,3]'$$), live_nodes, heap_tids FROM hnsw_info('hin_v');

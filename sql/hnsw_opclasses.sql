@@ -146,7 +146,7 @@ SELECT run('DROP TABLE {t}, before_{class}');
 -- by cosine: a zero vector has no direction, so it is not indexed, and a query by
 -- one returns the others in any order
 SELECT run('CREATE TABLE {t} (id serial PRIMARY KEY, v {type}(2))');
-SELECT run('CREATE INDEX {t}_v ON {t} USING hnsw (v {class})');
+SELECT run('CREATE INDEX {t}_v ON {t} USING hnsw (v {class}) WITH (pending_limit = 0)');
 SELECT run('INSERT INTO {t} (v) VALUES ({[0,0]}), ({[1,0]}), ({[0,1]}), ({[0,0]}), ({[-1,0]})');
 SELECT * FROM ask(:'ordered' || '{[2,0.1]}) AS s', '<=>');
 SELECT * FROM ask('SELECT live_nodes, heap_tids FROM hnsw_info(''{t}_v'')', '<=>');

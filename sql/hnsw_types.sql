@@ -95,7 +95,7 @@ SELECT name, (SELECT count(*) FROM hnsw_check(('htypes_' || name)::regclass)) AS
 SET hnsw.ef_search = 400;
 -- equal halves of vectors that differ share a node
 CREATE TABLE hequal (v vector(2));
-CREATE INDEX ON hequal USING hnsw ((v::halfvec(2)) halfvec_l2_ops);
+CREATE INDEX ON hequal USING hnsw ((v::halfvec(2)) halfvec_l2_ops) WITH (pending_limit = 0);
 INSERT INTO hequal SELECT ARRAY[1 + i * 1e-6, 1]::vector FROM generate_series(1, 50) AS i;
 SELECT live_nodes, heap_tids FROM hnsw_info('hequal_v_idx');
 SET enable_seqscan = off;

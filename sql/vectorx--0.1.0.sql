@@ -1191,7 +1191,11 @@ CREATE FUNCTION hnsw_info(
 	OUT after_reindex text,
 	OUT calibrated_by text,
 	OUT calibration_queries int,
-	OUT search_factors real[])
+	OUT search_factors real[],
+	OUT pending_rows bigint,
+	OUT pending_pages bigint,
+	OUT merges bigint,
+	OUT merged_rows bigint)
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_info' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION hnsw_info(regclass) IS

@@ -31,6 +31,7 @@ my $one = 'INSERT INTO items SELECT 2000, clustered(DIM)';
 my $many = 'INSERT INTO items SELECT 2000 + i, clustered(DIM) FROM generate_series(1, 1000) i';
 my $vacuum = 'VACUUM (INDEX_CLEANUP on, TRUNCATE off) items';
 my $create = 'CREATE INDEX items_new ON items USING hnsw (v vector_l2_ops)';
+my $merge = q(SELECT hnsw_merge('items_idx'));
 my $settings = "SET application_name = 'builder'";
 my %statements = (
 	'insert-root' => { sql => $one, rows => 0 },
@@ -53,6 +54,13 @@ my %statements = (
 		  qw(build-centre build-link build-write build-meta build-load build-insert build-log build-end)),
 	'scan-search' => { sql => 'SET enable_seqscan = off; SET enable_sort = off; '
 		  . 'SELECT count(*) FROM (SELECT FROM items ORDER BY v <-> (SELECT v FROM items LIMIT 1) LIMIT 10) s', rows => 300 },
+	# all rows but the first wait to be linked
+	'scan-listed' => { sql => 'SET enable_seqscan = off; SET enable_sort = off; '
+		  . 'SELECT count(*) FROM (SELECT FROM items ORDER BY v <-> (SELECT v FROM items LIMIT 1) LIMIT 10) s', rows => 300, pending => 5000 },
+	'pending-append' => { sql => $one, rows => 300, pending => 5000 },
+	'pending-page' => { sql => $many, rows => 1, pending => 5000, skip => 2 },
+	(map { $_ => { sql => $merge, rows => 300, pending => 5000 } } qw(merge-close pending-close merge-clear pending-clear)),
+	'merge-settle' => { sql => $merge, rows => 300, pending => 5000, skip => 250 },
 	'build-page' => { sql => $create, rows => 1, more => 2000, skip => 30 },
 	'build-context' => { sql => "ALTER TABLE items SET (parallel_workers = 2); $create", rows => 1, more => 2000 },
 );
@@ -168,13 +176,14 @@ foreach my $pass (1 .. $passes)
 		my $when = "$point" . ($skip ? " after $skip" : '') . ", $dim dimensions";
 		my $in_vacuum = $point =~ /^vacuum/;
 		my $rows = $s->{rows};
+		my $pending = $s->{pending} // 0;
 		my @other = "SET enable_seqscan = off; SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> clustered($dim) LIMIT 10) x";
 
 		# VACUUM: most rows die, the root's too, and some with overflow pages
 		$node->safe_psql('postgres', qq(
 			DROP TABLE IF EXISTS items;
 			CREATE TABLE items (id int, v vector($dim)) WITH (vacuum_truncate = off, parallel_workers = 0);
-			CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops);
+			CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops) WITH (pending_limit = $pending);
 			INSERT INTO items SELECT i, clustered($dim) FROM generate_series(1, $rows) i;
 		) . ($in_vacuum ? qq(
 			INSERT INTO items SELECT 10000 + i, one_of($dim, 2) FROM generate_series(1, 100) i;

@@ -513,10 +513,7 @@ vectorx_hnsw_check(PG_FUNCTION_ARGS)
 	/* the lock inserts hold in share mode; see the head of this file */
 	locked = !RecoveryInProgress();
 	if (locked)
-	{
-		HnswLockMerges(c.x.index);
 		LockPage(c.x.index, HNSW_META_BLOCK, ExclusiveLock);
-	}
 	c.x.nblocks = RelationGetNumberOfBlocks(c.x.index);
 
 	if (check_meta(&c))
@@ -549,10 +546,7 @@ vectorx_hnsw_check(PG_FUNCTION_ARGS)
 	}
 
 	if (locked)
-	{
 		UnlockPage(c.x.index, HNSW_META_BLOCK, ExclusiveLock);
-		HnswUnlockMerges(c.x.index);
-	}
 	HnswInspectClose(&c.x);
 	PG_RETURN_NULL();
 }

@@ -130,6 +130,7 @@ typedef struct Info
 	int64		free_slots;
 	int64		heap_tids;
 	int64		links;
+	int64		pending;	/* links of pending pages */
 	int64		pages[HNSW_LAST_PAGE_KIND + 1]; /* [0]: new pages */
 } Info;
 
@@ -148,6 +149,8 @@ count_page(HnswInspect *x, Info *info)
 	info->pages[header->kind]++;
 	if (header->kind == HNSW_PAGE_OVERFLOW)
 		info->heap_tids += Min(HnswPageGetOverflow(x->page)->ntids, HNSW_OVERFLOW_TIDS);
+	for (int slot = 0; header->kind == HNSW_PAGE_PENDING && slot < Min(header->nslots, x->lay.per_page); slot++)
+		info->pending += Min(record_at(x, slot)->nlinks, x->lay.fanout);
 	if (header->kind != HNSW_PAGE_NODE)
 		return;
 	for (int slot = 0; slot < x->lay.per_page; slot++)
@@ -228,8 +231,8 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	Info		info;
 	HnswLayout *lay = &x.lay;
 	TupleDesc	desc;
-	Datum		values[26];
-	bool		nulls[26] = { false };
+	Datum		values[30];
+	bool		nulls[30] = { false };
 	int			n = 0;
 	ItemPointerData entry;
 	char	   *pending;
@@ -293,6 +296,10 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	else
 		nulls[n++] = true;
 	n = add_calibration(&x.meta.calibration, values, nulls, n);
+	values[n++] = Int64GetDatum(info.pending);
+	values[n++] = Int64GetDatum(info.pages[HNSW_PAGE_PENDING]);
+	values[n++] = Int64GetDatum((int64) x.meta.merges);
+	values[n++] = Int64GetDatum((int64) x.meta.merged);
 	Assert(n == lengthof(values));
 
 	HnswInspectClose(&x);

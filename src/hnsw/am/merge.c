@@ -2,7 +2,7 @@
  * merge.c
  *		Merges: pending rows become part of the graph (README, "Merges").
  *
- * Whoever merges holds the merge lock, which VACUUM and hnsw_check hold as well: so there
+ * Whoever merges holds the merge lock, which VACUUM holds as well: so there
  * is one merge of an index at a time, and no node becomes DEAD meanwhile.  Inserts and
  * searches go on.
  */
@@ -38,7 +38,10 @@ settle_in_turn(HnswIndex *g, HnswSlot *nodes, int64 n, Size limit)
 
 		CHECK_FOR_INTERRUPTS();
 		HNSW_WAIT_POINT("merge-settle");
+		/* as an insert does, so that whoever keeps inserts off keeps merges off */
+		HnswLockInserts(g->rel);
 		HnswSettle(g, &node, false);
+		HnswUnlockInserts(g->rel);
 	}
 	return n;
 }

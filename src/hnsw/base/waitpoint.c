@@ -63,6 +63,15 @@ static const struct config_enum_entry points[] = {
 	{"build-end", 35, false},
 	/* a scan */
 	{"scan-search", 36, false},
+	{"scan-listed", 37, false},
+	/* an insert that appends; merges */
+	{"pending-append", 38, false},
+	{"pending-page", 39, false},
+	{"merge-close", 40, false},
+	{"pending-close", 41, false},
+	{"merge-settle", 42, false},
+	{"merge-clear", 43, false},
+	{"pending-clear", 44, false},
 	{NULL, 0, false}
 };
 

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "hnsw/base/marks.h"
+#include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/peek.h"
 #include "hnsw/graph/pending.h"
 #include "hnsw/graph/queue.h"
@@ -173,6 +174,7 @@ HnswListedMoved(HnswIndex *g, HnswSearch *s, HnswMetaPage *meta)
 
 	if (s->listed.npages == 0)
 		return false;
+	HNSW_WAIT_POINT("scan-listed");
 	HnswReadMeta(g, &now);
 	if (now.pending_epoch == s->listed.epoch)
 		return false;

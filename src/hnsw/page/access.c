@@ -567,7 +567,7 @@ HnswWaitForInserts(Relation index)
 }
 
 /*
- * The merge lock.  Who merges holds it, and VACUUM and hnsw_check do, to keep merges off; it comes before
+ * The merge lock.  Who merges holds it, and VACUUM does, to keep merges off; it comes before
  * the lock of inserts.
  */
 #define MERGE_LOCK	(HNSW_META_BLOCK + 1)

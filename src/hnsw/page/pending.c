@@ -395,7 +395,6 @@ HnswPendingClear(HnswIndex *g, const HnswPendingSlice *slice, int64 merged)
 
 	if (slice->npages == 0)
 		return;
-	HNSW_WAIT_POINT("pending-epoch");
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
 	changed = *HnswPageGetMeta(pin.page);
 	changed.pending_epoch++;
