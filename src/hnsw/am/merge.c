@@ -24,6 +24,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(vectorx_hnsw_merge);
 
@@ -62,6 +63,8 @@ HnswMerge(Relation index)
 
 	HNSW_WAIT_POINT("merge-close");
 	HnswPendingClose(g, cxt, &slice);
+	/* no catalog is read from here on, and who holds no other snapshot keeps nothing from VACUUM */
+	InvalidateCatalogSnapshot();
 	if (slice.npages > 0)
 	{
 		merged = settle_in_turn(g, slice.nodes, slice.n, (Size) maintenance_work_mem * 1024);

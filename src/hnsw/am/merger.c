@@ -232,6 +232,8 @@ look_at(Merger *m, Oid relid)
 	busy = n > w->pending;
 	if (n > 0 && (n >= limit / 2 || (n == w->pending && n >= limit / IDLE_PART)))
 	{
+		/* which would keep VACUUM from what is dead meanwhile */
+		PopActiveSnapshot();
 		busy = HnswTryMerge(index);
 		n = 0;
 	}
@@ -251,7 +253,8 @@ look_safely(Merger *m, Oid relid)
 	PG_TRY();
 	{
 		busy = look_at(m, relid);
-		PopActiveSnapshot();
+		if (ActiveSnapshotSet())
+			PopActiveSnapshot();
 		CommitTransactionCommand();
 	}
 	PG_CATCH();
