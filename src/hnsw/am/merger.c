@@ -4,7 +4,7 @@
  *
  * A session that finds a pending segment half full asks for it.  It is a dynamic worker: nothing is
  * preloaded, and where the server has no slot for one all works without.  It looks at all
- * indexes of its database, merges what is half full, and what nobody adds to any more, and ends
+ * indexes of its database, merges what is nearly full, and what nobody adds to any more, and ends
  * when there is nothing to do, soon enough for a DROP DATABASE, which waits for five seconds.
  */
 #include "postgres.h"
@@ -45,8 +45,12 @@
 #define IDLE_ROUNDS		3
 /* It tries to become its database's so many times: a session that looks may be in the way. */
 #define LOCK_TRIES		5
-/* A segment that nobody adds to is merged when this part of it is full. */
-#define IDLE_PART		16
+/*
+ * What is pending is merged when there is so much of it, in quarters of the limit: more at a time write fewer pages
+ * for each row, and what is left must do until the merge begins.  If nobody adds to it any more, less does.
+ */
+#define FULL_QUARTERS	3
+#define IDLE_QUARTERS	1
 
 PGDLLEXPORT void vectorx_merger_main(Datum arg);
 
@@ -230,7 +234,7 @@ look_at(Merger *m, Oid relid)
 	if (index->rd_rel->relkind == RELKIND_INDEX && HnswIsAm(index->rd_indam))
 		n = count_pending(index, &limit);
 	busy = n > w->pending;
-	if (n > 0 && (n >= limit / 2 || (n == w->pending && n >= limit / IDLE_PART)))
+	if (n > 0 && n * 4 >= limit * (n == w->pending ? IDLE_QUARTERS : FULL_QUARTERS))
 	{
 		/* which would keep VACUUM from what is dead meanwhile */
 		PopActiveSnapshot();
