@@ -46,8 +46,8 @@ my %statements = (
 		  qw(vacuum-strip-chains vacuum-strip-uppers vacuum-barrier vacuum-repair vacuum-root vacuum-root-write
 		  vacuum-free vacuum-free-upper vacuum-upper-target)),
 	# of so many nodes that most lists are chosen anew at once, with the memory for it
-	(map { $_ => { sql => "SET maintenance_work_mem = '16MB';\n$vacuum", rows => 2000, skip => $_ eq 'vacuum-relink-page' ? 100 : 0 } }
-		  qw(vacuum-relink vacuum-relink-write vacuum-relink-page)),
+	(map { $_ => { sql => "SET maintenance_work_mem = '16MB';\n$vacuum", rows => 2000, skip => $_ eq 'relink-page' ? 100 : 0 } }
+		  qw(relink-choose relink-write relink-page)),
 	(map { $_ => { sql => $vacuum, rows => 900, skip => 20 } }
 		  qw(vacuum-strip vacuum-repair-read vacuum-repair-write vacuum-repair-offers vacuum-free-node)),
 	(map { $_ => { sql => $create, rows => 1, more => 2000 } }
@@ -167,14 +167,19 @@ hold_locks();
 my $n = 0;
 foreach my $pass (1 .. $passes)
 {
-	foreach my $point (@points)
+	# the points of many lists at once in a merge, too
+	foreach my $run ((map { [ $_, $statements{$_} ] } @points),
+		map { [ $_, { sql => "SET maintenance_work_mem = '16MB';\n$merge", rows => 1600, pending => 5000, skip => $_ eq 'relink-page' ? 100 : 0 } ] }
+		qw(relink-choose relink-write relink-page))
 	{
-		my $s = $statements{$point} or next;
+		my ($point, $s) = @$run;
+
+		next unless $s;
 		my $dim = $dims[ ($n + $pass) % @dims ];
 		my $sql = $s->{sql} =~ s/DIM/$dim/r;
 		my $skip = int(rand(1 + ($s->{skip} // 0)));
 		my $when = "$point" . ($skip ? " after $skip" : '') . ", $dim dimensions";
-		my $in_vacuum = $point =~ /^vacuum/;
+		my $in_vacuum = $sql =~ /VACUUM/;
 		my $rows = $s->{rows};
 		my $pending = $s->{pending} // 0;
 		my @other = "SET enable_seqscan = off; SELECT count(*) FROM (SELECT id FROM items ORDER BY v <-> clustered($dim) LIMIT 10) x";

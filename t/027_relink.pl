@@ -2,6 +2,7 @@
 # for every way a node can be laid out: then the index is sound, finds what one that is built
 # over the same rows does, and VACUUM VERBOSE says what was done.  With less memory than that
 # takes, and where few rows are dead, lists are mended one by one, and it is sound as well.
+# A merge of many rows links them at once in the same way.
 use strict;
 use warnings FATAL => 'all';
 
@@ -66,6 +67,20 @@ foreach my $name (sort keys %rows)
 	($freed, $repaired, $chosen, $at_once) = vacuum($name, '');
 	is($at_once, 0, "$name: none at once where few are dead");
 	index_is_sound($node, $name, 'hardly changed', 100);
+
+	# many rows that wait to be linked
+	$node->safe_psql('postgres', "ALTER INDEX ${name}_idx SET (pending_limit = 3000)");
+	fill_tables($node, { $name => 700 });
+	my $said = '';
+	is($node->safe_psql('postgres', "SELECT pending_rows FROM hnsw_info('${name}_idx')"), 700, "$name: pending rows");
+	$node->psql('postgres', "SET client_min_messages = debug2; SELECT hnsw_merge('${name}_idx')", stderr => \$said);
+	like($said, qr/"${name}_idx": 700 pending nodes linked at once, 0 one by one, 0 links afterwards/, "$name: merged at once");
+	is($node->safe_psql('postgres', "SELECT pending_rows FROM hnsw_info('${name}_idx')"), 0, "$name: no pending rows");
+	index_is_sound($node, $name, 'merged', 100);
+	$recall = $node->safe_psql('postgres', "SELECT recall10('$name', '$kinds{$name}->{op}', 200)");
+	$node->safe_psql('postgres', "REINDEX INDEX ${name}_idx");
+	$fresh = $node->safe_psql('postgres', "SELECT recall10('$name', '$kinds{$name}->{op}', 200)");
+	cmp_ok($recall, '>=', $fresh - 0.02, "$name: recall $recall after the merge, of a new index $fresh");
 	$node->safe_psql('postgres', "DROP TABLE $name");
 }
 $node->stop;

@@ -16,8 +16,12 @@
 #include "hnsw/am/merge.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/bulk/bulk.h"
+#include "hnsw/bulk/relink.h"
+#include "hnsw/graph/connect.h"
 #include "hnsw/graph/insert.h"
+#include "hnsw/graph/known.h"
 #include "hnsw/graph/search.h"
+#include "hnsw/graph/tree.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/pending.h"
 #include "miscadmin.h"
@@ -47,6 +51,61 @@ settle_in_turn(HnswIndex *g, HnswSlot *nodes, int64 n, Size limit)
 	return n;
 }
 
+/* Offer a node's list a link to another; or make it a TREE link, in that list or below. */
+static void
+add_missed(HnswIndex *g, const HnswMissedLink *missed)
+{
+	HnswSearch *s = HnswInserterOf(g)->search;
+	HnswCandidate from = {0, missed->from.blk, missed->from.slot};
+	HnswCandidate to = {0, missed->to.blk, missed->to.slot};
+
+	if (missed->tree)
+		HnswLinkHeir(g, &from, &to, 0);
+	else if (HnswReadVector(g, to.blk, to.slot, 0, s->query.vec))
+	{
+		HnswQueryBuild(&g->space, &s->query);
+		HnswKnownReset(s);
+		HnswAddBackLinks(g, s, 0, &from, 1, &to);
+	}
+}
+
+/*
+ * The same for all of them at once, where they are a large part of the index and the memory
+ * suffices; -1 where not.
+ */
+static int64
+settle_at_once(HnswIndex *g, const HnswSlot *nodes, int64 n, Size limit)
+{
+	HnswRelinkTask task = {.listed = nodes,.nlisted = n,.limit = limit};
+
+	if (!HnswRelink(g, &task, CurrentMemoryContext))
+		return -1;
+	for (int64 i = 0; i < task.nmissed; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		HnswLockInserts(g->rel);
+		add_missed(g, &task.missed[i]);
+		HnswUnlockInserts(g->rel);
+	}
+	for (int64 i = 0, left = 0; i < n; i++)
+	{
+		HnswCandidate node = {0, nodes[i].blk, nodes[i].slot};
+		bool		linked = left == task.nleft || node.blk != task.left[left].blk || node.slot != task.left[left].slot;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!linked)
+			left++;
+		HnswLockInserts(g->rel);
+		HnswSettle(g, &node, linked);
+		HnswUnlockInserts(g->rel);
+	}
+	ereport(DEBUG2,
+			(errmsg_internal("index \"%s\": %lld pending nodes linked at once, %lld one by one, %lld links afterwards",
+							 RelationGetRelationName(g->rel), (long long) task.nlinked,
+							 (long long) task.nleft, (long long) task.nmissed)));
+	return task.nlinked + task.nleft;
+}
+
 /*
  * Make all pending rows part of the graph; returns how many.  The caller holds the merge lock,
  * and no other but the relation's.  When it is cut off by an error or a crash they are pending
@@ -67,7 +126,11 @@ HnswMerge(Relation index)
 	InvalidateCatalogSnapshot();
 	if (slice.npages > 0)
 	{
-		merged = settle_in_turn(g, slice.nodes, slice.n, (Size) maintenance_work_mem * 1024);
+		const Size	limit = (Size) maintenance_work_mem * 1024;
+
+		merged = settle_at_once(g, slice.nodes, slice.n, limit);
+		if (merged < 0)
+			merged = settle_in_turn(g, slice.nodes, slice.n, limit);
 		HnswInserterDone(g);
 		HNSW_WAIT_POINT("merge-clear");
 		HnswPendingClear(g, &slice, merged);

@@ -566,11 +566,11 @@ memory_limit(void)
 static BlockNumber
 repair(VacuumState *st)
 {
-	HnswRelinkTask task = {.dead = &st->repair.dead,.strategy = st->repair.strategy,
+	HnswRelinkTask task = {.dead = st->repair.dead,.strategy = st->repair.strategy,
 		.limit = memory_limit()};
 
 	/* where most lists are broken a build's way mends them quicker */
-	if (HnswRelink(st->g, &task))
+	if (HnswRelink(st->g, &task, CurrentMemoryContext))
 	{
 		st->nrelinked += task.nchosen;
 		st->repaired.nchosen += task.nchosen;

@@ -86,14 +86,14 @@ batch_link_dist(BatchLink link)
 /* What there is to say of a member that had a list before (BatchOld). */
 #define OLD_TARGET		0x01	/* its links are chosen anew, from all members */
 #define OLD_CHOSEN		0x02	/* they have been, or from those it had and offers */
-#define OLD_ALIEN		0x04	/* it links to what is no member: its list is not for us */
+#define OLD_MISSED		0x04	/* its list has changed meanwhile, and is not written */
 #define OLD_LOSES		0x08	/* its list is to lose links */
 
 /* Of a level whose nodes are in the index already (relink.c): the lists they have. */
 typedef struct BatchOld
 {
 	uint8	   *flags;			/* of a member */
-	uint8	   *room;			/* links that it may have: TREE links to DEAD nodes stay besides */
+	uint8	   *room;			/* links that it may have: those to what is no member stay besides */
 	uint64	   *hash;			/* of its links as they were read */
 	uint32	   *first;			/* where its tree children begin, n + 1 */
 	uint32	   *children;		/* members it has TREE links to */
@@ -239,13 +239,20 @@ batch_is_child(const BatchOld *old, uint32 member, uint32 child)
 	return false;
 }
 
+/* How many links to members a member may have. */
+static inline int
+batch_room(const Batch *b, const BatchLevel *level, uint32 member)
+{
+	return level->old ? level->old->room[member] : b->g->lay->fanout;
+}
+
 /* Groups that a node is in: more find more of its neighbours. */
 #define BATCH_MIN_COPIES		4
 #define BATCH_MAX_COPIES		16
 #define BATCH_COPIES(lay) \
 	Max(BATCH_MIN_COPIES, Min(BATCH_MAX_COPIES, (lay)->ef_construction / 8))
 /* The same of one that is no target. */
-#define BATCH_OTHER_COPIES		2
+#define BATCH_OTHER_COPIES		4
 /* Links and candidates of a member that there is room for. */
 #define BATCH_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
 

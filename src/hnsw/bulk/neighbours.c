@@ -148,7 +148,7 @@ is_offered(const BatchLevel *level, uint32 member, BatchLink link)
 		for (int i = 0; i < level->nlinks[to]; i++)
 			if (BatchLinkMember(theirs[i]) == member)
 				return false;
-		return !(level->old->flags[to] & OLD_ALIEN);
+		return true;
 	}
 	return level->nlinks[to] == level->width &&
 		(link >> 32) > (theirs[level->width - 1] >> 32);

@@ -1,12 +1,13 @@
 /*
  * relink.c
- *		The lists of nodes that are in an index already, chosen anew many at once.
+ *		The lists of nodes that are in an index already, chosen many at once.
  *
- * Where a large part of all lists is to be chosen anew, the machinery of a build
- * does it at a build's cost: the live nodes of level 0 are read into a batch, with the
- * links they have; those with too few, the targets, collect candidates (partition.c,
- * candidates.c) and choose (neighbours.c); then the lists that changed are written,
- * page by page (rewrite.c).  Inserts and searches go on meanwhile.  README, "Relinking".
+ * Where a large part of all lists is to be chosen, the machinery of a build does it at
+ * a build's cost: the live nodes of level 0 are read into a batch, with the links they
+ * have; the targets, which are those with too few, or those that a merge names, collect
+ * candidates (partition.c, candidates.c) and choose (neighbours.c); then the lists that
+ * changed are written, page by page (rewrite.c).  Inserts and searches go on meanwhile.
+ * README, "Relinking".
  */
 #include "postgres.h"
 
@@ -15,6 +16,7 @@
 #include "commands/vacuum.h"
 #include "common/hashfn.h"
 #include "compat.h"
+#include "hnsw/base/bitmap.h"
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/bulk/batch.h"
 #include "hnsw/bulk/candidates.h"
@@ -23,12 +25,14 @@
 #include "hnsw/bulk/partition.h"
 #include "hnsw/bulk/relink.h"
 #include "hnsw/bulk/team.h"
+#include "hnsw/bulk/tree.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/link.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/dead.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/meta.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -47,13 +51,6 @@
 #define RAW_SLOT(raw)	((uint16) ((raw) >> 16) & HNSW_LINK_SLOT_MASK)
 #define RAW_FLAGS(raw)	((uint16) ((raw) >> 16) & ~HNSW_LINK_SLOT_MASK)
 
-/* What a look at all lists tells. */
-typedef struct Look
-{
-	int64		nnodes;			/* live ones of level 0 */
-	int64		nbroken;		/* of them, with fewer links than are enough */
-} Look;
-
 /* A hash of a record's links, which tells whether they have changed. */
 uint64
 HnswRelinkHash(const HnswLayout *lay, const char *node)
@@ -64,11 +61,32 @@ HnswRelinkHash(const HnswLayout *lay, const char *node)
 							   n * (int) sizeof(ItemPointerData), n);
 }
 
-/* Is a link, which has not been looked up, one that a list is to lose, or keeps for the tree alone? */
+/*
+ * Is a node one that a merge is to link?  One that has links, of a merge that was cut off, is
+ * not, nor is the root: those are for HnswSettle.
+ */
 static inline bool
-is_dead(const HnswDeadSet *dead, const ItemPointerData *link)
+is_listed(const Relink *r, BlockNumber blk, uint16 slot, int nlinks)
 {
-	return HnswIsDead(dead, HnswLinkBlock(link), HnswLinkSlot(link));
+	uint64		number = HnswNodeNumber(r->g, blk, slot);
+
+	return nlinks == 0 && number < r->nslots && HnswBitmapTest(r->listed, number) &&
+		!(blk == r->root.blk && slot == r->root.slot);
+}
+
+/* Is a live node none of the graph, and not to become one now? */
+static inline bool
+is_left_out(const Relink *r, BlockNumber blk, uint16 slot, int nlinks)
+{
+	return r->task->listed != NULL && nlinks == 0 && !is_listed(r, blk, slot, nlinks) &&
+		!(blk == r->root.blk && slot == r->root.slot);
+}
+
+/* With so many links to live nodes, is a node a target? */
+static inline bool
+wants_links(const Relink *r, BlockNumber blk, uint16 slot, int nlinks)
+{
+	return r->task->listed ? is_listed(r, blk, slot, nlinks) : nlinks < HnswEnoughLinks(r->g->lay);
 }
 
 /* Call "see" for each live node of level 0, its page in hand in share mode. */
@@ -95,24 +113,31 @@ for_each_node(HnswIndex *g, BufferAccessStrategy strategy, BlockNumber nblocks,
 	}
 }
 
+/* What a look at all lists tells. */
 typedef struct Looking
 {
-	HnswIndex  *g;
-	const HnswDeadSet *dead;
-	Look		look;
+	const Relink *r;
+	int64		nnodes;			/* live ones of level 0 */
+	int64		ntargets;
 } Looking;
 
 static void
 look_at(void *arg, HnswPin *pin, uint16 slot, const char *node)
 {
 	Looking    *l = arg;
-	const HnswLayout *lay = l->g->lay;
-	int			nlive = ((const HnswRecord *) node)->nlinks;
+	const int	nlinks = ((const HnswRecord *) node)->nlinks;
+	int			nlive = nlinks;
 
-	for (int i = ((const HnswRecord *) node)->nlinks - 1; i >= 0; i--)
-		nlive -= is_dead(l->dead, &HnswNodeLinks(lay, node)[i]);
-	l->look.nnodes++;
-	l->look.nbroken += nlive < HnswEnoughLinks(lay);
+	if (is_left_out(l->r, pin->blk, slot, nlinks))
+		return;
+	for (int i = 0; i < nlinks && l->r->task->dead.n > 0; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(l->r->g->lay, node)[i];
+
+		nlive -= HnswIsDead(&l->r->task->dead, HnswLinkBlock(link), HnswLinkSlot(link));
+	}
+	l->nnodes++;
+	l->ntargets += wants_links(l->r, pin->blk, slot, nlive);
 }
 
 /* Bytes that a relinking of so many nodes takes, of so many slots. */
@@ -138,7 +163,8 @@ read_node(void *arg, HnswPin *pin, uint16 slot, const char *node)
 	BatchNode  *x = &b->nodes[m];
 
 	/* of those that come meanwhile some are left out: an insert has linked them */
-	if (m == b->shared->cap || HnswNodeNumber(r->g, pin->blk, slot) >= r->nslots)
+	if (m == b->shared->cap || HnswNodeNumber(r->g, pin->blk, slot) >= r->nslots ||
+		is_left_out(r, pin->blk, slot, rec->nlinks))
 		return;
 	if (lay->metric->products && !isfinite(rec->norm2 + rec->scale + rec->offset))
 		HnswCorrupted(r->g, pin->blk, slot, "the vector's squared norm is not finite");
@@ -237,8 +263,7 @@ start_target(Relink *r, uint32 m)
 
 /*
  * Look up the links of a member: those to DEAD nodes leave the list, and what is left are
- * members, unless it is a list for others to mend.  How far off it is a candidate follows
- * from them.
+ * members; what stays besides takes room.  How far off it is a candidate follows from them.
  */
 static void
 look_up(Relink *r, uint32 m, uint32 *nchildren, uint32 *max)
@@ -257,17 +282,14 @@ look_up(Relink *r, uint32 m, uint32 *nchildren, uint32 *max)
 		uint32		to = relink_member(r, RAW_BLOCK(raw), RAW_SLOT(raw));
 		float		dist = HnswEdgeDistance((uint16) raw);
 
-		if (HnswIsDead(r->task->dead, RAW_BLOCK(raw), RAW_SLOT(raw)))
+		if (relink_stays(r, m, RAW_BLOCK(raw), RAW_SLOT(raw), RAW_FLAGS(raw)))
 		{
-			if (RAW_FLAGS(raw) & HNSW_LINK_TREE)
-				r->old.room[m]--;
-			else
-				r->old.flags[m] |= OLD_LOSES;
+			r->old.room[m]--;
 			continue;
 		}
-		if (to == BATCH_NONE || to == m)
+		if (to == BATCH_NONE)
 		{
-			r->old.flags[m] |= OLD_ALIEN;
+			r->old.flags[m] |= OLD_LOSES;
 			continue;
 		}
 		if (RAW_FLAGS(raw) & HNSW_LINK_TREE)
@@ -279,7 +301,7 @@ look_up(Relink *r, uint32 m, uint32 *nchildren, uint32 *max)
 	r->level->nlinks[m] = n;
 	if (nearest < INFINITY)
 		r->level->reach[m] = BATCH_REACH * BATCH_REACH * Max(nearest, HnswLeastApart(lay, x));
-	if (!(r->old.flags[m] & OLD_ALIEN) && n < HnswEnoughLinks(lay))
+	if (wants_links(r, ItemPointerGetBlockNumberNoCheck(&x->tid), ItemPointerGetOffsetNumberNoCheck(&x->tid), n))
 		start_target(r, m);
 }
 
@@ -314,47 +336,144 @@ choose_lists(Relink *r)
 	(void) HnswBatchLink(c, r->level);
 }
 
+/* The flags of links that nobody has chosen become those of links that are stored. */
+static void
+keep_flags(Relink *r)
+{
+	for (uint32 m = 0; m < r->level->n; m++)
+	{
+		BatchLink  *links = r->level->links + (Size) m * r->level->width;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < r->level->nlinks[m] && !(r->old.flags[m] & OLD_CHOSEN); i++)
+		{
+			bool		tree = batch_is_child(&r->old, m, BatchLinkMember(links[i]));
+
+			links[i] = (links[i] & ~(BatchLink) (BATCH_TREE | BATCH_PRUNED)) | (tree ? BATCH_TREE : 0) |
+				(links[i] & BATCH_TREE ? 0 : BATCH_PRUNED);
+		}
+	}
+}
+
+/* Note which listed nodes were no targets: they had links, or came too late. */
+static void
+note_left(Relink *r)
+{
+	HnswRelinkTask *task = r->task;
+
+	task->left = MemoryContextAllocHuge(r->result, (task->nlisted + 1) * sizeof(HnswSlot));
+	for (int64 i = 0; i < task->nlisted; i++)
+	{
+		uint32		m = relink_member(r, task->listed[i].blk, task->listed[i].slot);
+
+		if (m == BATCH_NONE || !batch_is_target(r->level, m))
+			task->left[task->nleft++] = task->listed[i];
+	}
+	task->nlinked = r->old.ntargets;
+}
+
+/* Give each target a tree parent; false when there is no place, or no root. */
+static bool
+hang_targets(Relink *r)
+{
+	uint32		root = relink_member(r, r->root.blk, r->root.slot);
+
+	keep_flags(r);
+	if (root == BATCH_NONE || !HnswBatchHang(r->b, r->level, root))
+		return false;
+	for (uint32 m = 0; m < r->level->n; m++)
+		if (batch_is_target(r->level, m))
+			r->old.flags[r->level->parent[m]] |= OLD_CHOSEN;
+	return true;
+}
+
+/* What a merge works on: which nodes are in its list, and the root. */
+static void
+begin_merge(Relink *r)
+{
+	HnswMetaPage meta;
+
+	HnswReadMeta(r->g, &meta);
+	r->root.blk = ItemPointerGetBlockNumberNoCheck(&meta.root);
+	r->root.slot = ItemPointerGetOffsetNumberNoCheck(&meta.root);
+	r->listed = HnswBitmapMake(r->nslots);
+	for (int64 i = 0; i < r->task->nlisted; i++)
+	{
+		const HnswSlot *at = &r->task->listed[i];
+
+		if (at->slot < r->g->lay->per_page && HnswNodeNumber(r->g, at->blk, at->slot) < r->nslots)
+			(void) HnswBitmapSet(r->listed, HnswNodeNumber(r->g, at->blk, at->slot));
+	}
+}
+
+/* Does it pay to choose all lists at once, and is there the memory?  *cap: for how many nodes. */
+static bool
+is_worth_it(const Relink *r, int64 *cap)
+{
+	const HnswLayout *lay = r->g->lay;
+	const Size	limit = r->task->limit;
+	Looking		l = {r, 0, 0};
+
+	for_each_node(r->g, r->task->strategy, (BlockNumber) (r->nslots / lay->per_page), look_at, &l);
+	/* a few may come meanwhile */
+	*cap = l.nnodes + l.nnodes / 64;
+	return l.nnodes >= RELINK_MIN_NODES && l.ntargets > l.nnodes / RELINK_SHARE && *cap <= BATCH_MAX_NODES &&
+		relink_bytes(lay, *cap, r->nslots) + HnswColumnsBytes(lay, HnswColumnsMax(lay, limit, 1)) <= limit;
+}
+
+/* Do it, with memory for so many nodes; false, and nothing changed, when a merge has no place for a node. */
+static bool
+relink(Relink *r, uint32 cap)
+{
+	make_batch(r, cap);
+	for_each_node(r->g, r->task->strategy, (BlockNumber) (r->nslots / r->g->lay->per_page), read_node, r);
+	r->b->shared->n = r->level->n;
+	HNSW_WAIT_POINT("relink-choose");
+	look_up_links(r);
+	choose_lists(r);
+	if (r->task->listed && !hang_targets(r))
+		return false;
+	HNSW_WAIT_POINT("relink-write");
+	HnswRelinkWrite(r);
+	if (r->task->listed)
+		note_left(r);
+	return true;
+}
+
 /*
- * Choose anew all lists of level 0 that have too few links besides those to DEAD nodes,
- * and take the latter out of the others, where that pays and the memory suffices: false,
- * and nothing changed, where not.  TREE links to DEAD nodes stay, and lists that inserts
- * change meanwhile, or that lead to nodes that came meanwhile: those are for HnswRepair.
+ * Choose many lists of level 0 at once, where that pays and the memory suffices: false,
+ * and nothing changed, where not.
+ *
+ * VACUUM: those that have too few links besides those to DEAD nodes; the latter leave the
+ * others, too.  TREE links to DEAD nodes stay, and so do lists that inserts change
+ * meanwhile: these are for HnswRepair.
+ *
+ * A merge (task->listed): those of the nodes that are listed and have no links yet.  Each gets a
+ * TREE link from a node of the graph, or below one, and is offered links back.  The caller
+ * sees to task->left, the others, and to task->missed, what lists should have got that
+ * inserts changed meanwhile; both are in the context "result".
  */
 bool
-HnswRelink(HnswIndex *g, HnswRelinkTask *task)
+HnswRelink(HnswIndex *g, HnswRelinkTask *task, MemoryContext result)
 {
-	BlockNumber nblocks = RelationGetNumberOfBlocks(g->rel);
-	Looking		l = {g, task->dead, {0, 0}};
-	MemoryContext cxt;
-	MemoryContext old;
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw relinking", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
 	Relink		r;
 	int64		cap;
+	bool		done;
 
-	for_each_node(g, task->strategy, nblocks, look_at, &l);
-	/* a few may come meanwhile */
-	cap = l.look.nnodes + l.look.nnodes / 64;
-	if (l.look.nnodes < RELINK_MIN_NODES || l.look.nbroken < l.look.nnodes / RELINK_SHARE ||
-		cap > BATCH_MAX_NODES ||
-		relink_bytes(g->lay, cap, (uint64) nblocks * g->lay->per_page) +
-		HnswColumnsBytes(g->lay, HnswColumnsMax(g->lay, task->limit, 1)) > task->limit)
-		return false;
-	cxt = AllocSetContextCreate(CurrentMemoryContext, "hnsw relinking", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(cxt);
 	memset(&r, 0, sizeof(r));
 	r.g = g;
 	r.task = task;
-	r.nslots = (uint64) nblocks * g->lay->per_page;
-	r.old.relaxed = true;
-	r.old.copies = BATCH_COPIES(g->lay) / 2;
-	make_batch(&r, (uint32) cap);
-	for_each_node(g, task->strategy, nblocks, read_node, &r);
-	r.b->shared->n = r.level->n;
-	HNSW_WAIT_POINT("vacuum-relink");
-	look_up_links(&r);
-	choose_lists(&r);
-	HNSW_WAIT_POINT("vacuum-relink-write");
-	HnswRelinkWrite(&r);
+	r.result = result;
+	r.nslots = (uint64) RelationGetNumberOfBlocks(g->rel) * g->lay->per_page;
+	r.old.relaxed = task->listed == NULL;
+	/* who has a list has most of its neighbours */
+	r.old.copies = task->listed ? BATCH_COPIES(g->lay) : BATCH_COPIES(g->lay) / 2;
+	if (task->listed)
+		begin_merge(&r);
+	done = is_worth_it(&r, &cap) && relink(&r, (uint32) cap);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
-	return true;
+	return done;
 }

@@ -55,16 +55,20 @@ add_link(NewList *list, const ItemPointerData *tid, int was, uint32 member, floa
 	list->was[list->n++] = was;
 }
 
-/* The links of a list that stay as they are: to DEAD nodes only TREE links, to others if "live". */
+/* The links of a list that stay as they are: those to members as well, if nothing else was chosen. */
 static void
-keep_links(const Relink *r, const char *node, bool live, NewList *list)
+keep_links(const Relink *r, const char *node, uint32 m, NewList *list)
 {
+	const bool	chosen = (r->old.flags[m] & OLD_CHOSEN) != 0;
+
 	for (int i = 0; i < ((const HnswRecord *) node)->nlinks; i++)
 	{
 		const ItemPointerData *link = &HnswNodeLinks(r->g->lay, node)[i];
-		bool		dead = HnswIsDead(r->task->dead, HnswLinkBlock(link), HnswLinkSlot(link));
+		BlockNumber blk = HnswLinkBlock(link);
+		uint16		slot = HnswLinkSlot(link);
 
-		if (dead ? HnswLinkFlags(link) & HNSW_LINK_TREE : live)
+		if (relink_stays(r, m, blk, slot, HnswLinkFlags(link)) ||
+			(!chosen && !HnswIsDead(&r->task->dead, blk, slot)))
 			add_link(list, link, i, BATCH_NONE, 0);
 	}
 }
@@ -142,7 +146,15 @@ is_changed(const Relink *r, uint32 m)
 {
 	const uint8 flags = r->old.flags[m];
 
-	return !(flags & OLD_ALIEN) && (flags & (OLD_CHOSEN | OLD_LOSES));
+	return !(flags & OLD_MISSED) && (flags & (OLD_CHOSEN | OLD_LOSES));
+}
+
+static inline HnswSlot
+slot_and_block(const Relink *r, uint32 m)
+{
+	const ItemPointerData *tid = &r->b->nodes[m].tid;
+
+	return (HnswSlot) {ItemPointerGetBlockNumberNoCheck(tid), ItemPointerGetOffsetNumberNoCheck(tid)};
 }
 
 static inline uint16
@@ -176,11 +188,11 @@ form_page(Rewriting *w, BlockNumber blk, uint32 from, uint32 end)
 			continue;
 		if (HnswRelinkHash(r->g->lay, node) != r->old.hash[m])
 		{
-			r->old.flags[m] |= OLD_ALIEN;
+			r->old.flags[m] |= OLD_MISSED;
 			continue;
 		}
 		list.n = 0;
-		keep_links(r, node, !(r->old.flags[m] & OLD_CHOSEN), &list);
+		keep_links(r, node, m, &list);
 		if (r->old.flags[m] & OLD_CHOSEN)
 			add_chosen(r, node, m, &list);
 		form_list(r, m, &list, w->page.data + HnswSlotOffset(r->g->lay, slot_of(r, m)));
@@ -204,9 +216,11 @@ write_page(Rewriting *w, BlockNumber blk, uint32 from, uint32 end)
 	{
 		const Size	at = HnswSlotOffset(lay, slot_of(r, m));
 		const char *node = HnswNodeAt(g, &pin, slot_of(r, m));
-		const HnswRecord *was = (const HnswRecord *) (w->was.data + at);
+		const char *was = w->was.data + at;
 
-		if (!is_changed(r, m) || !HnswSameLinks(lay, node, (const char *) was))
+		if (!HnswSameLinks(lay, node, was))
+			r->old.flags[m] |= OLD_MISSED;
+		if (!is_changed(r, m))
 			continue;
 		HnswWriteList(g, write, 0, at, w->page.data + at);
 		if (r->old.flags[m] & OLD_CHOSEN)
@@ -216,6 +230,38 @@ write_page(Rewriting *w, BlockNumber blk, uint32 from, uint32 end)
 	}
 	HnswWriteEnd(write);
 	HnswRelease(g, &pin);
+}
+
+/*
+ * Note what the list of a member, which inserts have changed, should have got: links to nodes
+ * that a merge links.
+ */
+static void
+note_missed(Relink *r, uint32 m)
+{
+	HnswRelinkTask *task = r->task;
+	const BatchLink *links = r->level->links + (Size) m * r->level->width;
+	const bool	target = batch_is_target(r->level, m);
+
+	for (int i = 0; i < r->level->nlinks[m]; i++)
+	{
+		uint32		to = BatchLinkMember(links[i]);
+		HnswMissedLink *missed;
+
+		if (!target && !batch_is_target(r->level, to))
+			continue;
+		if (task->nmissed == task->maxmissed)
+		{
+			task->maxmissed = Max(64, task->maxmissed * 2);
+			task->missed = task->missed ?
+				repalloc_huge(task->missed, task->maxmissed * sizeof(HnswMissedLink)) :
+				MemoryContextAllocHuge(r->result, task->maxmissed * sizeof(HnswMissedLink));
+		}
+		missed = &task->missed[task->nmissed++];
+		missed->from = slot_and_block(r, m);
+		missed->to = slot_and_block(r, to);
+		missed->tree = (links[i] & BATCH_TREE) != 0;
+	}
 }
 
 /* Write all lists that have changed, in the order of the pages. */
@@ -238,8 +284,16 @@ HnswRelinkWrite(Relink *r)
 			continue;
 		CompatVacuumDelayPoint();
 		form_page(w, blk, from, end);
-		HNSW_WAIT_POINT("vacuum-relink-page");
+		HNSW_WAIT_POINT("relink-page");
+		/* a merge as an insert does, so that whoever keeps inserts off keeps merges off */
+		if (r->task->listed)
+			HnswLockInserts(r->g->rel);
 		write_page(w, blk, from, end);
+		if (r->task->listed)
+			HnswUnlockInserts(r->g->rel);
+		for (uint32 m = from; m < end && r->task->listed; m++)
+			if ((r->old.flags[m] & (OLD_CHOSEN | OLD_MISSED)) == (OLD_CHOSEN | OLD_MISSED))
+				note_missed(r, m);
 	}
 	pfree(w);
 }

@@ -59,8 +59,11 @@ spread(Tree *t)
 	}
 }
 
-/* Give a member a tree link from "host", which is reached, or from below it. */
-static void
+/*
+ * Give a member a tree link from "host", which is reached, or from below it; false when a
+ * list there has no place (one that is all links to what is no member).
+ */
+static bool
 attach(Tree *t, uint32 member, uint32 host)
 {
 	BatchLevel *level = t->level;
@@ -70,7 +73,7 @@ attach(Tree *t, uint32 member, uint32 host)
 	bool		victim_pruned = false;
 	BatchLink	link;
 
-	while (level->nchildren[host] >= HnswMaxTreeLinks(t->b->g->lay))
+	while (level->nchildren[host] >= Min(HnswMaxTreeLinks(t->b->g->lay), batch_room(t->b, level, host)))
 	{
 		uint32		nearest = BATCH_NONE;
 		float		best = INFINITY;
@@ -90,6 +93,8 @@ attach(Tree *t, uint32 member, uint32 host)
 				nearest = child;
 			}
 		}
+		if (nearest == BATCH_NONE)
+			return false;
 		host = nearest;
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -115,11 +120,12 @@ attach(Tree *t, uint32 member, uint32 host)
 	}
 	/* a list that has room takes one more */
 	if ((victim < 0 || BatchLinkMember(links[victim]) != member) &&
-		level->nlinks[host] < t->b->g->lay->fanout)
+		level->nlinks[host] < batch_room(t->b, level, host))
 		victim = level->nlinks[host]++;
 	links[victim] = link;
 	level->nchildren[host]++;
 	reach(t, member, host);
+	return true;
 }
 
 /* Members that links lead from, to what is reached, hang where they lead. */
@@ -137,9 +143,9 @@ attach_by_links(Tree *t)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < level->nlinks[m]; i++)
-			if (level->parent[BatchLinkMember(links[i])] != BATCH_NONE)
+			if (level->parent[BatchLinkMember(links[i])] != BATCH_NONE &&
+				attach(t, m, BatchLinkMember(links[i])))
 			{
-				attach(t, m, BatchLinkMember(links[i]));
 				spread(t);
 				any = true;
 				break;
@@ -175,7 +181,7 @@ HnswBatchTree(Batch *b)
 
 				if (level->parent[m] != BATCH_NONE)
 					continue;
-				attach(&t, m, HnswBatchMember(level, above->node[above->parent[x]]));
+				(void) attach(&t, m, HnswBatchMember(level, above->node[above->parent[x]]));
 				spread(&t);
 			}
 		}
@@ -184,8 +190,38 @@ HnswBatchTree(Batch *b)
 		for (uint32 m = 0; m < level->n && t.nreached < level->n; m++)
 			if (level->parent[m] == BATCH_NONE)
 			{
-				attach(&t, m, root);
+				(void) attach(&t, m, root);
 				spread(&t);
 			}
 	}
+}
+
+/*
+ * Members that had lists before have their tree parents, or will: give the others, which
+ * are targets, tree links from them, where they are linked from or link to, else from
+ * below the root.  False when there is no place.
+ */
+bool
+HnswBatchHang(Batch *b, BatchLevel *level, uint32 root)
+{
+	Tree		t = {b, level, 0, 0};
+	const BatchOld *old = level->old;
+
+	for (uint32 m = 0; m < level->n; m++)
+	{
+		level->nchildren[m] = old->first[m + 1] - old->first[m];
+		if (!batch_is_target(level, m))
+			reach(&t, m, m);
+	}
+	spread(&t);
+	while (t.nreached < level->n && attach_by_links(&t))
+		;
+	for (uint32 m = 0; m < level->n && t.nreached < level->n; m++)
+		if (level->parent[m] == BATCH_NONE)
+		{
+			if (!attach(&t, m, root))
+				return false;
+			spread(&t);
+		}
+	return true;
 }

@@ -8,5 +8,6 @@
 #include "hnsw/bulk/batch.h"
 
 extern void HnswBatchTree(Batch *b);
+extern bool HnswBatchHang(Batch *b, BatchLevel *level, uint32 root);
 
 #endif							/* HNSW_BULK_TREE_H */

@@ -439,14 +439,13 @@ hang_on_root(HnswIndex *g, const HnswCandidate *root, const HnswCandidate *node)
  * relied on.
  */
 static bool
-settle(HnswIndex *g, const HnswCandidate *node, const HnswRecord *rec, bool linked)
+settle(HnswIndex *g, const HnswCandidate *node, const HnswRecord *rec, int level, bool linked)
 {
 	HnswSearch *s = HnswInserterOf(g)->search;
 	HnswResult *res = &s->results;
 	HnswCandidate at = *node;
 	HnswMetaPage meta;
 	HnswCandidate root;
-	int			level = 0;
 	int			top = 0;
 
 	HnswReadMeta(g, &meta);
@@ -460,7 +459,6 @@ settle(HnswIndex *g, const HnswCandidate *node, const HnswRecord *rec, bool link
 		linked = true;
 	else if (!linked && rec->nlinks > 0)
 		linked = hang_on_root(g, &root, node);
-	level = HnswRandomLevel(g->lay->fanout);
 	if (linked && level == 0)
 		return true;
 	top = Min(level, (int) meta.entry_level);
@@ -483,13 +481,16 @@ void
 HnswSettle(HnswIndex *g, const HnswCandidate *node, bool linked)
 {
 	HnswSearch *s = HnswInserterOf(g)->search;
+	const int	level = HnswRandomLevel(g->lay->fanout);
 	HnswRecord	rec;
 
+	if (linked && level == 0)
+		return;
 	s->without = *node;
 	for (int attempt = 0; read_placed(g, node, &rec); attempt++)
 	{
 		HnswQueryFromStored(&g->space, g->scratch->own, &rec.head, &s->query);
-		if (settle(g, node, &rec, linked))
+		if (settle(g, node, &rec, level, linked))
 			break;
 		check_attempts(g, attempt);
 	}

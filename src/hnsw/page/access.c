@@ -452,7 +452,9 @@ HnswWriteChanges(HnswWrite *w, int page, Size offset, const void *data, Size len
 
 		if (old[from] == new[from])
 		{
-			from++;
+			/* mostly much is the same */
+			from += from + sizeof(uint64) <= len && memcmp(old + from, new + from, sizeof(uint64)) == 0 ?
+				sizeof(uint64) : 1;
 			continue;
 		}
 		to = from + 1;
