@@ -79,8 +79,9 @@ add_chosen(const Relink *r, const char *node, uint32 m, NewList *list)
 {
 	const BatchLevel *level = r->level;
 	const BatchLink *links = level->links + (Size) m * level->width;
-	const int	nold = ((const HnswRecord *) node)->nlinks;
-	uint32		old[HNSW_MAX_FANOUT];
+	/* HnswNodeAt has seen to it that it is no more */
+	const int	nold = Min(((const HnswRecord *) node)->nlinks, HNSW_MAX_FANOUT);
+	uint32		old[HNSW_MAX_FANOUT] = {0};
 
 	for (int i = 0; i < nold; i++)
 	{
