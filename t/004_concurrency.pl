@@ -15,8 +15,8 @@ use Time::HiRes qw(time);
 use VectorxTest;
 
 my $seconds = $ENV{VX_SOAK_SECONDS} || 5;
-my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side half bit hashed);
-my %rows = (v100 => 1500, v3 => 1500, l1 => 1000, dup => 2000, cos => 500, side => 150, half => 800, bit => 1000, hashed => 300);
+my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side half bit hashed pend);
+my %rows = (pend => 800, v100 => 1500, v3 => 1500, l1 => 1000, dup => 2000, cos => 500, side => 150, half => 800, bit => 1000, hashed => 300);
 
 # a small cache, so that pages move; checks of the deadlock detector early
 my $node = new_node('concurrency', qq(

@@ -18,13 +18,15 @@ use constant BLCKSZ => 8192;
 # page.h: where a page's data and a record's TIDs begin
 use constant DATA => 40;
 use constant RECORD => 32;
-use constant { META => 1, CENTRE => 2, NODE => 3, UPPER => 4, SIDE => 5, OVERFLOW => 6 };
+use constant { META => 1, CENTRE => 2, NODE => 3, UPPER => 4, SIDE => 5, OVERFLOW => 6, PENDING => 8 };
+# where the metapage has the number of pending pages, and their blocks
+use constant { NPENDING => 280, BLOCKS => 304 };
 
 my $trials = $ENV{VX_DAMAGE_TRIALS} || 150;
 # the short form always does the same damage, the long form other damage each time
 my $seed = $ENV{VX_DAMAGE_SEED} || ($ENV{VX_DAMAGE_TRIALS} ? int(rand(1_000_000)) + 1 : 31000);
-my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side half bit sparse hashed);
-my %rows = (v100 => 250, v3 => 300, l1 => 150, dup => 200, cos => 120, side => 50, half => 150, bit => 200, sparse => 150, hashed => 60);
+my @names = $ENV{VX_KINDS} ? split(/,/, $ENV{VX_KINDS}) : qw(v100 v3 l1 dup cos side half bit sparse hashed pend);
+my %rows = (pend => 200, v100 => 250, v3 => 300, l1 => 150, dup => 200, cos => 120, side => 50, half => 150, bit => 200, sparse => 150, hashed => 60);
 my $seconds = $ENV{VX_DAMAGE_SECONDS} || 60;    # that a statement may take
 
 note("VX_DAMAGE_SEED=$seed VX_DAMAGE_TRIALS=$trials");
@@ -55,6 +57,8 @@ foreach my $name (@names)
 	$node->safe_psql('postgres', "VACUUM (INDEX_CLEANUP on) $name");
 	$node->safe_psql('postgres', "DELETE FROM $name WHERE id % 10 = 2");
 }
+# VACUUM has linked all rows
+fill_tables($node, { pend => 100 }) if grep { $_ eq 'pend' } @names;
 
 # What an index scan does wrong: rows farther than one that comes later, rows
 # that come twice.  (That they are visible is the executor's doing.)
@@ -267,11 +271,33 @@ my %damages = (
 		put($f, $rec + 28, pack('L', $blk));
 		return "record at $rec, chain to block $blk";
 	},
-	# the head of a page: kind, slots, magic, next
+	# what is pending: the metapage's list, a bundle's count or anything else of it
+	pending => sub {
+		my ($f) = @_;
+		my $blk = pick(of_kind($f, PENDING));
+		my $size = u16($f, DATA + 30);
+		my $at = $blk * BLCKSZ + DATA + pick(3, $size + 3, 2 * int(rand($size)));
+
+		if (rand() < 0.3)
+		{
+			$at = DATA + pick(NPENDING, NPENDING + 4, BLOCKS, BLOCKS + 4);
+			put($f, $at, pick(odd_number($f, $at, 4), pack('L', int(rand(blocks($f))))));
+		}
+		elsif (rand() < 0.5)
+		{
+			put($f, $at, odd_number($f, $at, 1));
+		}
+		else
+		{
+			put($f, $at, pack('SSS', 0, int(rand(blocks($f) + 1)), pick(0, 1, 2, 0x8000, int(rand(65536)))));
+		}
+		return "block " . int($at / BLCKSZ) . ', at ' . ($at % BLCKSZ);
+	},
+	# the head of a page: kind, slots, magic, next, closed
 	header => sub {
 		my ($f) = @_;
 		my $blk = int(rand(blocks($f)));
-		my $at = $blk * BLCKSZ + 24 + pick(0, 0, 2, 2, 4, 8);
+		my $at = $blk * BLCKSZ + 24 + pick(0, 0, 2, 2, 4, 8, 12);
 		put($f, $at, pick(odd_number($f, $at, 2), pack('S', int(rand(9)))));
 		return "block $blk, at " . ($at % BLCKSZ);
 	},

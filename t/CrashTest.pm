@@ -26,6 +26,7 @@ our %crash_kinds = (
 	bits4 => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', cap => 400, distinct => 8 },
 	bits2 => { dim => 64,  opclass => 'vector_cosine_ops', op => '<=>', cap => 250 },
 	bits1 => { dim => 200, opclass => 'halfvec_l2_ops', op => '<->', cap => 200, type => 'halfvec' },
+	pend  => { dim => 100, opclass => 'vector_cosine_ops', op => '<=>', cap => 250, with => 'pending_limit = 80' },
 	none  => { dim => 40,  opclass => 'vector_l1_ops', op => '<+>', cap => 200 },
 	side  => { dim => 3000, opclass => 'vector_l2_ops', op => '<->', cap => 30 },
 	bit   => { dim => 203, opclass => 'bit_jaccard_ops', op => '<%>', cap => 250, type => 'bit', value => 'binary_quantize(%s)' },
@@ -56,7 +57,7 @@ CREATE FUNCTION vec_$name(id bigint, ver int) RETURNS @{[$k->{value} ? $type : '
 		generate_series(1, @{[$k->{elements} // $k->{dim}]}) i
 \$\$;
 CREATE TABLE $name (id bigint PRIMARY KEY, ver int NOT NULL, v $type($k->{dim})) WITH (vacuum_truncate = off);
-CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass});
+CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass})@{[$k->{with} ? " WITH ($k->{with})" : '']};
 ));
 	$k->{pool} = [ split /\n/, $node->safe_psql('postgres', "SELECT vec_$name(i, 0) FROM generate_series(1, $POOL) i") ];
 }

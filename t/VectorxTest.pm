@@ -27,6 +27,7 @@ our @EXPORT = qw(%kinds value_of create_tables fill_tables write_scripts start_p
 # overflow.  "gen" is an expression that gives vectors, instead of random ones.
 # "type" is the column's, if not vector; "value" says how a value of it is made of
 # a vector, of "elements" dimensions if not as many (without it an assignment casts).
+# "with" are options of the index.
 our %kinds = (
 	v100 => { dim => 100, opclass => 'vector_l2_ops', op => '<->' },     # 4 bits
 	v3   => { dim => 3,   opclass => 'vector_l2_ops', op => '<->' },     # exact
@@ -34,6 +35,8 @@ our %kinds = (
 	dup  => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', distinct => 8 },
 	cos  => { dim => 384, opclass => 'vector_cosine_ops', op => '<=>', keep => 600 }, # 1 bit
 	side => { dim => 3000, opclass => 'vector_ip_ops', op => '<#>', keep => 150 },    # side pages
+	# rows that wait to be linked, of so many that tests come to the limit
+	pend => { dim => 100, opclass => 'vector_cosine_ops', op => '<=>', with => 'pending_limit = 150' },
 	half => { dim => 72,  opclass => 'halfvec_cosine_ops', op => '<=>', type => 'halfvec' },
 	# words: no whole number of them, nor of bytes
 	bit  => { dim => 203, opclass => 'bit_hamming_ops', op => '<~>', type => 'bit', value => 'binary_quantize(%s)' },
@@ -181,7 +184,7 @@ END $$;
 		$node->safe_psql('postgres', qq(
 CREATE OR REPLACE FUNCTION gen_$name() RETURNS @{[$k->{value} ? $type : 'vector']} LANGUAGE sql VOLATILE AS 'SELECT @{[value_of($k, 'g')]} FROM (SELECT $gen AS g OFFSET 0) s';
 CREATE @{[$unlogged || '']} TABLE $name (id bigserial PRIMARY KEY, v $type($k->{dim})) WITH (vacuum_truncate = off);
-CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass});
+CREATE INDEX ${name}_idx ON $name USING hnsw (v $k->{opclass})@{[$k->{with} ? " WITH ($k->{with})" : '']};
 ));
 	}
 }
