@@ -381,6 +381,26 @@ HnswPendingClose(HnswIndex *g, MemoryContext cxt, HnswPendingSlice *slice)
 }
 
 /*
+ * Empty a page in hand exclusively, and open it: an image, which is short, of a page of zeros.  (By a
+ * change of its bounds redo would make zeros of what is here to stay, where the next bundles come.)
+ * Its kind is not to be written anew: others look at that without a lock.
+ */
+static void
+empty_page(HnswIndex *g, HnswPin *pin)
+{
+	HnswWrite  *w = &g->scratch->write;
+	HnswPageHeader *header = HnswPageGetHeader(pin->page);
+
+	HnswWriteBegin(g, w);
+	HnswWriteAdd(w, pin, true);
+	header->nslots = 0;
+	header->closed = 0;
+	((PageHeader) pin->page)->pd_lower = HNSW_PAGE_DATA;
+	memset(HnswPageGetData(pin->page), 0, HNSW_PAGE_ROOM);
+	HnswWriteEnd(w);
+}
+
+/*
  * A merge ends, which has linked "merged" nodes: what the slice's pages list can be reached
  * without them.  First the metapage tells, then the pages are emptied and opened,
  * a change each.  No page lock is held.
@@ -391,7 +411,6 @@ HnswPendingClear(HnswIndex *g, const HnswPendingSlice *slice, int64 merged)
 	HnswPin		pin;
 	HnswMetaPage changed;
 	HnswWrite  *w = &g->scratch->write;
-	const uint32 open = 0;
 
 	if (slice->npages == 0)
 		return;
@@ -410,12 +429,7 @@ HnswPendingClear(HnswIndex *g, const HnswPendingSlice *slice, int64 merged)
 		CHECK_FOR_INTERRUPTS();
 		HNSW_WAIT_POINT("pending-clear");
 		HnswAcquirePending(g, slice->pages[i], BUFFER_LOCK_EXCLUSIVE, &pin);
-		HnswWriteBegin(g, w);
-		HnswWriteAdd(w, &pin, false);
-		HnswWriteKind(w, 0, HNSW_PAGE_PENDING, 0, HNSW_PAGE_DATA);
-		HnswWriteBytes(w, 0, MAXALIGN(SizeOfPageHeaderData) + offsetof(HnswPageHeader, closed),
-					   &open, sizeof(open));
-		HnswWriteEnd(w);
+		empty_page(g, &pin);
 		HnswRelease(g, &pin);
 	}
 }
