@@ -2,8 +2,8 @@
  * shrink.c
  *		VACUUM gives pages at the end of an index that are in no use back to the file system.
  *
- * As the server does for tables: under an AccessExclusiveLock, which is not waited for and given up when
- * somebody waits.  So no scan or insert is under way that might come to a page of before; and
+ * As the server does for tables, but not while a standby is connected: under an AccessExclusiveLock, which is not
+ * waited for and given up when somebody waits.  So no scan or insert is under way that might come to a page of before; and
  * that nothing in the index leads to one is looked at, page by page, before the file is cut off.
  * Handles of other sessions are invalidated, at the end of the transaction; until then they only think that
  * there are more pages; HnswOpen and HnswPendingAppend see to those that an insert would try.
@@ -22,6 +22,8 @@
 #include "hnsw/page/pending.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
@@ -199,6 +201,19 @@ forget_pages(HnswIndex *g, BlockNumber used)
 }
 
 /*
+ * Is a standby connected?  To its queries the exclusive lock would be a conflict, which ends them.
+ * Looked at without a lock: one that connects just now is told of the lock like any other.
+ */
+static bool
+has_standby(void)
+{
+	for (int i = 0; i < max_wal_senders; i++)
+		if (((volatile WalSnd *) &WalSndCtl->walsnds[i])->pid != 0)
+			return true;
+	return false;
+}
+
+/*
  * Give back the pages at the end that are in no use, if they are worth it; returns how many.  At the end of VACUUM,
  * which holds the index's ShareUpdateExclusiveLock or more.
  */
@@ -210,7 +225,7 @@ HnswShrink(HnswIndex *g, BufferAccessStrategy strategy)
 	BlockNumber freed = 0;
 
 	/* a parallel worker can have no such lock on a server with standbys */
-	if (IsParallelWorker() || nblocks - used < Max(MIN_PAGES, nblocks / MIN_SHARE) ||
+	if (IsParallelWorker() || has_standby() || nblocks - used < Max(MIN_PAGES, nblocks / MIN_SHARE) ||
 		!ConditionalLockRelation(g->rel, AccessExclusiveLock))
 		return 0;
 	nblocks = RelationGetNumberOfBlocks(g->rel);

@@ -252,7 +252,7 @@ batch_room(const Batch *b, const BatchLevel *level, uint32 member)
 #define BATCH_COPIES(lay) \
 	Max(BATCH_MIN_COPIES, Min(BATCH_MAX_COPIES, (lay)->ef_construction / 8))
 /* The same of one that is no target. */
-#define BATCH_OTHER_COPIES		4
+#define BATCH_OTHER_COPIES		2
 /* Links and candidates of a member that there is room for. */
 #define BATCH_WIDTH(lay)		Max((lay)->fanout, (lay)->ef_construction)
 
