@@ -30,6 +30,9 @@ typedef struct InsertState
 /* A statement with so many rows is a bulk load, which merges by itself. */
 #define BULK_ROWS		1000
 
+/* So often, in rows of the session, it is looked whether there is something for a worker to do. */
+#define ASK_EVERY		32
+
 /* Does this insert merge when there is no room for another pending row? */
 static bool
 merges_itself(const InsertState *st)
@@ -48,6 +51,7 @@ merges_itself(const InsertState *st)
 static void
 insert_row(InsertState *st, Relation index, HnswValue value, ItemPointer heap_tid)
 {
+	static uint32 appended = 0;
 	HnswIndex  *g = st->g;
 	BlockNumber tail = g->pending_tail;
 	HnswInserted done;
@@ -66,9 +70,9 @@ insert_row(InsertState *st, Relation index, HnswValue value, ItemPointer heap_ti
 	}
 	HnswInserterDone(g);
 	HnswUnlockInserts(index);
-	/* at each page: others may wait for a worker while there is room */
-	if (st->pending_limit > 0 && (g->pending_tail != tail || done == HNSW_LINKED) && !merges_itself(st) &&
-		!RelationUsesLocalBuffers(index) && HnswPendingCount(g) >= st->pending_limit / 2)
+	/* now and then, to count is not for nothing */
+	if (st->pending_limit > 0 && (g->pending_tail != tail || done == HNSW_LINKED || ++appended % ASK_EVERY == 0) &&
+		!merges_itself(st) && !RelationUsesLocalBuffers(index) && HnswPendingCount(g) >= st->pending_limit / 2)
 		HnswRequestMerger();
 }
 

@@ -43,6 +43,7 @@ settle_in_turn(HnswIndex *g, HnswSlot *nodes, int64 n, Size limit)
 
 		CHECK_FOR_INTERRUPTS();
 		HNSW_WAIT_POINT("merge-settle");
+		InvalidateCatalogSnapshot();	/* as below */
 		/* as an insert does, so that whoever keeps inserts off keeps merges off */
 		HnswLockInserts(g->rel);
 		HnswSettle(g, &node, false);

@@ -269,9 +269,10 @@ look_safely(Merger *m, Oid relid)
 		HOLD_INTERRUPTS();
 		EmitErrorReport();
 		AbortCurrentTransaction();
+		/* what was cancelled, or wanted for memory, may do the next time */
+		watch(m, relid)->failed = geterrcode() == ERRCODE_INDEX_CORRUPTED;
 		FlushErrorState();
 		RESUME_INTERRUPTS();
-		watch(m, relid)->failed = true;
 	}
 	PG_END_TRY();
 	return busy;
@@ -297,13 +298,30 @@ round_of(Merger *m, MemoryContext cxt)
 	return busy;
 }
 
+/* Wait until the next round, no less: whether rows still come is told by the time between two. */
+static void
+nap(void)
+{
+	HnswSettings settings;
+	TimestampTz until;
+	long		left;
+
+	HnswReadSettings(&settings);
+	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.merge_naptime);
+	while ((left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /* The worker; arg: its database. */
 void
 vectorx_merger_main(Datum arg)
 {
 	Merger		m = {0};
 	MemoryContext cxt;
-	HnswSettings settings;
 	int			idle = 0;
 
 	pqsignal(SIGTERM, die);
@@ -315,6 +333,10 @@ vectorx_merger_main(Datum arg)
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	if (GetConfigOption("transaction_timeout", true, false))
+		SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	/* a snapshot for all of a transaction would keep VACUUM from what is dead meanwhile */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	if (!become_merger())
 		proc_exit(0);
 	m.cxt = AllocSetContextCreate(TopMemoryContext, "vectorx merger", ALLOCSET_DEFAULT_SIZES);
@@ -330,10 +352,7 @@ vectorx_merger_main(Datum arg)
 		pgstat_report_activity(STATE_RUNNING, "merging pending rows");
 		idle = round_of(&m, cxt) ? 0 : idle + 1;
 		pgstat_report_activity(STATE_IDLE, NULL);
-		HnswReadSettings(&settings);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 settings.merge_naptime, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		nap();
 	}
 	proc_exit(0);
 }

@@ -56,6 +56,8 @@
  */
 #define OPTIMISM	(0.75f * 0.6f)
 
+/* A search is made again for merges that overtake it so many times less one. */
+#define MAX_OVERTAKEN	3
 /* So many visits tell how rare results are. */
 #define MIN_JUDGED	64
 /* So many nodes of an index without sketches are put off at most. */
@@ -718,19 +720,33 @@ search_index(HnswIndex *g, HnswSearch *s, HnswMetaPage *meta, int width)
 	return true;
 }
 
+/*
+ * A search has been overtaken by a merge: has it been so too often to be made again?  Then it is dry,
+ * for a sweep finds what it has missed.
+ */
+static bool
+overtaken(HnswSearch *s, int *n)
+{
+	if (++*n < MAX_OVERTAKEN)
+		return false;
+	s->dry = true;
+	return true;
+}
+
 /* Results (sorted): the ef nearest. */
 bool
 HnswSearchIndex(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int ef, bool coarse)
 {
 	HnswMetaPage meta = *seen;
 	bool		any;
+	int			n = 0;
 
 	s->coarse = coarse;
 	do
 	{
 		HnswResultInit(&s->results, g->lay, s->cxt, ef, false);
 		any = search_index(g, s, &meta, coarse ? HNSW_MAX_DESCENT : HnswDescentWidth(ef));
-	} while (HnswListedMoved(g, s, &meta));
+	} while (HnswListedMoved(g, s, &meta) && !overtaken(s, &n));
 	return any;
 }
 
@@ -754,6 +770,7 @@ HnswSearchWithSlack(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int64
 {
 	HnswMetaPage meta = *seen;
 	bool		any;
+	int			n = 0;
 
 	s->coarse = false;
 	do
@@ -761,7 +778,7 @@ HnswSearchWithSlack(HnswIndex *g, HnswSearch *s, const HnswMetaPage *seen, int64
 		HnswSlackBegin(&s->slack, g->lay->metric, s->query.norm2, k, factor);
 		take_all(g, s);
 		any = search_index(g, s, &meta, width);
-	} while (HnswListedMoved(g, s, &meta));
+	} while (HnswListedMoved(g, s, &meta) && !overtaken(s, &n));
 	return any;
 }
 
