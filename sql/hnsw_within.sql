@@ -60,7 +60,7 @@ SET max_parallel_workers_per_gather = 0;
 SELECT plan, rows < 500 FROM plan_within('0.2');
 SELECT plan, rows > 2000 FROM plan_within('0.8');
 SET enable_seqscan = off;
-SELECT plan, estimate FROM plan_within('0.6');
+SELECT plan, estimate FROM plan_within('0.7');
 SELECT plan, estimate FROM plan_within('0.8');
 SELECT plan, estimate FROM plan_within('100');
 -- not for what is known only when it runs, and without harm where the vector, or the number, is none
