@@ -35,7 +35,7 @@ extern bytea *IvfflatOptionsParse(Datum reloptions, bool validate);
 extern void HnswMetaFor(Relation index, int dim, int nonzero, HnswMetaPage *meta);
 extern void HnswSetDimensions(HnswMetaPage *meta, const HnswTypeOps *type, int dim, int nonzero);
 
-/* Rows that may wait to be linked: an index with sketches by itself, and the most that can be asked for. */
+/* Rows that may wait to be linked if nobody says how many. */
 #define HNSW_AUTO_PENDING_LIMIT		0
 #define HNSW_MAX_PENDING_LIMIT		65536
 
