@@ -23,8 +23,8 @@ our @EXPORT = qw(%crash_kinds create_crash_table new_client start_client finish_
 # that a client keeps.  The other words are those of %kinds.
 our %crash_kinds = (
 	exact => { dim => 8,   opclass => 'vector_l2_ops', op => '<->', cap => 250 },
-	bits4 => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', cap => 400, distinct => 8 },
-	bits2 => { dim => 64,  opclass => 'vector_cosine_ops', op => '<=>', cap => 250 },
+	bits4 => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', cap => 400, distinct => 8, with => 'pending_limit = 0' },
+	bits2 => { dim => 64,  opclass => 'vector_cosine_ops', op => '<=>', cap => 250, with => 'pending_limit = 0' },
 	bits1 => { dim => 200, opclass => 'halfvec_l2_ops', op => '<->', cap => 200, type => 'halfvec' },
 	pend  => { dim => 100, opclass => 'vector_cosine_ops', op => '<=>', cap => 250, with => 'pending_limit = 80' },
 	none  => { dim => 40,  opclass => 'vector_l1_ops', op => '<+>', cap => 200 },

@@ -27,17 +27,17 @@ our @EXPORT = qw(%kinds value_of create_tables fill_tables write_scripts start_p
 # overflow.  "gen" is an expression that gives vectors, instead of random ones.
 # "type" is the column's, if not vector; "value" says how a value of it is made of
 # a vector, of "elements" dimensions if not as many (without it an assignment casts).
-# "with" are options of the index.
+# "with" are options of the index: by default rows of all but l1, bit, sparse and hashed are pending first.
 our %kinds = (
-	v100 => { dim => 100, opclass => 'vector_l2_ops', op => '<->' },     # 4 bits
+	v100 => { dim => 100, opclass => 'vector_l2_ops', op => '<->', with => 'pending_limit = 0' },    # 4 bits
 	v3   => { dim => 3,   opclass => 'vector_l2_ops', op => '<->' },     # exact
 	l1   => { dim => 40,  opclass => 'vector_l1_ops', op => '<+>' },     # no sketch
-	dup  => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', distinct => 8 },
+	dup  => { dim => 16,  opclass => 'vector_l2_ops', op => '<->', distinct => 8, with => 'pending_limit = 0' },
 	cos  => { dim => 384, opclass => 'vector_cosine_ops', op => '<=>', keep => 600 }, # 1 bit
 	side => { dim => 3000, opclass => 'vector_ip_ops', op => '<#>', keep => 150 },    # side pages
 	# rows that wait to be linked, of so many that tests come to the limit
 	pend => { dim => 100, opclass => 'vector_cosine_ops', op => '<=>', with => 'pending_limit = 150' },
-	half => { dim => 72,  opclass => 'halfvec_cosine_ops', op => '<=>', type => 'halfvec' },
+	half => { dim => 72,  opclass => 'halfvec_cosine_ops', op => '<=>', type => 'halfvec', with => 'pending_limit = 0' },
 	# words: no whole number of them, nor of bytes
 	bit  => { dim => 203, opclass => 'bit_hamming_ops', op => '<~>', type => 'bit', value => 'binary_quantize(%s)' },
 	sparse => { dim => 3000, opclass => 'sparsevec_cosine_ops', op => '<=>', type => 'sparsevec',

@@ -147,7 +147,7 @@ HnswPendingLimit(Relation index, const HnswLayout *lay)
 	int			limit = opts ? opts->pending_limit : -1;
 
 	if (limit < 0)
-		limit = HNSW_AUTO_PENDING_LIMIT;
+		limit = lay->sketch == HNSW_SKETCH_NONE ? 0 : HNSW_AUTO_PENDING_LIMIT;
 	return Min(limit, HNSW_MAX_PENDING_PAGES * HnswPendingPerPage(lay));
 }
 

@@ -35,8 +35,8 @@ extern bytea *IvfflatOptionsParse(Datum reloptions, bool validate);
 extern void HnswMetaFor(Relation index, int dim, int nonzero, HnswMetaPage *meta);
 extern void HnswSetDimensions(HnswMetaPage *meta, const HnswTypeOps *type, int dim, int nonzero);
 
-/* Rows that may wait to be linked if nobody says how many. */
-#define HNSW_AUTO_PENDING_LIMIT		0
+/* Rows that may wait to be linked if nobody says how many: what adds a fifth at most to a search at ef_search 40. */
+#define HNSW_AUTO_PENDING_LIMIT		4096
 #define HNSW_MAX_PENDING_LIMIT		65536
 
 extern int	HnswPendingLimit(Relation index, const HnswLayout *lay);
