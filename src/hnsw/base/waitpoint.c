@@ -101,7 +101,7 @@ HnswWaitPoint(const char *name)
 		elog(ERROR, "wait point \"%s\" stands where a lock is held", name);
 	if (wait_point == 0 || strcmp(points[wait_point].name, name) != 0)
 		return;
-	if (passed++ != wait_point_skip)
+	if (passed++ != wait_point_skip && wait_point_skip >= 0)
 		return;
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, LOCK_CLASS,
 						 DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name))), 2);
@@ -119,8 +119,8 @@ HnswWaitPointInit(void)
 							 &wait_point, 0, points,
 							 PGC_SUSET, 0, NULL, assign_setting, NULL);
 	DefineCustomIntVariable("vectorx.wait_point_skip",
-							"How often it passes the point before it waits, once.",
+							"How often it passes the point before it waits, once; -1: it waits each time.",
 							NULL,
-							&wait_point_skip, 0, 0, INT_MAX,
+							&wait_point_skip, 0, -1, INT_MAX,
 							PGC_SUSET, 0, NULL, assign_setting, NULL);
 }
