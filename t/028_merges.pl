@@ -150,4 +150,53 @@ is_whole($node, 'postgres', 'w_latency', 'vacuumed');
 log_is_clean($node);
 $node->stop;
 
+# ---- nobody waits long for the worker (stopped at a wait point, or with much to do)
+
+my $library = $ENV{VX_WAIT_POINTS_LIBRARY};
+SKIP:
+{
+	skip 'VX_WAIT_POINTS_LIBRARY names no library with wait points', 1 unless $library;
+
+	my $way = new_node('way', qq(
+dynamic_library_path = '$library:\$libdir'
+hnsw.merge_naptime = 50ms
+maintenance_work_mem = 1MB
+));
+	my $extension = q(CREATE EXTENSION vectorx; UPDATE pg_proc SET probin = 'vectorx' WHERE probin = '$libdir/vectorx';);
+	$way->safe_psql('postgres', $extension);
+	$way->safe_psql('postgres', q(LOAD 'vectorx'; ALTER DATABASE postgres SET vectorx.wait_point = 'merge-settle'));
+	my $holder = session($way, q(SELECT pg_advisory_lock(77, hashtext('merge-settle'))), 'SELECT pg_sleep(10000)');
+	my $waits = q(SELECT count(*) > 0 FROM pg_locks JOIN pg_stat_activity USING (pid)
+		WHERE locktype = 'advisory' AND NOT granted AND backend_type = 'vectorx merger');
+	$way->poll_query_until('postgres', q(SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 77));
+
+	$way->safe_psql('postgres', table_of('d', 'pending_limit = 400'));
+	my $next = 101;
+	foreach my $ddl ('VACUUM d', 'ALTER INDEX d_v SET (m = 8)', 'REINDEX INDEX d_v', 'ALTER TABLE d ADD c int', 'DROP INDEX d_v')
+	{
+		$way->safe_psql('postgres', join("\n", map { rows_of('d', $_, $_) } $next .. $next + 349));
+		$next += 350;
+		ok($way->poll_query_until('postgres', $waits), "before $ddl: the worker merges");
+		is($way->safe_psql('postgres', "SET vectorx.wait_point = 'none'; $ddl"), '', "$ddl need not wait for it");
+		is_whole($way, 'postgres', 'd', "after $ddl") unless $ddl =~ /DROP/;
+	}
+	$way->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE \'%pg_sleep(10000)\' AND pid <> pg_backend_pid()');
+	end_session($holder);
+
+	# a merge that takes longer than the five seconds for which DROP DATABASE waits
+	$way->safe_psql('postgres', 'CREATE DATABASE large');
+	$way->safe_psql('large', $extension);
+	$way->safe_psql('large', table_of('l', 'pending_limit = 20000, ef_construction = 1000'));
+	my $inside = session($way, '\\c large', q(DO $$ BEGIN
+		WHILE (SELECT datallowconn FROM pg_database WHERE datname = 'large') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$),
+		rows_of('l', 101, 19900), 'SELECT pg_sleep(1.1)', map { rows_of('l', $_, $_) } 19901 .. 19960);
+	$way->poll_query_until('postgres', q(SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = 'large'));
+	$way->safe_psql('postgres', 'ALTER DATABASE large WITH ALLOW_CONNECTIONS false');
+	is(end_session($inside), '', 'rows are inserted');
+	ok($way->poll_query_until('postgres', "SELECT count(*) > 0 $merger AND datname = 'large'"), 'a worker comes to a database that takes no connections');
+	is($way->psql('postgres', 'DROP DATABASE large'), 0, 'DROP DATABASE ends it');
+	log_is_clean($way);
+	$way->stop;
+}
+
 done_testing();

@@ -44,10 +44,7 @@ settle_in_turn(HnswIndex *g, HnswSlot *nodes, int64 n, Size limit)
 		CHECK_FOR_INTERRUPTS();
 		HNSW_WAIT_POINT("merge-settle");
 		InvalidateCatalogSnapshot();	/* as below */
-		/* as an insert does, so that whoever keeps inserts off keeps merges off */
-		HnswLockInserts(g->rel);
 		HnswSettle(g, &node, false);
-		HnswUnlockInserts(g->rel);
 	}
 	return n;
 }
@@ -96,9 +93,7 @@ settle_at_once(HnswIndex *g, const HnswSlot *nodes, int64 n, Size limit)
 		CHECK_FOR_INTERRUPTS();
 		if (!linked)
 			left++;
-		HnswLockInserts(g->rel);
 		HnswSettle(g, &node, linked);
-		HnswUnlockInserts(g->rel);
 	}
 	ereport(DEBUG2,
 			(errmsg_internal("index \"%s\": %lld pending nodes linked at once, %lld one by one, %lld links afterwards",

@@ -5,7 +5,7 @@
  * A session that finds a pending segment half full asks for it.  It is a dynamic worker: nothing is
  * preloaded, and where the server has no slot for one all works without.  It looks at all
  * indexes of its database, merges what is nearly full, and what nobody adds to any more, and ends
- * when there is nothing to do, soon enough for a DROP DATABASE, which waits for five seconds.
+ * when there is nothing to do.  It stands in nobody's way for long, as autovacuum does not.
  */
 #include "postgres.h"
 
@@ -32,6 +32,9 @@
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -267,7 +270,9 @@ look_safely(Merger *m, Oid relid)
 		if (ProcDiePending)
 			PG_RE_THROW();
 		HOLD_INTERRUPTS();
-		EmitErrorReport();
+		/* that it gives way is no error */
+		if (geterrcode() != ERRCODE_QUERY_CANCELED)
+			EmitErrorReport();
 		AbortCurrentTransaction();
 		/* what was cancelled, or wanted for memory, may do the next time */
 		watch(m, relid)->failed = geterrcode() == ERRCODE_INDEX_CORRUPTED;
@@ -316,6 +321,19 @@ nap(void)
 	}
 }
 
+/*
+ * Be to others what a worker of autovacuum is: whoever has waited deadlock_timeout for a lock that this process
+ * holds cancels what it does, and DROP DATABASE ends it.  A merge that is cut off loses nothing.
+ */
+static void
+give_way(void)
+{
+	LWLockAcquire(ProcArrayLock, LW_EXCLUSIVE);
+	MyProc->statusFlags |= PROC_IS_AUTOVACUUM;
+	ProcGlobal->statusFlags[MyProc->pgxactoff] = MyProc->statusFlags;
+	LWLockRelease(ProcArrayLock);
+}
+
 /* The worker; arg: its database. */
 void
 vectorx_merger_main(Datum arg)
@@ -327,7 +345,9 @@ vectorx_merger_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	/* sessions that write are there already, whether others may come or not */
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, BGWORKER_BYPASS_ALLOWCONN);
+	give_way();
 	/* no function of a user's is called, and none is to be found by name */
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);

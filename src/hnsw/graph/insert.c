@@ -475,7 +475,8 @@ settle(HnswIndex *g, const HnswCandidate *node, const HnswRecord *rec, int level
 /*
  * Make a node of level 0 that is in its place a part of the graph: its links and records of higher
  * levels.  linked: it has the former.  For pending nodes, which nobody else settles at the same time; one
- * that has gone is no error.  Errors as HnswInsertValue's.
+ * that has gone is no error.  As an insert it takes the lock of inserts, so that whoever keeps those off keeps
+ * merges off.  Errors as HnswInsertValue's.
  */
 void
 HnswSettle(HnswIndex *g, const HnswCandidate *node, bool linked)
@@ -486,6 +487,7 @@ HnswSettle(HnswIndex *g, const HnswCandidate *node, bool linked)
 
 	if (linked && level == 0)
 		return;
+	HnswLockInserts(g->rel);
 	s->without = *node;
 	for (int attempt = 0; read_placed(g, node, &rec); attempt++)
 	{
@@ -495,4 +497,5 @@ HnswSettle(HnswIndex *g, const HnswCandidate *node, bool linked)
 		check_attempts(g, attempt);
 	}
 	s->without.blk = InvalidBlockNumber;
+	HnswUnlockInserts(g->rel);
 }
