@@ -62,6 +62,19 @@ is_whole($node, 'postgres', 'a', 'merged by a worker');
 ok($node->poll_query_until('postgres', $gone), 'it ends when there is nothing to do');
 is($node->safe_psql('postgres', q(SELECT pending_rows < 100 FROM hnsw_info('a_v'))), 't', 'what nobody adds to is merged, too');
 
+# ---- what it leaves pending is a setting
+
+$node->safe_psql('postgres', table_of('few', 'pending_limit = 400') . rows_of('few', 101, 110));
+my $asks = sub { $node->safe_psql('postgres', 'SELECT pg_sleep(1.1);' . join("\n", map { rows_of('a', $_, $_) } $_[0] .. $_[0] + 299)) };
+$asks->(10001);
+ok($node->poll_query_until('postgres', $gone), 'it has come and gone');
+is(pending($node, 'postgres', 'few'), 10, 'few rows are left');
+$node->append_conf('postgresql.conf', 'hnsw.merge_idle = 1');
+$node->reload;
+$asks->(20001);
+ok($node->poll_query_until('postgres', q(SELECT pending_rows = 0 FROM hnsw_info('few_v'))), 'hnsw.merge_idle: few rows are merged, too');
+ok($node->poll_query_until('postgres', $gone), 'it goes');
+
 # ---- it is terminated, and comes again
 
 $node->safe_psql('postgres', table_of('b', 'pending_limit = 400'));

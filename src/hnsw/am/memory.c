@@ -1,8 +1,8 @@
 /*
  * memory.c
- *		hnsw_build_memory: how much memory the build of an index wants.
+ *		How much memory VACUUM and merges may use; hnsw_build_memory: how much the build of an index wants.
  *
- * The estimate itself is HnswBatchBytes (bulk/fill.c), which the build goes by, too.
+ * The estimate of a build is HnswBatchBytes (bulk/fill.c), which the build goes by, too.
  */
 #include "postgres.h"
 
@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "fmgr.h"
 #include "hnsw/am/build.h"
+#include "hnsw/am/merge.h"
 #include "hnsw/bulk/fill.h"
 #include "hnsw/hnsw.h"
 #include "hnsw/am/options.h"
@@ -18,10 +19,22 @@
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/metric.h"
 #include "hnsw/metric/type.h"
+#include "miscadmin.h"
+#include "postmaster/autovacuum.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(vectorx_hnsw_build_memory);
+
+/* Bytes that VACUUM, and a merge, may use here. */
+Size
+HnswMaintenanceMemory(void)
+{
+	int			kb = CompatIsAutovacuumWorker() && autovacuum_work_mem != -1 ?
+		autovacuum_work_mem : maintenance_work_mem;
+
+	return (Size) kb * 1024;
+}
 
 typedef struct NamedValue
 {

@@ -122,7 +122,7 @@ HnswMerge(Relation index)
 	InvalidateCatalogSnapshot();
 	if (slice.npages > 0)
 	{
-		const Size	limit = (Size) maintenance_work_mem * 1024;
+		const Size	limit = HnswMaintenanceMemory();
 
 		merged = settle_at_once(g, slice.nodes, slice.n, limit);
 		if (merged < 0)

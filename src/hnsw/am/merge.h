@@ -11,6 +11,9 @@
 extern int64 HnswMerge(Relation index);
 extern bool HnswTryMerge(Relation index);
 
+/* ---- memory.c ---- */
+extern Size HnswMaintenanceMemory(void);
+
 /* ---- merger.c ---- */
 extern void HnswRequestMerger(void);
 

@@ -48,13 +48,6 @@
 #define IDLE_ROUNDS		3
 /* It tries to become its database's so many times: a session that looks may be in the way. */
 #define LOCK_TRIES		5
-/*
- * What is pending is merged when there is so much of it, in quarters of the limit: more at a time write fewer pages
- * for each row, and what is left must do until the merge begins.  If nobody adds to it any more, less does.
- */
-#define FULL_QUARTERS	3
-#define IDLE_QUARTERS	1
-
 PGDLLEXPORT void vectorx_merger_main(Datum arg);
 
 /* An index as the worker has found it last. */
@@ -220,6 +213,7 @@ static bool
 look_at(Merger *m, Oid relid)
 {
 	Watched    *w = watch(m, relid);
+	HnswSettings settings;
 	Relation	index;
 	int64		limit = 1;
 	int64		n = 0;
@@ -237,7 +231,9 @@ look_at(Merger *m, Oid relid)
 	if (index->rd_rel->relkind == RELKIND_INDEX && HnswIsAm(index->rd_indam))
 		n = count_pending(index, &limit);
 	busy = n > w->pending;
-	if (n > 0 && n * 4 >= limit * (n == w->pending ? IDLE_QUARTERS : FULL_QUARTERS))
+	HnswReadSettings(&settings);
+	/* while rows come, what is left must do until the merge begins; when nobody adds to it any more, less is enough */
+	if (n > 0 && n * 100 >= limit * (n == w->pending ? settings.merge_idle : settings.merge_batch))
 	{
 		/* which would keep VACUUM from what is dead meanwhile */
 		PopActiveSnapshot();

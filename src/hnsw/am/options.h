@@ -62,6 +62,8 @@ typedef struct HnswSettings
 	int			load_cpus;		/* 0: those of the machine */
 	int			write_profile;	/* HnswWriteProfile */
 	int			merge_naptime;	/* milliseconds between two rounds of the worker that merges */
+	int			merge_batch;	/* percent of the limit from which on it merges, */
+	int			merge_idle;		/* and of an index that nobody adds to */
 } HnswSettings;
 
 /* hnsw.write_profile: what an insert does that finds the pending segment full. */

@@ -44,6 +44,12 @@
 #define LOAD_CPUS		"hnsw.load_cpus"
 #define WRITE_PROFILE	"hnsw.write_profile"
 #define MERGE_NAPTIME	"hnsw.merge_naptime"
+#define MERGE_BATCH		"hnsw.merge_batch"
+#define MERGE_IDLE		"hnsw.merge_idle"
+
+/* Of hnsw.merge_batch and hnsw.merge_idle, percent of an index's limit. */
+#define DEFAULT_BATCH	75
+#define DEFAULT_IDLE	25
 
 /* Of hnsw.merge_naptime, milliseconds. */
 #define DEFAULT_NAPTIME	1000
@@ -84,6 +90,8 @@ static double load_floor;
 static int	load_cpus;
 static int	write_profile = HNSW_WRITE_BALANCED;
 static int	merge_naptime = DEFAULT_NAPTIME;
+static int	merge_batch = DEFAULT_BATCH;
+static int	merge_idle = DEFAULT_IDLE;
 
 /* We have defined the settings.  Else another library has, or nobody. */
 static bool ours = false;
@@ -203,6 +211,15 @@ define(void)
 							"Time between two looks of the worker that merges pending rows.",
 							NULL, &merge_naptime, DEFAULT_NAPTIME, MIN_NAPTIME, MAX_NAPTIME,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable(MERGE_BATCH,
+							"Pending rows that the worker merges at once at least, in percent of the index's limit.",
+							"More at a time write fewer pages for each.",
+							&merge_batch, DEFAULT_BATCH, 1, 100,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(MERGE_IDLE,
+							"The same for an index that nobody adds to any more.",
+							NULL, &merge_idle, DEFAULT_IDLE, 1, 100,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	/* no one else can define any now; a warning names those set in vain */
 	MarkGUCPrefixReserved("hnsw");
 }
@@ -249,6 +266,18 @@ read_choice(const char *name, const struct config_enum_entry *choices, int other
 	return otherwise;
 }
 
+/* A number, likewise; what is out of range counts as not set. */
+static int
+read_number(const char *name, int flags, int least, int most, int otherwise)
+{
+	const char *value = chosen(name);
+	int			number;
+
+	if (value == NULL || !parse_int(value, &number, flags, NULL) || number < least || number > most)
+		return otherwise;
+	return number;
+}
+
 /* The settings as another library has them, or as placeholders. */
 static void
 read_by_name(HnswSettings *s)
@@ -259,9 +288,7 @@ read_by_name(HnswSettings *s)
 		s->ef_search = HNSW_DEFAULT_EF_SEARCH;
 	s->ef_search = clamp(s->ef_search);
 	s->iterative_scan = read_choice(ITERATIVE_SCAN, modes, HNSW_ITERATIVE_STRICT);
-	value = chosen(MAX_SCAN_TUPLES);
-	if (value == NULL || !parse_int(value, &s->max_scan_tuples, 0, NULL) || s->max_scan_tuples < 1)
-		s->max_scan_tuples = INT_MAX;
+	s->max_scan_tuples = read_number(MAX_SCAN_TUPLES, 0, 1, INT_MAX, INT_MAX);
 	value = chosen(SCAN_MEM);
 	if (value == NULL || !parse_real(value, &s->scan_mem_multiplier, 0, NULL) ||
 		!(s->scan_mem_multiplier >= 1 && s->scan_mem_multiplier <= 1000))
@@ -273,14 +300,11 @@ read_by_name(HnswSettings *s)
 	value = chosen(LOAD_SHEDDING);
 	if (value == NULL || !HnswParseTarget(value, &s->load_floor))
 		s->load_floor = 0;
-	value = chosen(LOAD_CPUS);
-	if (value == NULL || !parse_int(value, &s->load_cpus, 0, NULL) || s->load_cpus < 0)
-		s->load_cpus = 0;
+	s->load_cpus = read_number(LOAD_CPUS, 0, 0, INT_MAX, 0);
 	s->write_profile = read_choice(WRITE_PROFILE, profiles, HNSW_WRITE_BALANCED);
-	value = chosen(MERGE_NAPTIME);
-	if (value == NULL || !parse_int(value, &s->merge_naptime, GUC_UNIT_MS, NULL) ||
-		s->merge_naptime < MIN_NAPTIME || s->merge_naptime > MAX_NAPTIME)
-		s->merge_naptime = DEFAULT_NAPTIME;
+	s->merge_naptime = read_number(MERGE_NAPTIME, GUC_UNIT_MS, MIN_NAPTIME, MAX_NAPTIME, DEFAULT_NAPTIME);
+	s->merge_batch = read_number(MERGE_BATCH, 0, 1, 100, DEFAULT_BATCH);
+	s->merge_idle = read_number(MERGE_IDLE, 0, 1, 100, DEFAULT_IDLE);
 }
 
 /* The settings hnsw.* of this session, each within its range. */
@@ -300,6 +324,8 @@ HnswReadSettings(HnswSettings *s)
 		s->load_cpus = load_cpus;
 		s->write_profile = write_profile;
 		s->merge_naptime = merge_naptime;
+		s->merge_batch = merge_batch;
+		s->merge_idle = merge_idle;
 		return;
 	}
 	read_by_name(s);

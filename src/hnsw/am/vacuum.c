@@ -47,7 +47,6 @@
 #include "hnsw/page/place.h"
 #include "hnsw/page/record.h"
 #include "miscadmin.h"
-#include "postmaster/autovacuum.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
@@ -552,22 +551,12 @@ free_dead(VacuumState *st)
 
 /* ---- all of it ---- */
 
-/* Bytes that VACUUM may use here. */
-static Size
-memory_limit(void)
-{
-	int			kb = CompatIsAutovacuumWorker() && autovacuum_work_mem != -1 ?
-		autovacuum_work_mem : maintenance_work_mem;
-
-	return (Size) kb * 1024;
-}
-
 /* Phase 2: no live node links to a DEAD one.  Returns the first block that it has not come to. */
 static BlockNumber
 repair(VacuumState *st)
 {
 	HnswRelinkTask task = {.dead = st->repair.dead,.strategy = st->repair.strategy,
-		.limit = memory_limit()};
+		.limit = HnswMaintenanceMemory()};
 
 	/* where most lists are broken a build's way mends them quicker */
 	if (HnswRelink(st->g, &task, CurrentMemoryContext))
@@ -703,7 +692,7 @@ shrink(const IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 
 	stats->pages_free -= Min(freed, stats->pages_free);
 	if (freed > 0)
-		ereport(info->message_level,
+		ereport(message_level(info),
 				(errmsg("index \"%s\": %u pages at the end given back", RelationGetRelationName(info->index), freed)));
 	MemoryContextDelete(cxt);
 }
