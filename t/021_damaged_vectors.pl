@@ -37,7 +37,8 @@ foreach my $case ((map { my $metric = $_; map { [ $metric, $_ ] } sort keys %wid
 	my $name = "${metric}_$own";
 	my $type = { fp16 => 'halfvec', bits => 'bit', sparse => 'sparsevec' }->{$own} // 'vector';
 	my $value = $own eq 'bits' ? 'binary_quantize(v)' : 'v';
-	my $with = $width{$own} ? "WITH (own_vector = $own)" : '';
+	# a pending node has no distances to compare its vector with
+	my $with = 'WITH (pending_limit = 0' . ($width{$own} ? ", own_vector = $own)" : ')');
 
 	$node->safe_psql('postgres', qq(
 CREATE TABLE $name (id int, v $type(@{[DIM]}));
