@@ -193,6 +193,16 @@ maintenance_work_mem = 1MB
 		is($way->safe_psql('postgres', "SET vectorx.wait_point = 'none'; $ddl"), '', "$ddl need not wait for it");
 		is_whole($way, 'postgres', 'd', "after $ddl") unless $ddl =~ /DROP/;
 	}
+
+	# a merge in turn that is cancelled keeps what it has done but for the last part
+	$way->safe_psql('postgres', table_of('o', 'pending_limit = 20000') . rows_of('o', 101, 1600));
+	my $merge = session($way, "SET vectorx.wait_point = 'merge-settle'; SET vectorx.wait_point_skip = 1400", q(SELECT hnsw_merge('o_v')));
+	ok($way->poll_query_until('postgres', q(SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND classid = 77 AND NOT granted)),
+		'a merge is in its last part');
+	$way->safe_psql('postgres', q(SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT hnsw_merge%'));
+	like(end_session($merge), qr/canceling statement/, 'it is cancelled');
+	cmp_ok(pending($way, 'postgres', 'o'), '<', 900, 'what was linked before is pending no more');
+	is_whole($way, 'postgres', 'o', 'cut off');
 	$way->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE \'%pg_sleep(10000)\' AND pid <> pg_backend_pid()');
 	end_session($holder);
 

@@ -32,21 +32,62 @@
 
 PG_FUNCTION_INFO_V1(vectorx_hnsw_merge);
 
-/* Give nodes their links, and records of higher levels, one after the other; returns how many there are. */
-static int64
-settle_in_turn(HnswIndex *g, HnswSlot *nodes, int64 n, Size limit)
+/*
+ * So many nodes, with those that stand on a page with them, are linked one after the other before they are taken
+ * out of the pending pages: that is what a merge loses that is cut off, and has to do again.  (More would find
+ * their pages in the cache a little more often.)
+ */
+#define TURN_NODES	512
+
+/* The nodes are in the graph: their pages are emptied.  last: and the merge ends. */
+static void
+clear(HnswIndex *g, const HnswPendingSlice *slice, int64 merged, bool last)
 {
-	n = HnswBulkSort(g, nodes, n, limit);
+	HnswInserterDone(g);
+	HNSW_WAIT_POINT("merge-clear");
+	HnswPendingClear(g, slice, merged, last);
+}
+
+/* Give a slice's nodes their links, and records of higher levels, one after the other; returns how many there are. */
+static int64
+settle(HnswIndex *g, HnswPendingSlice *slice, Size limit)
+{
+	int64		n = HnswBulkSort(g, slice->nodes, slice->n, limit);
+
 	for (int64 i = 0; i < n; i++)
 	{
-		HnswCandidate node = {0, nodes[i].blk, nodes[i].slot};
+		HnswCandidate node = {0, slice->nodes[i].blk, slice->nodes[i].slot};
 
 		CHECK_FOR_INTERRUPTS();
 		HNSW_WAIT_POINT("merge-settle");
-		InvalidateCatalogSnapshot();	/* as below */
+		InvalidateCatalogSnapshot();	/* as in HnswMerge */
 		HnswSettle(g, &node, false);
 	}
 	return n;
+}
+
+/* The same, some pages at a time, which are then emptied. */
+static int64
+merge_in_turn(HnswIndex *g, const HnswPendingSlice *slice, Size limit)
+{
+	int64		merged = 0;
+	int			done = 0;
+
+	while (done < slice->npages)
+	{
+		const int64 from = done > 0 ? slice->ends[done - 1] : 0;
+		HnswPendingSlice part = {.pages = slice->pages + done,.nodes = slice->nodes + from};
+		int64		n;
+
+		do
+			part.n = slice->ends[done + part.npages++] - from;
+		while (part.n < TURN_NODES && done + part.npages < slice->npages);
+		done += part.npages;
+		n = settle(g, &part, limit);
+		clear(g, &part, n, done == slice->npages);
+		merged += n;
+	}
+	return merged;
 }
 
 /* Offer a node's list a link to another; or make it a TREE link, in that list or below. */
@@ -105,7 +146,7 @@ settle_at_once(HnswIndex *g, const HnswSlot *nodes, int64 n, Size limit)
 /*
  * Make all pending rows part of the graph; returns how many.  The caller holds the merge lock,
  * and no other but the relation's.  When it is cut off by an error or a crash they are pending
- * still.  Errors: index_corrupted, t_r_serialization_failure, out of memory.
+ * still, or the last of them.  Errors: index_corrupted, t_r_serialization_failure, out of memory.
  */
 int64
 HnswMerge(Relation index)
@@ -126,10 +167,9 @@ HnswMerge(Relation index)
 
 		merged = settle_at_once(g, slice.nodes, slice.n, limit);
 		if (merged < 0)
-			merged = settle_in_turn(g, slice.nodes, slice.n, limit);
-		HnswInserterDone(g);
-		HNSW_WAIT_POINT("merge-clear");
-		HnswPendingClear(g, &slice, merged);
+			merged = merge_in_turn(g, &slice, limit);
+		else
+			clear(g, &slice, merged, true);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);

@@ -337,6 +337,7 @@ close_page(HnswIndex *g, HnswPin *pin, HnswPendingSlice *slice)
 			slice->nodes[slice->n++].slot = HnswLinkSlot(tid);
 		}
 	}
+	slice->ends[slice->npages - 1] = slice->n;
 	if (HnswPageGetHeader(pin->page)->closed)
 		return;
 	HnswWriteBegin(g, w);
@@ -363,6 +364,7 @@ HnswPendingClose(HnswIndex *g, MemoryContext cxt, HnswPendingSlice *slice)
 	slice->npages = 0;
 	slice->n = 0;
 	slice->pages = MemoryContextAlloc(cxt, Max(meta.npending, 1) * sizeof(BlockNumber));
+	slice->ends = MemoryContextAlloc(cxt, Max(meta.npending, 1) * sizeof(int64));
 	slice->nodes = MemoryContextAllocHuge(cxt, Max(most, 1) * sizeof(HnswSlot));
 	for (int i = 0; i < meta.npending; i++)
 	{
@@ -401,12 +403,12 @@ empty_page(HnswIndex *g, HnswPin *pin)
 }
 
 /*
- * A merge ends, which has linked "merged" nodes: what the slice's pages list can be reached
- * without them.  First the metapage tells, then the pages are emptied and opened,
- * a change each.  No page lock is held.
+ * A merge, or a part of it that is not the last, ends, which has linked "merged" nodes: what the
+ * slice's pages list can be reached without them.  First the metapage tells, then the pages are emptied
+ * and opened, a change each.  No page lock is held.
  */
 void
-HnswPendingClear(HnswIndex *g, const HnswPendingSlice *slice, int64 merged)
+HnswPendingClear(HnswIndex *g, const HnswPendingSlice *slice, int64 merged, bool last)
 {
 	HnswPin		pin;
 	HnswMetaPage changed;
@@ -417,7 +419,7 @@ HnswPendingClear(HnswIndex *g, const HnswPendingSlice *slice, int64 merged)
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_EXCLUSIVE, &pin);
 	changed = *HnswPageGetMeta(pin.page);
 	changed.pending_epoch++;
-	changed.merges++;
+	changed.merges += last;
 	changed.merged += merged;
 	HnswWriteBegin(g, w);
 	HnswWriteAdd(w, &pin, false);

@@ -22,6 +22,7 @@ typedef struct HnswPendingSlice
 {
 	int			npages;
 	BlockNumber *pages;
+	int64	   *ends;			/* where in nodes those of each page end */
 	int64		n;
 	HnswSlot   *nodes;
 } HnswPendingSlice;
@@ -37,6 +38,6 @@ extern int	HnswPendingAlike(HnswIndex *g, const HnswMetaPage *meta, const HnswLi
 							 HnswSlot *nodes, int max);
 extern int64 HnswPendingCount(HnswIndex *g);
 extern void HnswPendingClose(HnswIndex *g, MemoryContext cxt, HnswPendingSlice *slice);
-extern void HnswPendingClear(HnswIndex *g, const HnswPendingSlice *slice, int64 merged);
+extern void HnswPendingClear(HnswIndex *g, const HnswPendingSlice *slice, int64 merged, bool last);
 
 #endif							/* HNSW_PAGE_PENDING_H */
