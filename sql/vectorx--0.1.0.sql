@@ -3,6 +3,25 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION vectorx" to load this file. \quit
 
+-- By the name "vector" (make install-as-vector) it is the same, and pgvector is in its way: access methods have no schema.
+DO $$
+BEGIN
+	IF (SELECT count(*) FROM pg_catalog.pg_extension WHERE extname IN ('vector', 'vectorx')) > 1 THEN
+		RAISE duplicate_object USING
+			MESSAGE = 'extensions "vector" and "vectorx" cannot both be in a database',
+			DETAIL = 'They have types, operators and access methods of the same names.';
+	END IF;
+END
+$$;
+
+-- version of the library
+
+CREATE FUNCTION vectorx_version() RETURNS text
+	AS 'MODULE_PATHNAME', 'vectorx_version' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION vectorx_version() IS
+	'version of the library that is loaded, whatever the name of the extension';
+
 -- type
 
 CREATE TYPE vector;

@@ -14,9 +14,15 @@
 #include "hnsw/base/waitpoint.h"
 #include "planner/planner.h"
 #include "simd/vx_simd.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;
+
+/* That of vectorx.control. */
+#define VERSION	"0.1.0"
+
+PG_FUNCTION_INFO_V1(vectorx_version);
 
 PGDLLEXPORT void _PG_init(void);
 
@@ -45,6 +51,16 @@ static void
 assign_simd(int newval, void *extra)
 {
 	(void) VxSimdSelect((VxSimdLevel) newval);
+}
+
+/*
+ * vectorx_version(): the library's, which one that is replaced on disk may not have
+ * in common with its extension, nor an extension "vector" with anything.
+ */
+Datum
+vectorx_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(VERSION));
 }
 
 void
