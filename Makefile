@@ -2,6 +2,9 @@
 #
 #   make PG_CONFIG=/path/to/pg_config
 #   make install PG_CONFIG=/path/to/pg_config
+#   make install-as-vector PG_CONFIG=/path/to/pg_config
+#               besides, the extension under pgvector's name (docs/migration.md);
+#               make uninstall-as-vector takes it away
 #
 # Variables
 #   PG_CONFIG   the server to build for (default: the first pg_config in PATH)
@@ -122,7 +125,7 @@ endif
 include $(PGXS)
 
 # Goals that build nothing.
-IDLE_GOALS = check-% bench-% installcheck format lint clean
+IDLE_GOALS = check-% bench-% installcheck format lint clean install-as-vector uninstall-as-vector
 ifneq ($(filter-out $(IDLE_GOALS),$(or $(MAKECMDGOALS),all)),)
 # A newer compiler than this one may have built the server, and left flags in
 # CFLAGS that this one stops at.
@@ -150,6 +153,17 @@ endif
 $(OBJS): .build-for Makefile
 
 -include $(DEPS)
+
+# ---- under pgvector's name
+
+.PHONY: install-as-vector uninstall-as-vector
+
+# The library is that of "make install", which may be a goal of the same command.
+install-as-vector: $(filter install,$(MAKECMDGOALS))
+	bash '$(srcdir)/scripts/as-vector' install '$(DESTDIR)$(datadir)/extension' '$(DESTDIR)$(pkglibdir)'
+
+uninstall-as-vector:
+	bash '$(srcdir)/scripts/as-vector' remove '$(DESTDIR)$(datadir)/extension' '$(DESTDIR)$(pkglibdir)'
 
 # ---- tests
 

@@ -49,11 +49,12 @@ our %kinds = (
 
 # A server that has been started: nothing but the test writes to it, and its log
 # holds no statements.  "conf" is added, and may say otherwise; "init" is for
-# PostgreSQL::Test::Cluster's.
+# PostgreSQL::Test::Cluster's, but install_path, which says where the server is.
 sub new_node
 {
 	my ($name, $conf, %init) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $path = delete $init{install_path};
+	my $node = PostgreSQL::Test::Cluster->new($name, defined $path ? (install_path => $path) : ());
 
 	$node->init(%init);
 	$node->append_conf('postgresql.conf', "autovacuum = off\nlog_statement = none\n$conf");

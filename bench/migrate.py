@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""From pgvector to vectorx: a dump of pgvector is restored, by scripts/migrate-from-pgvector, under either name.
+
+    .venv/bin/python bench/migrate.py           the checks, each a line "ok" or "not ok"
+    .venv/bin/python bench/migrate.py --write   writes t/pgvector_dump.sql, which t/029_as_vector.pl restores
+
+On the peer server (server.py), whose pgvector makes the database of t/pgvector.sql.  Its own files of "vector" are in the
+way of ours there: those are put in a folder of their own, which the target's extension_control_path names.
+"""
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Iterator
+
+import server
+from beside import Tests
+
+ROOT = server.ROOT
+SCRIPT = ROOT / "scripts" / "migrate-from-pgvector"
+SOURCE = ROOT / "t" / "pgvector.sql"
+DUMP = ROOT / "t" / "pgvector_dump.sql"
+# Of the program and the server it was made by, or made anew each time.
+PASSING = re.compile(r"^(\\(un)?restrict .*|-- Dumped .*|SET transaction_timeout = 0;)\n", re.M)
+NEEDS = {"needs_vector.control": "default_version = '1'\nrequires = 'vector'\n",
+         "needs_vector--1.sql": "CREATE FUNCTION origin(int) RETURNS vector LANGUAGE sql IMMUTABLE AS 'SELECT array_fill(0, ARRAY[$1])::vector';\n"}
+
+
+def program(here: server.Server, *command: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=here.environment(), input=text, capture_output=True, text=True, check=False)
+
+
+def dump_of(here: server.Server, database: str) -> str:
+    done = program(here, "pg_dump", database)
+    done.check_returncode()
+    return PASSING.sub("", done.stdout)
+
+
+def create(here: server.Server, database: str, *statements: str) -> None:
+    with here.connect() as conn:
+        conn.execute(f"CREATE DATABASE {database} TEMPLATE template0")
+        for statement in statements:
+            conn.execute(f"ALTER DATABASE {database} {statement}")
+
+
+def make_source(here: server.Server, database: str, schema: str) -> None:
+    """A database on pgvector, whose extension is in a schema."""
+    create(here, database, f"SET search_path TO public, {schema}")
+    with here.connect(database) as conn:
+        conn.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}; CREATE EXTENSION vector SCHEMA {schema}")
+    done = program(here, "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-f", str(SOURCE), database)
+    if done.returncode != 0:
+        raise RuntimeError(f"{SOURCE}: {done.stderr}")
+
+
+def migrate(here: server.Server, *arguments: str) -> tuple[int, str]:
+    done = program(here, sys.executable, str(SCRIPT), *arguments)
+    return done.returncode, done.stdout + done.stderr
+
+
+def answers(tests: Tests, here: server.Server, database: str, what: str) -> None:
+    """What pgvector has answered, with the indexes and without; all of which are sound."""
+    with here.connect(database) as conn:
+        for index in ("off", "on"):
+            conn.execute(f"SET enable_indexscan = {index}; SET enable_sort = {'on' if index == 'off' else 'off'}")
+            wrong = []
+            for statement, answer in conn.execute("SELECT statement, answer FROM asked ORDER BY id").fetchall():
+                now = conn.execute(statement).fetchone()
+                if now != (answer,):
+                    wrong.append((statement, answer, now))
+            tests.check(not wrong, f"{what}: pgvector's answers, index scans {index}", wrong)
+        indexes = conn.execute("SELECT count(*) FROM pg_stat_hnsw_indexes").fetchone()
+        bad = conn.execute("SELECT relname, problem FROM pg_stat_hnsw_indexes, hnsw_check(indexrelid)").fetchall()
+        tests.check(indexes == (28,) and not bad, f"{what}: 28 indexes, all sound", (indexes, bad))
+
+
+def moved(tests: Tests, here: server.Server, ours: Path) -> None:
+    """Under either name, with the extension in public or elsewhere."""
+    for name, schema in (("vectorx", "public"), ("vector", "public"), ("vectorx", "ext"), ("vector", "ext")):
+        what = f"pgvector in {schema}, to \"{name}\""
+        target = f"{name}_{schema}"
+        create(here, target, *([f"SET extension_control_path = '{ours}:$system'"] if name == "vector" else []))
+        before = dump_of(here, f"source_{schema}")
+        status, output = migrate(here, "--jobs=2", f"source_{schema}", f"dbname={target}")
+        tests.check(status == 0 and output.endswith("all is the same\n") and f"extension \"{name}\"" in output, f"{what}: status 0", (status, output))
+        tests.check(dump_of(here, f"source_{schema}") == before, f"{what}: the source is as it was")
+        answers(tests, here, target, what)
+        with here.connect(target) as conn:
+            got = conn.execute("SELECT extname, extversion, vectorx_version() FROM pg_extension WHERE extname LIKE 'vector%'").fetchall()
+            tests.check(got == [(name, "0.8.6" if name == "vector" else "0.1.0", "0.1.0")], f"{what}: the extension", got)
+            if schema == "public":
+                got = conn.execute("SELECT current_setting('hnsw.ef_search'), setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+                                   " JOIN pg_roles r ON r.oid = s.setrole WHERE datname = current_database() AND rolname = 'postgres'").fetchall()
+                tests.check(got == [("77", ["hnsw.ef_search=77"])], f"{what}: the role's settings", got)
+        again = dump_of(here, target).replace("EXTENSION IF NOT EXISTS vectorx ", "EXTENSION IF NOT EXISTS vector ")
+        again = re.sub(r"(?m)^(-- Name: EXTENSION|COMMENT ON EXTENSION) vectorx?\b.*\n", "", again)
+        tests.check(sorted(re.sub(r"(?m)^(-- Name: EXTENSION|COMMENT ON EXTENSION) vector\b.*\n", "", before).splitlines())
+                    == sorted(line.replace("Name: vectorx;", "Name: vector;") for line in again.splitlines()),
+                    f"{what}: a dump of it is pgvector's")
+
+
+def refused(tests: Tests, here: server.Server) -> None:
+    """The other exit statuses."""
+    create(here, "nothing")
+    for arguments, why, status in ((("source_public", "vectorx_public"), "the target is not empty: .*items", 2),
+                                   (("nothing", "nothing"), "no extension \"vector\"", 2),
+                                   (("source_public", "no_such"), "does not exist", 2),
+                                   (("source_public", "pgvector"), "is not vectorx; DROP EXTENSION vector first", 2)):
+        got = migrate(here, *arguments)
+        tests.check(got[0] == status and re.search(why, got[1]) is not None, f"{' to '.join(arguments)}: status {status}, {why}", got)
+    for name, tag, does, status, why in (("other", "CREATE INDEX", "DELETE FROM items WHERE id = 1", 1,
+                                          "differs: table public.items: 63 rows, in the target 62"),
+                                         ("changed", "CREATE INDEX", "UPDATE items SET list[1] = '[0]' WHERE id = 2", 1,
+                                          "differs: table public.items: the checksums of its 63 rows"),
+                                         ("broken", "CREATE STATISTICS", "RAISE 'no statistics'", 3, "no statistics")):
+        create(here, name)
+        with here.connect(name) as conn:
+            conn.execute(f"CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql SET search_path = public AS $$BEGIN {does}; END$$;"
+                         f" CREATE EVENT TRIGGER t ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION f()")
+        got = migrate(here, "source_public", name)
+        tests.check(got[0] == status and why in got[1], f"a target that makes something else of it, {name}: status {status}", got)
+
+
+def required(tests: Tests, here: server.Server, ours: Path, needs: Path) -> None:
+    """An extension that requires "vector"."""
+    with here.connect("source_ext") as conn:
+        conn.execute("CREATE EXTENSION needs_vector SCHEMA ext")
+    create(here, "needs_x")
+    status, output = migrate(here, "source_ext", "needs_x")
+    tests.check(status == 2 and "needs_vector" in output, "an extension requires \"vector\", to \"vectorx\": status 2", (status, output))
+    create(here, "needs", f"SET extension_control_path = '{ours}:{needs}:$system'")
+    status, output = migrate(here, "source_ext", "needs")
+    tests.check(status == 0, "an extension requires \"vector\", to \"vector\": status 0", (status, output))
+    with here.connect("needs") as conn:
+        tests.check(conn.execute("SELECT ext.origin(2) OPERATOR(ext.<->) '[3,4]'").fetchone() == (5,), "and works there")
+
+
+@contextlib.contextmanager
+def extensions(here: server.Server) -> Iterator[tuple[Path, Path]]:
+    """Folders with the extension "vector" that is ours, and with one that requires it."""
+    with tempfile.TemporaryDirectory(prefix="vx.") as folder:
+        Path(folder).chmod(0o755)
+        ours, needs = Path(folder) / "ours", Path(folder) / "needs"
+        (ours / "extension").mkdir(parents=True)
+        (needs / "extension").mkdir(parents=True)
+        subprocess.run(["bash", str(ROOT / "scripts" / "as-vector"), "install", str(ours / "extension"), str(ours)], check=True, stdout=subprocess.DEVNULL)
+        for name, text in NEEDS.items():
+            (needs / "extension" / name).write_text(text, encoding="utf-8")
+        with here.connect() as conn:
+            conn.execute(f"ALTER SYSTEM SET extension_control_path = '{needs}:$system'")
+            conn.execute("SELECT pg_reload_conf()")
+        yield ours, needs
+
+
+def main() -> None:
+    server.stop_on_signal()
+    tests = Tests()
+    try:
+        with server.start() as here, extensions(here) as (ours, needs):
+            make_source(here, "source_public", "public")
+            dump = dump_of(here, "source_public")
+            if "--write" in sys.argv[1:]:
+                DUMP.write_text(dump, encoding="utf-8")
+                return
+            tests.check(dump == DUMP.read_text(encoding="utf-8"), "t/pgvector_dump.sql is what pgvector's database gives")
+            make_source(here, "source_ext", "ext")
+            with here.connect() as conn:
+                conn.execute("ALTER ROLE postgres IN DATABASE source_public SET hnsw.ef_search = 77")
+            moved(tests, here, ours)
+            refused(tests, here)
+            required(tests, here, ours, needs)
+    except server.Unavailable as e:
+        print(f"not run: from pgvector to vectorx: {e}")
+        return
+    sys.exit(1 if tests.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

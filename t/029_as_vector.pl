@@ -1,0 +1,198 @@
+# Under pgvector's name: what "make install-as-vector" installs and refuses to, the extension "vector" that is vectorx,
+# beside "vectorx" in another database, and a dump of pgvector's (pgvector_dump.sql, made by bench/migrate.py) restored
+# under both names.  In a copy of the server: nothing of this is installed in the server itself.
+use strict;
+use warnings FATAL => 'all';
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use VectorxTest;
+
+my $here = dirname(abs_path(__FILE__));
+my $root = dirname($here);
+my $copy = PostgreSQL::Test::Utils::tempdir();
+
+chomp(my $config = `bash -c '. "$root/scripts/lib.sh"; work="$copy"; copy_server >/dev/null && echo "\$PG_CONFIG"'`);
+-x $config or BAIL_OUT("no copy of the server in $copy");
+my ($bin, $share, $libraries) = map { chomp(my $dir = `'$config' --$_`); $dir } qw(bindir sharedir pkglibdir);
+my $extensions = "$share/extension";
+my $control = "$extensions/vector.control";
+# where the original has pgvector
+unlink $control, glob("$extensions/vector--*.sql"), "$libraries/vector.so";
+
+sub spew
+{
+	my ($file, $text) = @_;
+
+	open(my $out, '>', $file) or die "$file: $!";
+	print $out $text;
+	close($out);
+}
+
+# Status and messages of a goal of the Makefile.
+sub make
+{
+	my ($goal) = @_;
+	my $output = `make -s -C '$root' '$goal' PG_CONFIG='$config' 2>&1`;
+
+	return ($?, $output);
+}
+
+delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL)};
+
+# ---- files
+
+sub files
+{
+	return join(' ', map { s/.*\///r } grep { -e } $control, glob("$extensions/vector--*.sql"), "$libraries/vector.so");
+}
+
+my $pgvectors = "default_version = '0.8.5'\nmodule_pathname = '\$libdir/vector'\n";
+for my $name ('vector.control', 'vector--0.8.5.sql', 'vector--0.8.6.sql', 'vector.so')
+{
+	my $file = ($name eq 'vector.so' ? $libraries : $extensions) . "/$name";
+
+	spew($file, $pgvectors);
+	my ($status, $output) = make('install-as-vector');
+	ok($status != 0 && $output =~ /pgvector is installed here: \Q$file\E is not vectorx's.*Nothing was done/, "pgvector's $name is in the way") or diag($output);
+	make('uninstall-as-vector');
+	is(files() . ': ' . slurp_file($file), "$name: $pgvectors", 'and is as it was');
+	unlink $file;
+}
+is(files(), '', '"make install" has installed no extension "vector"');
+for my $time ('first', 'second')
+{
+	my ($status, $output) = make('install-as-vector');
+	is($status, 0, "install-as-vector, $time time") or diag($output);
+	is(files(), 'vector.control vector--0.8.6.sql', 'its files');
+}
+spew("$extensions/vector--0.8.5--0.8.6.sql", '');
+isnt((make('install-as-vector'))[0], 0, 'a script of pgvector beside our files is in the way');
+unlink "$extensions/vector--0.8.5--0.8.6.sql";
+spew("$extensions/needs_vector.control", "default_version = '1'\nrequires = 'vector'\n");
+spew("$extensions/needs_vector--1.sql", "CREATE FUNCTION origin(int) RETURNS vector LANGUAGE sql IMMUTABLE AS 'SELECT array_fill(0, ARRAY[\$1])::vector';\n");
+
+# ---- the extension
+
+my $node = new_node('main', '', install_path => dirname($bin));
+
+# Statements in a database, none of which may fail.
+sub sql
+{
+	my ($database, $sql) = @_;
+
+	return $node->safe_psql($database, $sql);
+}
+
+# The messages of statements.
+sub told
+{
+	my ($database, $sql) = @_;
+	my (undef, undef, $err) = $node->psql($database, $sql, on_error_stop => 0);
+
+	return $err;
+}
+
+sql('postgres', "CREATE DATABASE $_") for 'as_vector', 'as_vectorx';
+my $form = q(
+CREATE TABLE items (id serial PRIMARY KEY, v vector(3));
+INSERT INTO items (v) SELECT ARRAY[i % 7, i % 11, i % 13]::vector FROM generate_series(1, 600) i;
+CREATE INDEX items_v ON items USING hnsw (v vector_l2_ops);
+SET enable_seqscan = off;
+);
+my $nearest = "SELECT id FROM items ORDER BY v <-> '[3,4,5.1]' LIMIT 1";
+sql('as_vector', "CREATE EXTENSION IF NOT EXISTS vector; $form");
+sql('as_vectorx', "CREATE EXTENSION vectorx; $form");
+is(sql($_, "SET enable_seqscan = off; $nearest"), sql($_, "SET enable_indexscan = off; $nearest"), "$_: a search") for 'as_vector', 'as_vectorx';
+is(sql('as_vector', "SELECT extversion, extversion >= '0.8', string_to_array(extversion, '.')::int[] >= '{0,8,0}' FROM pg_extension WHERE extname = 'vector'"),
+	'0.8.6|t|t', 'its version is pgvector\'s');
+is(sql($_, 'SELECT vectorx_version()'), sql('postgres', "SELECT default_version FROM pg_available_extensions WHERE name = 'vectorx'"),
+	"$_: vectorx_version") for 'as_vector', 'as_vectorx';
+
+my $surface = slurp_file("$here/surface.sql");
+my %objects = map { $_ => sql("as_$_", $surface =~ s/:'extension'/'$_'/r) } 'vector', 'vectorx';
+is($objects{vector}, $objects{vectorx}, 'the same objects under both names');
+like($objects{vector}, qr/(.*\n){250}/, 'which are many');
+
+like(told($_->[0], "CREATE EXTENSION $_->[1]"), qr/ERROR:  extensions "vector" and "vectorx" cannot both be in a database/, "$_->[1] beside the other name")
+  for [ 'as_vector', 'vectorx' ], [ 'as_vectorx', 'vector' ];
+like(told('as_vector', 'CREATE SCHEMA elsewhere; CREATE EXTENSION vectorx SCHEMA elsewhere'), qr/cannot both be in a database/, 'nor in another schema');
+
+like(told('as_vector', 'ALTER EXTENSION vector UPDATE'), qr/^\S* NOTICE:  version "0.8.6" of extension "vector" is already installed$/, 'UPDATE has nothing to do');
+like(told('as_vector', "UPDATE pg_extension SET extversion = '0.8.5' WHERE extname = 'vector'; ALTER EXTENSION vector UPDATE; "
+		  . "UPDATE pg_extension SET extversion = '0.8.6' WHERE extname = 'vector'"),
+	qr/ERROR:  extension "vector" has no update path from version "0.8.5" to version "0.8.6"/, 'the catalogue of another version is refused');
+
+sql('as_vector', 'CREATE EXTENSION needs_vector');
+is(sql('as_vector', "SELECT origin(2) <-> '[3,4]'"), 5, 'an extension that requires "vector"');
+like(told('as_vector', 'DROP EXTENSION vector'), qr/ERROR:  cannot drop extension vector because other objects depend on it/, 'depends on it');
+sql('as_vector', 'DROP EXTENSION needs_vector');
+sql('as_vector', 'ALTER EXTENSION vector SET SCHEMA elsewhere; ALTER DATABASE as_vector SET search_path = public, elsewhere');
+is(sql('as_vector', "SELECT count(*) FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' "
+	  . "AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'vector') AND p.pronamespace <> 'elsewhere'::regnamespace"), 0, 'SET SCHEMA moves all');
+is(sql('as_vector', "INSERT INTO items (v) VALUES ('[3,4,5.1]'); SET enable_seqscan = off; $nearest; SELECT count(*) FROM pg_stat_hnsw_indexes, hnsw_check(indexrelid)"), "601\n0", 'and it works there');
+sql('as_vector', 'DROP TABLE items; DROP EXTENSION vector; CREATE EXTENSION vectorx; DROP EXTENSION vectorx; CREATE EXTENSION vector');
+
+# ---- a dump of pgvector's
+
+# From a newer server's program: what this one does not know.
+my $dump = slurp_file("$here/pgvector_dump.sql");
+my $folder = PostgreSQL::Test::Utils::tempdir();
+
+sub restored
+{
+	my ($database, $what) = @_;
+
+	for my $how ('SET enable_indexscan = off', 'SET enable_seqscan = off; SET enable_sort = off')
+	{
+		my @wrong;
+
+		for (split /\n/, sql($database, 'SELECT id FROM asked ORDER BY id'))
+		{
+			my $statement = sql($database, "SELECT statement FROM asked WHERE id = $_");
+			push @wrong, $statement if sql($database, "$how; SELECT ($statement) IS DISTINCT FROM (SELECT answer FROM asked WHERE id = $_)") ne 'f';
+		}
+		is(join("\n", @wrong), '', "$what: pgvector's answers, $how");
+	}
+	is(sql($database, 'SELECT count(*) FROM pg_stat_hnsw_indexes; SELECT * FROM pg_stat_hnsw_indexes, hnsw_check(indexrelid)'), 28, "$what: 28 indexes, all sound");
+}
+
+for my $name ('vector', 'vectorx')
+{
+	spew("$folder/dump", $name eq 'vector' ? $dump : $dump =~ s/(EXTENSION(?: IF NOT EXISTS)?) vector\b/$1 vectorx/gr);
+	sql('postgres', "CREATE DATABASE restored_$name");
+	$node->command_ok([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', $node->host, '-p', $node->port, '-f', "$folder/dump", "restored_$name" ],
+		"$name: a dump of pgvector's is restored");
+	restored("restored_$name", $name);
+}
+
+# ---- and moved on
+
+$ENV{PGHOST} = $node->host;
+$ENV{PGPORT} = $node->port;
+$ENV{PATH} = "$bin:$ENV{PATH}";
+sql('postgres', 'CREATE DATABASE moved; CREATE ROLE reader; ALTER ROLE reader IN DATABASE restored_vector SET hnsw.ef_search = 77; '
+	  . 'ALTER DATABASE restored_vector SET search_path = app, public');
+my $migrate = "$root/scripts/migrate-from-pgvector";
+$node->command_checks_all([ $migrate, 'restored_vector', 'moved' ], 0, [qr/all is the same/], [qr/^$/], 'migrate-from-pgvector');
+restored('moved', 'moved');
+is(sql('moved', "SELECT extname FROM pg_extension WHERE extname LIKE 'vec%'; SHOW search_path; SELECT setconfig FROM pg_db_role_setting s "
+	  . "JOIN pg_database d ON d.oid = setdatabase AND datname = 'moved' WHERE setrole = 'reader'::regrole"), "vector\napp, public\n{hnsw.ef_search=77}", 'with its settings');
+$node->command_checks_all([ $migrate, 'restored_vector', 'moved' ], 2, [qr/source/], [qr/the target is not empty/], 'migrate-from-pgvector to what is not empty');
+$node->command_checks_all([ $migrate, 'as_vectorx', 'moved' ], 2, [qr/^$/], [qr/the source has no extension "vector"/], 'migrate-from-pgvector from what is not pgvector');
+
+# ---- taken away
+
+is((make('uninstall-as-vector'))[0], 0, 'uninstall-as-vector');
+is(files(), '', 'takes its files away');
+ok(-e "$extensions/vectorx.control", 'and no other');
+is((make('uninstall-as-vector'))[0], 0, 'a second time has nothing to do');
+like(told('postgres', 'CREATE EXTENSION vector'), qr/ERROR:  extension "vector" is not available/, 'no new one can be made');
+restored('restored_vector', 'a database that has it');
+
+log_is_clean($node);
+$node->stop;
+done_testing();
