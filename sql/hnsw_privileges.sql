@@ -101,7 +101,6 @@ ALTER EXTENSION vectorx SET SCHEMA public;
 SELECT outcome(format('SET hnsw.ef_search = %L', value))
 	FROM unnest('{0,-1,10001,2147483647,2147483648,1e300,nan,off}'::text[]) WITH ORDINALITY AS u(value, n) ORDER BY n;
 SELECT outcome('SET hnsw.unknown = 1');
-SELECT outcome('SET vectorx.unknown = 1');
 SELECT outcome('SET vectorx.simd = 7');
 SELECT outcome('SET vectorx.simd = avx9');
 SET ROLE regress_hnsw_none;

@@ -2,16 +2,20 @@
  * vectorx.c
  *		Loading of the library: kernels, GUCs, storage parameters, hooks.
  *
+ * The same of both libraries that are made of this tree (names.h).
+ *
  * Nothing here may fail because of what other libraries have done before, nor
  * make them fail afterwards: hnsw/settings.c.
  */
 #include "postgres.h"
 
+#include "bridge.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "hnsw/am/am.h"
 #include "hnsw/am/options.h"
 #include "hnsw/base/waitpoint.h"
+#include "names.h"
 #include "planner/planner.h"
 #include "simd/vx_simd.h"
 #include "utils/builtins.h"
@@ -21,6 +25,8 @@ PG_MODULE_MAGIC;
 
 /* That of vectorx.control. */
 #define VERSION	"0.1.0"
+
+#define SIMD	"vectorx.simd"
 
 PG_FUNCTION_INFO_V1(vectorx_version);
 
@@ -68,16 +74,20 @@ _PG_init(void)
 {
 	(void) VxSimdSelect(VX_SIMD_AUTO);
 	HnswOptionsInit();
-	DefineCustomEnumVariable("vectorx.simd",
-							 "Instruction set of the distance kernels.",
-							 "For tests; \"auto\" takes the best this processor has.",
-							 &simd_level, VX_SIMD_AUTO, simd_levels,
-							 PGC_SUSET, 0, check_simd, assign_simd, NULL);
+	/* the other one of the two libraries may be there */
+	if (!HnswSettingDefined(SIMD))
+		DefineCustomEnumVariable(SIMD,
+								 "Instruction set of the distance kernels.",
+								 "For tests; \"auto\" takes the best this processor has.",
+								 &simd_level, VX_SIMD_AUTO, simd_levels,
+								 PGC_SUSET, 0, check_simd, assign_simd, NULL);
 	HnswWaitPointInit();
-	MarkGUCPrefixReserved("vectorx");
 	HnswPlanInit();
 	HnswPathsInit();
 	HnswAlterInit();
 	HnswStatsInit();
 	HnswTableInit();
+#ifdef VX_BRIDGE
+	BridgeInit();
+#endif
 }

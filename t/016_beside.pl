@@ -24,12 +24,19 @@ sub config
 
 # ---- names (with __ they are the compiler's)
 
-my $exports = `nm -D --defined-only '@{[config('pkglibdir')]}/vectorx.so'`;
-is($?, 0, 'nm reads the library');
-my @names = map { (split)[-1] } split /\n/, $exports;
-cmp_ok(scalar(grep { /^pg_finfo_vectorx_/ } @names), '>', 30, 'the functions of the extension are exported');
-is(join(' ', grep { !/^(_PG_init|Pg_magic_func|Hnsw(Build|Queries)Worker|(pg_finfo_)?vectorx_\w+|__.*)$/ } @names),
-	'', 'and nothing but what the server looks up');
+my %exports;
+foreach my $library ('vectorx', 'vectorx_pgvector')
+{
+	my $exports = `nm -D --defined-only '@{[config('pkglibdir')]}/$library.so'`;
+	is($?, 0, "nm reads $library");
+	my @names = map { (split)[-1] } split /\n/, $exports;
+	cmp_ok(scalar(grep { /^pg_finfo_vectorx_/ } @names), '>', 30, 'the functions of the extension are exported');
+	is(join(' ', grep { !/^(_PG_init|Pg_magic_func|Hnsw(Build|Queries)Worker|(pg_finfo_)?vectorx_\w+|__.*)$/ } @names),
+		'', 'and nothing but what the server looks up');
+	is(`nm -D --undefined-only '@{[config('pkglibdir')]}/$library.so' | grep -i -e hnsw -e vectorx`, '', 'and it looks for nothing of its own elsewhere');
+	$exports{$library} = join(' ', sort @names);
+}
+is($exports{vectorx_pgvector}, $exports{vectorx}, 'both have the same entry points');
 
 my $standin = PostgreSQL::Test::Utils::tempdir() . '/standin';
 my $source = dirname(abs_path(__FILE__)) . '/standin.c';
@@ -39,7 +46,7 @@ system($compile) == 0 or BAIL_OUT("cannot compile the stand-in: $compile");
 
 # ---- both in one process
 
-my $node = new_node('main', "work_mem = 1MB\n");
+my $node = new_node('main', "work_mem = 1MB\nvectorx.ef_search = 77\n");
 $node->safe_psql('postgres', qq(
 CREATE EXTENSION vectorx;
 CREATE FUNCTION calls_itself() RETURNS bool LANGUAGE c AS '$standin', 'standin_calls_itself';
@@ -95,7 +102,8 @@ cmp_ok($cost_of_90, '>', $cost, 'what a search costs tells ef_search');
 
 foreach my $way ('shared_preload_libraries', 'session_preload_libraries')
 {
-	foreach my $libraries ($standin, 'vectorx', "$standin, vectorx", "vectorx, $standin")
+	foreach my $libraries ($standin, 'vectorx', "$standin, vectorx", "vectorx, $standin", "vectorx, vectorx_pgvector, $standin",
+		"$standin, vectorx_pgvector, vectorx")
 	{
 		my $when = "$way = $libraries" =~ s/\Q$standin\E/standin/r;
 
@@ -109,6 +117,8 @@ foreach my $way ('shared_preload_libraries', 'session_preload_libraries')
 			"t\n90\n20000", qr/^$/, "$when: the other used");
 		is_session("SET hnsw.ef_search = 90; SELECT nearest(), startup_cost() = $cost_of_90; SELECT calls_itself()",
 			"1|t\nt", qr/^$/, "$when: one after the other") if $libraries =~ /standin/;
+		is_session("SELECT nearest(), startup_cost() = $cost; SHOW vectorx.ef_search; SHOW vectorx.simd; SHOW hnsw.ef_search", "1|t\n77\nauto\n40", qr/^$/,
+			"$when: settings of the library for pgvector's types") if $libraries =~ /vectorx_pgvector/;
 	}
 	$node->append_conf('postgresql.conf', "$way = ''");
 }
@@ -125,6 +135,10 @@ is_session("SELECT '[1]'::vector; LOAD '$standin'; SELECT calls_itself()", "[1]\
 	'the other one after vectorx, no index used');
 is_session("SELECT nearest(); LOAD '$standin'", 1, qr/^ERROR:  attempt to redefine parameter "hnsw.ef_search"$/,
 	'the other one after an index of vectorx: refused');
+
+is_session("SET vectorx.ef_search = 20000; LOAD 'vectorx_pgvector'; SHOW vectorx.ef_search; SET vectorx.enable = off; SELECT nearest(), startup_cost() = $cost; SHOW vectorx.enable",
+	"77\n1|t\noff", qr/^(WARNING|ERROR):  20000 is outside the valid range for parameter "vectorx.ef_search" \(1 .. 10000\)$/,
+	"the library for pgvector's types hides no other index");
 
 # ---- settings made before they are known
 

@@ -19,6 +19,7 @@
 #include "hnsw/am/am.h"
 #include "hnsw/am/scan.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "shared/shared.h"
 #include "storage/ipc.h"
 #include "utils/hsearch.h"
@@ -411,7 +412,7 @@ check_index(Oid relid)
 		!HnswIsAm(GetIndexAmRoutineByAmId(form->relam, false)))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an hnsw index", NameStr(form->relname))));
+				 errmsg("\"%s\" is not " VX_AN_INDEX, NameStr(form->relname))));
 	ReleaseSysCache(tuple);
 }
 

@@ -17,6 +17,7 @@
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -60,8 +61,8 @@ next_given(HnswIndex *g, HnswAsked *asked, int n, int answered, void *arg)
 static void
 open_owned(HnswInspect *x, Oid relid)
 {
-	PreventCommandDuringRecovery("hnsw_calibrate()");
-	PreventCommandIfReadOnly("hnsw_calibrate()");
+	PreventCommandDuringRecovery(VX_FUNCTION("calibrate()"));
+	PreventCommandIfReadOnly(VX_FUNCTION("calibrate()"));
 	HnswInspectOpen(x, relid);
 	if (!CompatOwnsRelation(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(x->index));

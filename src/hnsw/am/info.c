@@ -27,6 +27,7 @@
 #include "hnsw/metric/words.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -63,7 +64,7 @@ HnswInspectOpen(HnswInspect *x, Oid relid)
 	if (kind != RELKIND_INDEX)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an hnsw index", name)));
+				 errmsg("\"%s\" is not " VX_AN_INDEX, name)));
 
 	/* nobody is to wait for a lock, or hold up others, without the right */
 	heapid = IndexGetRelation(relid, false);
@@ -76,7 +77,7 @@ HnswInspectOpen(HnswInspect *x, Oid relid)
 	if (!HnswIsAm(x->index->rd_indam))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an hnsw index", name)));
+				 errmsg("\"%s\" is not " VX_AN_INDEX, name)));
 	if (RELATION_IS_OTHER_TEMP(x->index))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -239,7 +240,7 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
 		desc->natts != lengthof(values))
-		elog(ERROR, "hnsw_info must return a row of %d columns", (int) lengthof(values));
+		elog(ERROR, VX_FUNCTION("info") " must return a row of %d columns", (int) lengthof(values));
 
 	HnswInspectOpen(&x, PG_GETARG_OID(0));
 	if (x.nblocks == 0)

@@ -20,6 +20,7 @@
 #include "hnsw/metric/metric.h"
 #include "hnsw/metric/type.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "postmaster/autovacuum.h"
 #include "postmaster/bgworker_internals.h"
 #include "utils/builtins.h"
@@ -66,7 +67,7 @@ metric_of(text *opclass, const HnswTypeOps **type)
 
 	if (metric != NULL)
 		return metric->number;
-	report_no_value(s, "an operator class of hnsw");
+	report_no_value(s, "an operator class of " VX_AM);
 	return 0;					/* not reached */
 }
 
@@ -130,7 +131,7 @@ vectorx_hnsw_build_memory(PG_FUNCTION_ARGS)
 		in_range(PG_GETARG_INT32(6), 0, MAX_PARALLEL_WORKER_LIMIT, "workers");
 	HnswLayoutChoose(&meta, HNSW_SKETCH_OPT_AUTO,
 					 value_of(own_vectors, PG_GETARG_TEXT_PP(5), "a value of own_vector"),
-					 "hnsw_build_memory");
+					 VX_FUNCTION("build_memory"));
 	if (!HnswLayoutFromMeta(&meta, &lay))
 		elog(ERROR, "layout of %d dimensions is not valid", dim);
 	PG_RETURN_INT64((int64) Min(ceil(HnswBatchBytes(&lay, (double) rows, workers + 1)),

@@ -25,6 +25,7 @@
 #include "hnsw/page/access.h"
 #include "hnsw/page/pending.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
@@ -198,8 +199,8 @@ vectorx_hnsw_merge(PG_FUNCTION_ARGS)
 	HnswInspect x;
 	int64		merged;
 
-	PreventCommandDuringRecovery("hnsw_merge()");
-	PreventCommandIfReadOnly("hnsw_merge()");
+	PreventCommandDuringRecovery(VX_FUNCTION("merge()"));
+	PreventCommandIfReadOnly(VX_FUNCTION("merge()"));
 	HnswInspectOpen(&x, relid);
 	if (!CompatOwnsRelation(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(x.index));

@@ -25,6 +25,7 @@
 #include "hnsw/page/meta.h"
 #include "hnsw/page/pending.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -111,7 +112,7 @@ HnswRequestMerger(void)
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "vectorx", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, VX_LIBRARY, BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "vectorx_merger_main", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
 	(void) RegisterDynamicBackgroundWorker(&worker, NULL);

@@ -23,6 +23,7 @@
 #include "hnsw/am/queries.h"
 #include "hnsw/hnsw.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -113,7 +114,7 @@ open_index(HnswQueries *q, Oid relid, Oid type)
 	if (check_enable_rls(RelationGetRelid(q->x.heap), InvalidOid, false) == RLS_ENABLED)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("hnsw_search cannot be used with row-level security on table \"%s\"",
+				 errmsg(VX_FUNCTION("search") " cannot be used with row-level security on table \"%s\"",
 						RelationGetRelationName(q->x.heap)),
 				 errhint("Use a query with ORDER BY and LIMIT.")));
 	HnswCheckQueries(q->x.index, type);
@@ -211,9 +212,9 @@ set_ef_search(int ef)
 
 	HnswSettingsDefine();
 	pg_ltoa(ef, value);
-	(void) set_config_option("hnsw.ef_search", value, PGC_USERSET, PGC_S_SESSION,
+	(void) set_config_option(VX_SETTING("ef_search"), value, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("hnsw.target_recall", "off", PGC_USERSET, PGC_S_SESSION,
+	(void) set_config_option(VX_SETTING("target_recall"), "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
@@ -224,7 +225,7 @@ check_arguments(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("index, queries and k of hnsw_search must not be null")));
+				 errmsg("index, queries and k of " VX_FUNCTION("search") " must not be null")));
 	HnswCheckArray(PG_GETARG_ARRAYTYPE_P(1));
 	if (PG_GETARG_INT32(2) < 1)
 		ereport(ERROR,

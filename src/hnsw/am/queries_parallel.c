@@ -20,6 +20,7 @@
 #include "hnsw/am/queries.h"
 #include "hnsw/graph/search.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "optimizer/cost.h"
 #include "pgstat.h"
 #include "port/atomics.h"
@@ -131,7 +132,7 @@ merge(HnswQueries *q, Sharedsort *shared, int nparticipants)
 static ParallelContext *
 create_context(const HnswQueries *q, const ArrayType *queries, int nworkers)
 {
-	ParallelContext *pcxt = CreateParallelContext("vectorx", "HnswQueriesWorker", nworkers);
+	ParallelContext *pcxt = CreateParallelContext(VX_LIBRARY, "HnswQueriesWorker", nworkers);
 	Size		text_size = debug_query_string ? strlen(debug_query_string) + 1 : 0;
 	Size		sort_size = tuplesort_estimate_shared(nworkers + 1);
 	Shared	   *shared;

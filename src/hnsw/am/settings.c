@@ -15,6 +15,8 @@
  * - another library's are read by name, as is a placeholder in a parallel worker.
  *   Its defaults, which nobody chose, do not count: ours do.
  *
+ * In the library beside pgvector's they are called vectorx.*, which nobody else defines (bridge.c).
+ *
  * Not to be cured: pgvector's library fails in a session that has done either.
  * A setting that the server takes for a placeholder, which pgvector would take
  * over as we do, was considered: only superusers could store it by ALTER ROLE or
@@ -31,21 +33,22 @@
 #include "hnsw/am/recall.h"
 #include "hnsw/hnsw.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
 
-#define EF_SEARCH		"hnsw.ef_search"
-#define ITERATIVE_SCAN	"hnsw.iterative_scan"
-#define MAX_SCAN_TUPLES	"hnsw.max_scan_tuples"
-#define SCAN_MEM		"hnsw.scan_mem_multiplier"
-#define TARGET_RECALL	"hnsw.target_recall"
-#define LOAD_SHEDDING	"hnsw.load_shedding"
-#define LOAD_CPUS		"hnsw.load_cpus"
-#define WRITE_PROFILE	"hnsw.write_profile"
-#define MERGE_NAPTIME	"hnsw.merge_naptime"
-#define MERGE_BATCH		"hnsw.merge_batch"
-#define MERGE_IDLE		"hnsw.merge_idle"
+#define EF_SEARCH		VX_SETTING("ef_search")
+#define ITERATIVE_SCAN	VX_SETTING("iterative_scan")
+#define MAX_SCAN_TUPLES	VX_SETTING("max_scan_tuples")
+#define SCAN_MEM		VX_SETTING("scan_mem_multiplier")
+#define TARGET_RECALL	VX_SETTING("target_recall")
+#define LOAD_SHEDDING	VX_SETTING("load_shedding")
+#define LOAD_CPUS		VX_SETTING("load_cpus")
+#define WRITE_PROFILE	VX_SETTING("write_profile")
+#define MERGE_NAPTIME	VX_SETTING("merge_naptime")
+#define MERGE_BATCH		VX_SETTING("merge_batch")
+#define MERGE_IDLE		VX_SETTING("merge_idle")
 
 /* Of hnsw.merge_batch and hnsw.merge_idle, percent of an index's limit. */
 #define DEFAULT_BATCH	75
@@ -190,16 +193,16 @@ define(void)
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable(TARGET_RECALL,
 							   "Recall that a scan is to have: it searches as far as measurements of the index say.",
-							   "\"off\" searches as far as hnsw.ef_search says.",
+							   "\"off\" searches as far as " EF_SEARCH " says.",
 							   &target_recall_text, "off",
 							   PGC_USERSET, 0, check_recall, assign_target_recall, NULL);
 	DefineCustomStringVariable(LOAD_SHEDDING,
-							   "Recall that scans with a hnsw.target_recall may fall to under load.",
+							   "Recall that scans with a " TARGET_RECALL " may fall to under load.",
 							   "\"off\" lets load change nothing.",
 							   &load_shedding_text, "off",
 							   PGC_USERSET, 0, check_recall, assign_load_shedding, NULL);
 	DefineCustomIntVariable(LOAD_CPUS,
-							"CPUs that hnsw.load_shedding counts on.",
+							"CPUs that " LOAD_SHEDDING " counts on.",
 							"0 counts those of the machine.",
 							&load_cpus, 0, 0, 65536,
 							PGC_USERSET, 0, NULL, NULL, NULL);
@@ -221,7 +224,7 @@ define(void)
 							NULL, &merge_idle, DEFAULT_IDLE, 1, 100,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	/* no one else can define any now; a warning names those set in vain */
-	MarkGUCPrefixReserved("hnsw");
+	MarkGUCPrefixReserved(VX_AM);
 }
 
 /*
@@ -239,7 +242,9 @@ HnswSettingsDefine(void)
 	ours = !HnswSettingDefined(EF_SEARCH);
 	if (ours)
 		define();
+#ifndef VX_BRIDGE
 	IvfflatSettingsDefine();
+#endif
 	done = true;
 }
 

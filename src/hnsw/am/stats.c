@@ -13,6 +13,7 @@
 #include "funcapi.h"
 #include "hnsw/am/am.h"
 #include "hnsw/am/scan.h"
+#include "names.h"
 #include "nodes/execnodes.h"
 #include "utils/builtins.h"
 
@@ -60,7 +61,7 @@ vectorx_hnsw_last_scan(PG_FUNCTION_ARGS)
 		desc->natts != lengthof(values))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("hnsw_last_scan must return a row of %d columns", (int) lengthof(values))));
+				 errmsg(VX_FUNCTION("last_scan") " must return a row of %d columns", (int) lengthof(values))));
 	memset(nulls, stats->searches == 0, sizeof(nulls));
 	values[n++] = ObjectIdGetDatum(stats->index);
 	values[n++] = Int64GetDatum(stats->searches);

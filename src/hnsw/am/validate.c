@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "hnsw/am/am.h"
 #include "hnsw/hnsw.h"
+#include "names.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/lsyscache.h"
@@ -53,7 +54,7 @@ complain(Family *family, const char *fmt, ...)
 	} while (needed != 0);
 	ereport(INFO,
 			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-			 errmsg("operator family \"%s\" of access method hnsw %s",
+			 errmsg("operator family \"%s\" of access method " VX_AM " %s",
 					family->name, what.data)));
 	pfree(what.data);
 	family->ok = false;

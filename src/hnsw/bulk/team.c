@@ -14,6 +14,7 @@
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/bulk/team.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "pgstat.h"
 #include "storage/spin.h"
 #include "tcop/tcopprot.h"
@@ -181,7 +182,7 @@ HnswTeamPrepare(Team *t, int nworkers, Size size, Size scan_size, void **scan)
 	void	   *shared;
 
 	EnterParallelMode();
-	pcxt = CreateParallelContext("vectorx", "HnswBuildWorker", nworkers);
+	pcxt = CreateParallelContext(VX_LIBRARY, "HnswBuildWorker", nworkers);
 	shm_toc_estimate_chunk(&pcxt->estimator, size);
 	shm_toc_estimate_chunk(&pcxt->estimator, scan_size);
 	shm_toc_estimate_chunk(&pcxt->estimator, mul_size(sizeof(WalUsage), pcxt->nworkers));

@@ -17,6 +17,7 @@
 #include "hnsw/page/index.h"
 #include "hnsw/page/meta.h"
 #include "miscadmin.h"
+#include "names.h"
 #include "simd/vx_simd.h"
 #include "storage/bufmgr.h"
 #include "utils/regproc.h"
@@ -53,7 +54,7 @@ HnswIndexClass(Relation index, const HnswTypeOps **type)
 	if (metric == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the operator class of index \"%s\" has a distance function hnsw does not know",
+				 errmsg("the operator class of index \"%s\" has a distance function " VX_AM " does not know",
 						RelationGetRelationName(index)),
 				 errdetail("Support function %d is %s.", HNSW_DISTANCE_PROC,
 						   format_procedure_qualified(distance->fn_oid))));
