@@ -13,11 +13,7 @@ use VectorxTest;
 
 my $here = dirname(abs_path(__FILE__));
 my $root = dirname($here);
-my $copy = PostgreSQL::Test::Utils::tempdir();
-
-local $ENV{PG_CONFIG} = $ENV{PG_CONFIG} || 'pg_config';
-chomp(my $config = `bash -c '. "$root/scripts/lib.sh"; work="$copy"; copy_server >/dev/null && echo "\$PG_CONFIG"'`);
--x $config or BAIL_OUT("no copy of the server in $copy");
+my $config = copied_server();
 my ($bin, $share, $libraries) = map { chomp(my $dir = `'$config' --$_`); $dir } qw(bindir sharedir pkglibdir);
 my $extensions = "$share/extension";
 my $control = "$extensions/vector.control";

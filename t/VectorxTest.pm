@@ -20,7 +20,7 @@ our @EXPORT = qw(%kinds value_of create_tables fill_tables write_scripts start_p
   finish_pgbench index_is_sound built_is_sound recall_of files_of_nothing leftovers
   states_of session end_session wait_for_server create_gates close_gates open_gates wait_for_build
   progress_is_right fill_disk free_disk new_node log_is_clean
-  sets_that_are_here python_command run_python_command run_python);
+  copied_server sets_that_are_here python_command run_python_command run_python);
 
 # One table and index for each way a node can be laid out.  "distinct" bounds
 # the number of different vectors: many rows then share a node, and its TIDs
@@ -60,6 +60,18 @@ sub new_node
 	$node->append_conf('postgresql.conf', "autovacuum = off\nlog_statement = none\n$conf");
 	$node->start;
 	return $node;
+}
+
+# A copy of the server's folders, for files that are installed there and nowhere else; returns its pg_config.
+sub copied_server
+{
+	my $root = dirname(dirname(abs_path(__FILE__)));
+	my $copy = PostgreSQL::Test::Utils::tempdir();
+
+	local $ENV{PG_CONFIG} = $ENV{PG_CONFIG} || 'pg_config';
+	chomp(my $config = `bash -c '. "$root/scripts/lib.sh"; work="$copy"; copy_server >/dev/null && echo "\$PG_CONFIG"'`);
+	-x $config or BAIL_OUT("no copy of the server in $copy");
+	return $config;
 }
 
 # What a server's log must not say, whatever statements it was sent; "more" is a
