@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Iterator
 
+import psycopg
+
 import server
 from beside import Tests
 
@@ -139,6 +141,29 @@ def required(tests: Tests, here: server.Server, ours: Path, needs: Path) -> None
         tests.check(conn.execute("SELECT ext.origin(2) OPERATOR(ext.<->) '[3,4]'").fetchone() == (5,), "and works there")
 
 
+def swapped(tests: Tests, here: server.Server, ours: Path) -> None:
+    """A database made by pgvector, where the files of "vector" are ours since: nothing takes it over, or harms it."""
+    notices: list[str] = []
+    create(here, "swapped")
+    with here.connect("swapped") as conn:
+        conn.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+        conn.execute("CREATE EXTENSION vector; CREATE TABLE t (v vector(2)); INSERT INTO t VALUES ('[3,4]'); CREATE INDEX ON t USING hnsw (v vector_l2_ops)")
+        conn.execute(f"SET extension_control_path = '{ours}:$system'")
+        conn.execute("ALTER EXTENSION vector UPDATE")
+        tests.check(any("already installed" in notice for notice in notices), "pgvector's catalogue, our files: ALTER EXTENSION vector UPDATE does nothing", notices)
+        conn.execute("UPDATE pg_extension SET extversion = '0.8.5' WHERE extname = 'vector'")
+        try:
+            conn.execute("ALTER EXTENSION vector UPDATE")
+            tests.check(False, "nor from 0.8.5, which is refused")
+        except psycopg.Error as e:
+            tests.check("has no update path from version \"0.8.5\" to version \"0.8.6\"" in str(e), "nor from 0.8.5, which is refused", e)
+        tests.check(conn.execute("SELECT v <-> '[0,0]' FROM t ORDER BY 1").fetchone() == (5,), "and it is pgvector's as before")
+        conn.execute("UPDATE pg_extension SET extversion = '0.8.6' WHERE extname = 'vector'; CREATE EXTENSION vectorx_pgvector")
+    create(here, "unswapped")
+    status, output = migrate(here, "swapped", "unswapped")
+    tests.check(status == 2 and "the source has vectorx_pgvector" in output, "vectorx_pgvector in the source: status 2", (status, output))
+
+
 @contextlib.contextmanager
 def extensions(here: server.Server) -> Iterator[tuple[Path, Path]]:
     """Folders with the extension "vector" that is ours, and with one that requires it."""
@@ -173,6 +198,7 @@ def main() -> None:
             moved(tests, here, ours)
             refused(tests, here)
             required(tests, here, ours, needs)
+            swapped(tests, here, ours)
     except server.Unavailable as e:
         print(f"not run: from pgvector to vectorx: {e}")
         return
