@@ -2,7 +2,7 @@
 """From pgvector to vectorx: a dump of pgvector is restored, by scripts/migrate-from-pgvector, under either name.
 
     .venv/bin/python bench/migrate.py           the checks, each a line "ok" or "not ok"
-    .venv/bin/python bench/migrate.py --write   writes t/pgvector_dump.sql, which t/029_as_vector.pl restores
+    .venv/bin/python bench/migrate.py --write   writes t/pgvector_dump.sql, which t/030_as_vector.pl restores
 
 On the peer server (server.py), whose pgvector makes the database of t/pgvector.sql.  Its own files of "vector" are in the
 way of ours there: those are put in a folder of their own, which the target's extension_control_path names.
