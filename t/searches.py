@@ -124,10 +124,20 @@ def by_cursor(conn: psycopg.Connection, sql: str, count: int) -> list[tuple[int,
     return rows
 
 
-def in_order(rows: list[tuple[int, float]], late: bool) -> bool:
-    """Nearest first; late: those that came too late may follow, nearest first as well."""
+def in_order(found: list[tuple[int, float]], exact: list[tuple[int, float]], least: float) -> bool:
+    """Nearest first; but those that came too late follow at the end, nearest first as well.
+
+    Before them come all that are not late: none that is missing is farther than the last one, but for
+    the share that an upper bound lets a scan miss (least).  LIMIT may cut off others that are late.
+    """
+    rows = [row for row in found if row[1] == row[1]]
     falls = [i for i in range(1, len(rows)) if rows[i][1] < rows[i - 1][1]]
-    return len(falls) <= (1 if late else 0)
+    if not falls:
+        return True
+    ids = {row[0] for row in found}
+    farthest = rows[falls[0] - 1][1]
+    missing = sum(row[0] not in ids and not row[1] <= farthest for row in exact)
+    return len(falls) == 1 and missing <= (1 - least) * len(exact)
 
 
 def compare(conn: psycopg.Connection, sql: str, limit: int | None, offset: int, mode: str, fetch: int,
@@ -156,8 +166,7 @@ def compare(conn: psycopg.Connection, sql: str, limit: int | None, offset: int, 
         return f"rows that do not match: {sorted(set(ids) - matching)[:5]}"
     if not int(least * wanted) <= len(ids) <= wanted:
         return f"{len(ids)} rows, not {wanted}"
-    ended = offset + len(ids) == len(exact)
-    if mode == "strict_order" and "ORDER BY" in sql and not in_order([row for row in found if row[1] == row[1]], ended):
+    if mode == "strict_order" and "ORDER BY" in sql and not in_order(found, exact, least):
         return "not in order"
     return ""
 

@@ -715,13 +715,17 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		HnswFound  *f;
 		double		dist;
 		int			ahead;
+		bool		only_late;
 
 		CHECK_FOR_INTERRUPTS();
 		add_ahead(so);
-		if ((so->nitems == 0 || (so->target > 0 ? so->nrows : so->npassed) >= so->hold) && search_more(scan, so))
+		only_late = so->nitems == 0 || so->items[0].late;
+		if ((only_late || (so->target > 0 ? so->nrows : so->npassed) >= so->hold) && search_more(scan, so))
 			continue;
 		if (so->nitems == 0)
 			return false;
+		/* they are the last: no search goes on behind them */
+		so->ended |= only_late;
 		ahead = HnswReadAhead(so->g);
 		if (unlikely(ahead > 0))
 			HnswReadAheadRows(scan, so, ahead);

@@ -68,7 +68,7 @@ typedef struct HnswScan
 	bool		by_row;			/* each row has a distance of its own, and all are to be in order */
 	double		bound;			/* rows beyond, as HnswScanItem's, are not wanted */
 	bool		all;			/* all rows within are */
-	bool		ended;			/* the bound has been reached */
+	bool		ended;			/* nothing is left but what is late */
 	int64		nwithin;		/* nodes found that seem to be within */
 	int			ef;				/* nodes that the last search was for; to a recall: all of them */
 	double		target;			/* recall to search for; 0: ef is the effort */
