@@ -32,7 +32,7 @@ PGFILEDESC = "vectorx - vector types and an HNSW index"
 
 SRCS = $(filter-out src/bridge.c src/types/test_%.c \
 		$(if $(WAIT_POINTS),,src/hnsw/base/waitpoint.c), \
-		$(sort $(wildcard src/*.c src/types/*.c src/shared/*.c \
+		$(sort $(wildcard src/*.c src/types/*.c src/shared/*.c src/cache/*.c \
 		src/hnsw/*/*.c src/planner/*.c)))
 # Instruction sets are chosen at run time, so every file is always compiled;
 # those for another architecture are empty then.

@@ -1291,6 +1291,48 @@ COMMENT ON FUNCTION hnsw_stats_reset(regclass) IS
 
 REVOKE ALL ON FUNCTION hnsw_stats_reset(regclass) FROM PUBLIC;
 
+CREATE FUNCTION vectorx_cache_stats(
+	OUT index oid,
+	OUT file oid,
+	OUT entries bigint,
+	OUT bytes bigint,
+	OUT hits bigint,
+	OUT misses bigint,
+	OUT merges bigint,
+	OUT waits bigint,
+	OUT evictions bigint)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vectorx_cache_stats' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION vectorx_cache_stats() IS
+	'what the cache of search results has of hnsw indexes of the database';
+
+REVOKE ALL ON FUNCTION vectorx_cache_stats() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION vectorx_cache_stats() TO pg_monitor;
+
+CREATE VIEW vectorx_cache AS
+	SELECT c.oid::regclass AS index, s.entries, s.bytes, s.hits, s.misses, s.merges, s.waits, s.evictions
+	FROM vectorx_cache_stats() s
+		JOIN pg_class c ON c.oid = s.index AND pg_relation_filenode(c.oid) = s.file;
+
+COMMENT ON VIEW vectorx_cache IS
+	'what the cache of search results has of each hnsw index of the database';
+
+REVOKE ALL ON vectorx_cache FROM PUBLIC;
+
+GRANT SELECT ON vectorx_cache TO pg_monitor;
+
+CREATE FUNCTION vectorx_cache_reset() RETURNS void
+	AS 'MODULE_PATHNAME', 'vectorx_cache_reset' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION vectorx_cache_reset() IS
+	'empties the cache of search results, of all databases';
+
+REVOKE ALL ON FUNCTION vectorx_cache_reset() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION vectorx_cache_reset() TO pg_monitor;
+
 CREATE FUNCTION hnsw_search(
 	index regclass,
 	queries anyarray,

@@ -44,11 +44,13 @@
 #define CompatRelFileOf(rel)	((rel)->rd_locator)
 #define CompatRelFileEquals(a, b)	RelFileLocatorEquals(a, b)
 #define CompatRelFileSet(file, spc, number)	((file)->spcOid = (spc), (file)->relNumber = (number))
+#define CompatRelFileNumber(rel)	((rel)->rd_locator.relNumber)
 #else
 #define CompatRelFile			RelFileNode
 #define CompatRelFileOf(rel)	((rel)->rd_node)
 #define CompatRelFileEquals(a, b)	RelFileNodeEquals(a, b)
 #define CompatRelFileSet(file, spc, number)	((file)->spcNode = (spc), (file)->relNode = (number))
+#define CompatRelFileNumber(rel)	((rel)->rd_node.relNode)
 #endif
 
 /*

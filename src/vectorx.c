@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "bridge.h"
+#include "cache/cache.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "hnsw/am/am.h"
@@ -81,6 +82,9 @@ _PG_init(void)
 								 "For tests; \"auto\" takes the best this processor has.",
 								 &simd_level, VX_SIMD_AUTO, simd_levels,
 								 PGC_SUSET, 0, check_simd, assign_simd, NULL);
+#ifndef VX_BRIDGE
+	VxCacheInit();
+#endif
 	HnswWaitPointInit();
 	HnswPlanInit();
 	HnswPathsInit();

@@ -22,7 +22,7 @@
  * name counts the forms: a session that has another version of the library loaded
  * has a room of its own.
  */
-#define ROOM_NAME	"vectorx room 1"
+#define ROOM_NAME	"vectorx room 2"
 typedef struct Room
 {
 	LWLock		lock;			/* of area and tables: who makes them */
@@ -30,6 +30,7 @@ typedef struct Room
 	dsa_handle	area;			/* DSM_HANDLE_INVALID: not made yet */
 	dshash_table_handle tables[VX_SHARED_TABLES];	/* InvalidDsaPointer: not yet */
 	pg_atomic_uint32 nentries[VX_SHARED_TABLES];
+	VxSharedRoot root;
 } Room;
 
 /* After a failure it is not tried again for so long. */
@@ -96,10 +97,39 @@ find_room(void)
 			found_room->tables[i] = InvalidDsaPointer;
 			pg_atomic_init_u32(&found_room->nentries[i], 0);
 		}
+		found_room->root.cache = InvalidDsaPointer;
+		pg_atomic_init_u32(&found_room->root.cache_states, 0);
+		pg_atomic_init_u64(&found_room->root.cache_blind, 0);
 	}
 	LWLockRelease(AddinShmemInitLock);
 	LWLockRegisterTranche(found_room->tranche, "vectorx");
 	room = found_room;
+}
+
+/* A VxSharedTry. */
+static void
+find_only(void *arg)
+{
+	find_room();
+}
+
+/*
+ * What is in the main shared memory, where the room is made if there is none.  NULL: it cannot be
+ * had, and nobody has it; that is asked anew each time.  As VxSharedTry.
+ */
+VxSharedRoot *
+VxSharedRootFind(void)
+{
+	if (unlikely(room == NULL) && !VxSharedTry(find_only, NULL))
+		return NULL;
+	return &room->root;
+}
+
+/* The room's lock, once there is an area: for who makes something in it.  Its tranche is that of all locks. */
+LWLock *
+VxSharedLock(void)
+{
+	return &room->lock;
 }
 
 /* A VxSharedTry: what there is not of room and area. */

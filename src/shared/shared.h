@@ -8,6 +8,7 @@
 
 #include "lib/dshash.h"
 #include "port/atomics.h"
+#include "storage/lwlock.h"
 #include "utils/dsa.h"
 
 /* The tables of the room. */
@@ -24,6 +25,16 @@ typedef struct VxSharedTable
 	pg_atomic_uint32 *nentries; /* kept by who adds and removes entries */
 } VxSharedTable;
 
+/* What users of the room have in the main shared memory: it is there, or nobody has it. */
+typedef struct VxSharedRoot
+{
+	dsa_pointer cache;			/* src/cache; InvalidDsaPointer: not made yet; under the room's lock */
+	pg_atomic_uint32 cache_states;	/* indexes that have a state */
+	pg_atomic_uint64 cache_blind;	/* writes that no state knows of */
+} VxSharedRoot;
+
+extern VxSharedRoot *VxSharedRootFind(void);
+extern LWLock *VxSharedLock(void);
 extern dsa_area *VxSharedAttach(void);
 extern const VxSharedTable *VxSharedTableAttach(VxSharedTableId id, Size key_size, Size entry_size);
 extern bool VxSharedTry(void (*act) (void *arg), void *arg);

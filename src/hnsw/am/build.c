@@ -19,6 +19,7 @@
 #include "catalog/pg_proc.h"
 #include "commands/progress.h"
 #include "hnsw/am/am.h"
+#include "hnsw/am/cached.h"
 #include "hnsw/am/build.h"
 #include "hnsw/am/options.h"
 #include "hnsw/am/recall.h"
@@ -435,6 +436,8 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	if (snapshot)
 		UnregisterSnapshot(snapshot);
 	IndexFreeSpaceMapVacuum(index);
+	/* of a relation that had this relfilenumber, or of this one before TRUNCATE */
+	HnswCachedVoid(index);
 	HNSW_WAIT_POINT("build-end");
 	MemoryContextDelete(st.g->cxt);
 	return result;

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "hnsw/am/am.h"
+#include "hnsw/am/cached.h"
 #include "hnsw/am/merge.h"
 #include "hnsw/am/options.h"
 #include "hnsw/graph/insert.h"
@@ -55,9 +56,10 @@ insert_row(InsertState *st, Relation index, HnswValue value, ItemPointer heap_ti
 	HnswIndex  *g = st->g;
 	BlockNumber tail = g->pending_tail;
 	HnswInserted done;
+	HnswSlot	placed;
 
 	HnswLockInserts(index);
-	done = HnswInsertValue(g, value, heap_tid, st->pending_limit, true);
+	done = HnswInsertValue(g, value, heap_tid, st->pending_limit, true, &placed);
 	if (done == HNSW_FULL)
 	{
 		HnswInserterDone(g);
@@ -66,10 +68,12 @@ insert_row(InsertState *st, Relation index, HnswValue value, ItemPointer heap_ti
 		if (merges_itself(st))
 			(void) HnswTryMerge(index);
 		HnswLockInserts(index);
-		done = HnswInsertValue(g, value, heap_tid, st->pending_limit, false);
+		done = HnswInsertValue(g, value, heap_tid, st->pending_limit, false, &placed);
 	}
 	HnswInserterDone(g);
 	HnswUnlockInserts(index);
+	if (done != HNSW_NOT_INDEXED)
+		HnswCachedInsert(index, &placed);
 	/* now and then, to count is not for nothing */
 	if (st->pending_limit > 0 && (g->pending_tail != tail || done == HNSW_LINKED || ++appended % ASK_EVERY == 0) &&
 		!merges_itself(st) && !RelationUsesLocalBuffers(index) && HnswPendingCount(g) >= st->pending_limit / 2)

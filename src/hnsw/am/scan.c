@@ -118,6 +118,7 @@ static void
 end_search(HnswScan *so)
 {
 	HnswMarkKilled(so);
+	HnswCachedEnd(so);
 	if (so->sweep)
 		HnswSweepEnd(so->sweep);
 	so->sweep = NULL;
@@ -134,6 +135,7 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->g->rel = scan->indexRelation;
 	end_search(so);
 	MemoryContextReset(so->cxt);
+	so->unsearched = false;
 	so->started = false;
 	so->query = NULL;
 	so->found = NULL;
@@ -165,36 +167,7 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 		memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
 }
 
-/* ---- items: a binary heap ---- */
-
-#define HEAP_PREFIX		items
-#define HEAP_ELEMENT	HnswScanItem
-#define HEAP_BEFORE(a, b)	((a).late != (b).late ? (b).late : (a).key < (b).key)
-#include "hnsw/base/heap.h"
-
-/* Take out the first item; its node stays in the pool until one is added. */
-static HnswScanItem
-pop_item(HnswScan *so)
-{
-	HnswScanItem	top = so->items[0];
-	HnswScanItem	last = so->items[--so->nitems];
-
-	if (so->nitems > 0)
-		items_sift_down(so->items, so->nitems, last);
-	so->items[so->nitems].idx = top.idx;
-	return top;
-}
-
-/* How far a found node's distance, as HnswScanItem's, may be from the true one. */
-static double
-slack_of(const HnswScan *so, const HnswFound *f)
-{
-	const HnswQuery *q = &so->search->query;
-
-	if (!so->exact)
-		return 0;
-	return q->far ? INFINITY : HnswDistanceSlack(&so->g->space, q, f->dist, f->norm2, f->scale) * q->unit;
-}
+/* ---- searching ---- */
 
 /*
  * Rows of a node have vectors that are equal once normalised: where that is the metric's work,
@@ -214,61 +187,6 @@ has_rows(const HnswScan *so, const HnswFound *f)
 {
 	return so->by_row && (f->ntids > 1 || f->overflow != InvalidBlockNumber);
 }
-
-/* A found node, whose distance lies between two, becomes an item. */
-static void
-add_item(HnswScan *so, const HnswFound *f, double least, double most, bool late, bool row)
-{
-	HnswScanItem	item;
-
-	if (so->nitems == so->maxitems)
-	{
-		int			max = so->maxitems == 0 ? Max(so->ef, 16) : so->maxitems * 2;
-
-		if (so->maxitems > PG_INT32_MAX / 2)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("too many rows of index \"%s\" are equally near to the query",
-							RelationGetRelationName(so->g->rel))));
-
-		so->found = so->found ? repalloc_huge(so->found, max * sizeof(HnswFound)) :
-			MemoryContextAllocHuge(so->cxt, max * sizeof(HnswFound));
-		so->items = so->items ? repalloc_huge(so->items, max * sizeof(HnswScanItem)) :
-			MemoryContextAllocHuge(so->cxt, max * sizeof(HnswScanItem));
-		for (int i = so->maxitems; i < max; i++)
-			so->items[i].idx = i;
-		so->maxitems = max;
-	}
-	item.key = least;
-	item.high = most;
-	item.idx = so->items[so->nitems].idx;
-	item.late = late;
-	item.row = row;
-	item.ahead = false;
-	so->found[item.idx] = *f;
-	items_sift_up(so->items, so->nitems++, item);
-}
-
-/* Items that a sweep finds again go: all, or all but rows of nodes that are done with. */
-static void
-forget_items(HnswScan *so, bool all)
-{
-	int			n = all ? 0 : so->nitems;
-
-	so->nitems = 0;
-	for (int i = 0; i < n; i++)
-	{
-		HnswScanItem	item = so->items[i];
-
-		if (!item.row)
-			continue;
-		/* what is there goes behind, with its place in found[] */
-		so->items[i] = so->items[so->nitems];
-		items_sift_up(so->items, so->nitems++, item);
-	}
-}
-
-/* ---- searching ---- */
 
 /* Are there nodes enough beyond the bound to rely on what has been found within? */
 static bool
@@ -296,7 +214,14 @@ hand_out(const HnswScan *so)
 	return Max(so->nfound / 2, so->nfound - so->max_more);
 }
 
-/* The search's results become items. */
+/* So many nodes are found now, and returned before the search goes on. */
+void
+HnswScanHold(HnswScan *so)
+{
+	so->hold = hand_out(so);
+}
+
+/* The search's results become items; those that the scan is done with were the cache's. */
 static void
 add_results(HnswScan *so)
 {
@@ -306,9 +231,11 @@ add_results(HnswScan *so)
 	{
 		const HnswFound *f = &res->found[res->order[i].idx];
 		double		dist = f->dist * so->search->query.unit;
-		double		slack = slack_of(so, f) + row_slack(so);
+		double		slack = HnswItemSlack(so, f) + row_slack(so);
 
-		add_item(so, f, dist - slack, dist + slack, false, false);
+		if (so->npassed > 0 && HnswMarksTest(&so->search->taken, HnswNodeNumber(so->g, f->blk, f->slot)))
+			continue;
+		HnswItemsAdd(so, f, dist - slack, dist + slack, false, false);
 		so->nwithin += dist <= so->bound;
 	}
 	so->nfound += res->nfound;
@@ -342,7 +269,7 @@ start_sweep(IndexScanDesc scan, HnswScan *so)
 	args.by_row = !so->ordered;
 	args.bound = so->bound / so->search->query.unit;
 	args.memory = Min(HnswScanMemory(&so->settings) / 1024, MAX_KILOBYTES);
-	forget_items(so, matches);
+	HnswItemsForget(so, matches);
 	so->stats.sweeps++;
 	so->sweep = HnswSweepBegin(so->g, so->search, &args);
 	if (matches)
@@ -359,7 +286,7 @@ add_ahead(HnswScan *so)
 	{
 		const HnswSwept *ahead = &so->ahead;
 		double		least = ahead->least * so->search->query.unit - row_slack(so);
-		double		slack = (so->ranked ? 0 : slack_of(so, &ahead->node)) + row_slack(so);
+		double		slack = (so->ranked ? 0 : HnswItemSlack(so, &ahead->node)) + row_slack(so);
 
 		if (!so->ordered)
 		{
@@ -374,7 +301,7 @@ add_ahead(HnswScan *so)
 		if (so->nitems > 0 && (ahead->late != so->items[0].late ? ahead->late :
 							   least >= so->items[0].high))
 			return;
-		add_item(so, &ahead->node, least, least + 2 * slack, ahead->late, false);
+		HnswItemsAdd(so, &ahead->node, least, least + 2 * slack, ahead->late, false);
 		so->have_ahead = HnswSweepNext(so->sweep, &so->ahead);
 	}
 }
@@ -459,6 +386,39 @@ search_coarse(HnswScan *so, const HnswMetaPage *meta)
 	so->empty = !so->coarse;
 }
 
+/* Search for so->ef nodes, with the query prepared; what is found become items, or a sweep begins. */
+void
+HnswFirstResults(IndexScanDesc scan, HnswScan *so, HnswMetaPage *meta)
+{
+	HnswIndex  *g = so->g;
+	HnswSearch *s = so->search;
+
+	so->empty = so->target > 0 ?
+		!HnswSearchWithSlack(g, s, meta, so->ef, HnswRecallFactor(&so->calibration, so->target, so->ef),
+							 HnswRecallWidth(&so->calibration, so->target)) :
+		!HnswSearchIndex(g, s, meta, so->ef, false);
+	if (!so->empty)
+		search_coarse(so, meta);
+	if (so->empty)
+		return;
+	if (!s->dry)
+		add_results(so);
+	/* all are wanted, and they were too many for one search */
+	if (s->dry || (so->all && !found_all(so) && !is_limited(so)))
+		start_sweep(scan, so);
+}
+
+/* Is what the first search would find in the cache, whatever its query is like?  That of a query that is odd is not. */
+static bool
+find_cached(IndexScanDesc scan, HnswScan *so)
+{
+	if (likely(!HnswCachedMay(scan, so)))
+		return false;
+	so->by_row = so->search->query.far = false;
+	so->target = HnswScanTarget(so, &so->calibration);
+	return choose_width(so) && HnswCachedFind(scan, so);
+}
+
 /* The first search. */
 static void
 search(IndexScanDesc scan, HnswScan *so)
@@ -468,36 +428,52 @@ search(IndexScanDesc scan, HnswScan *so)
 	HnswMetaPage meta;
 
 	HnswReadMeta(g, &meta);		/* also loads the centre */
-	if (!HnswPrepareQuery(&g->space, HnswCentre(g), so->query, &s->query))
-		so->exact = false;
-	so->by_row = so->ordered && so->exact && so->expected >= HNSW_ALL_ROWS && g->lay->metric->normalised;
+	so->calibration = meta.calibration;
 	HnswMarksReset(&s->taken);
 	s->nvisits_all = s->nvisits = s->nscored = 0;
 	s->radius = -INFINITY;
+	share_memory(so);
+	if (find_cached(scan, so))
+		return;
+	if (!HnswPrepareQuery(&g->space, HnswCentre(g), so->query, &s->query))
+		so->exact = false;
+	so->by_row = so->ordered && so->exact && so->expected >= HNSW_ALL_ROWS && g->lay->metric->normalised;
 	so->empty = !HnswPlaceBound(so);
 	if (so->empty)
 		return;
-	so->calibration = meta.calibration;
+	if (s->query.far || !so->exact)
+		so->cached = NULL;
+	/* else it is the one that it has been looked for by */
+	if (so->cached == NULL)
 	so->target = HnswScanTarget(so, &meta.calibration);
-	share_memory(so);
 	if (!choose_width(so))
 	{
 		start_sweep(scan, so);
 		return;
 	}
-	so->empty = so->target > 0 ?
-		!HnswSearchWithSlack(g, s, &meta, so->ef, HnswRecallFactor(&so->calibration, so->target, so->ef),
-							 HnswRecallWidth(&so->calibration, so->target)) :
-		!HnswSearchIndex(g, s, &meta, so->ef, false);
-	if (!so->empty)
-		search_coarse(so, &meta);
-	if (so->empty)
-		return;
-	if (!s->dry)
-		add_results(so);
-	/* all are wanted, and they were too many for one search */
-	if (s->dry || (so->all && !found_all(so) && !is_limited(so)))
-		start_sweep(scan, so);
+	HnswCachedSearch(scan, so, &meta);
+}
+
+/*
+ * More is asked for than the cache had: a first search is made now.  What has been returned stays so; all
+ * else it finds again.
+ */
+static bool
+search_at_last(IndexScanDesc scan, HnswScan *so)
+{
+	HnswMetaPage meta;
+	int64		width = Min(so->ef + so->nfound, Max(so->ef, so->max_more));
+
+	if (so->target <= 0)
+		so->ef = (int) Min(width, so->settings.max_scan_tuples);
+	so->unsearched = false;
+	so->stats.resumes++;
+	HnswReadMeta(so->g, &meta);
+	(void) HnswPrepareQuery(&so->g->space, HnswCentre(so->g), so->query, &so->search->query);
+	HnswItemsForget(so, false);
+	so->nfound = so->nwithin = 0;
+	HnswFirstResults(scan, so, &meta);
+	return !so->empty;
 }
 
 /*
@@ -595,7 +571,7 @@ search_more(IndexScanDesc scan, HnswScan *so)
 	if (so->sweep != NULL || so->empty || so->ended)
 		return false;
 	so->hold = PG_INT64_MAX;
-	left = (int64) settings->max_scan_tuples - s->nvisits;
+	left = (int64) settings->max_scan_tuples - (so->unsearched ? HnswCachedVisits(so) : s->nvisits);
 	if (left <= 0)
 		return false;
 	look_back(scan, so);
@@ -606,6 +582,8 @@ search_more(IndexScanDesc scan, HnswScan *so)
 		so->ef = (int) Min((int64) so->ef + Min(Min(Max(so->ef / 2, HNSW_RECALL_ROWS), so->max_more), left), PG_INT32_MAX);
 	else
 		so->ef = (int) Min(Max(so->ef, Min(so->nfound, so->max_more)), left);
+	if (so->unsearched)
+		return search_at_last(scan, so);
 	if (limited || !is_rare(scan, so))
 	{
 		so->stats.resumes++;
@@ -674,6 +652,7 @@ is_late(IndexScanDesc scan, HnswScan *so, HnswScanItem *item)
 	if (item->key < item->high && !HnswFetchAny(scan, so, &so->found[item->idx], &dist))
 		return true;
 	item->key = item->high = dist;
+	HnswCachedExact(so, &so->found[item->idx], dist);
 	return dist < so->farthest;
 }
 
@@ -688,7 +667,7 @@ postpone(HnswScan *so, HnswScanItem item)
 	if ((so->sweep == NULL && so->bound == INFINITY) || so->settings.iterative_scan == HNSW_ITERATIVE_OFF)
 		return;
 	item.late = true;
-	items_sift_up(so->items, so->nitems++, item);
+	HnswItemsPush(so, item);
 }
 
 /* Each row of a node becomes an item, instead of the node. */
@@ -702,7 +681,7 @@ split_node(IndexScanDesc scan, HnswScan *so, const HnswScanItem *item)
 	done_with(so, &node);
 	HnswLoadTids(so, &node);
 	while (HnswNextRow(scan, so, &node, &row, &dist))
-		add_item(so, &row, dist, dist, item->late, true);
+		HnswItemsAdd(so, &row, dist, dist, item->late, true);
 }
 
 /* The next nearest node becomes the current one; false when there is none. */
@@ -729,7 +708,7 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		ahead = HnswReadAhead(so->g);
 		if (unlikely(ahead > 0))
 			HnswReadAheadRows(scan, so, ahead);
-		item = pop_item(so);
+		item = HnswItemsPop(so);
 		if (item.key > so->bound && !beyond_reach(so, so->bound))
 		{
 			/* all that was found within has been returned, but for what is late */
@@ -738,7 +717,7 @@ next_node(IndexScanDesc scan, HnswScan *so)
 				so->ended = true;
 				continue;
 			}
-			items_sift_up(so->items, so->nitems++, item);
+			HnswItemsPush(so, item);
 			so->ended = !search_more(scan, so);
 			continue;
 		}
@@ -761,7 +740,8 @@ next_node(IndexScanDesc scan, HnswScan *so)
 			if (HnswFetchAny(scan, so, f, &dist))
 			{
 				item.key = item.high = dist;
-				items_sift_up(so->items, so->nitems++, item);
+				HnswCachedExact(so, f, dist);
+				HnswItemsPush(so, item);
 			}
 			else
 				done_with(so, f);
@@ -769,7 +749,7 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		}
 		if (beyond_reach(so, item.high))
 		{
-			items_sift_up(so->items, so->nitems++, item);
+			HnswItemsPush(so, item);
 			look_further(scan, so);
 			continue;
 		}

@@ -123,6 +123,8 @@ typedef struct HnswScan
 	HnswScanStats stats;
 	HnswScanStats counted;		/* of these, those in pending */
 	struct HnswPending *pending;	/* this session's counters of the index (counters.c) */
+	struct HnswCached *cached;	/* what the cache is to know, or has told (cached.c); NULL: nothing */
+	bool		unsearched;		/* what was found is the cache's: there has been no search */
 
 	/* for fetching exact vectors */
 	IndexFetchTableData *fetch;
@@ -140,6 +142,25 @@ typedef struct HnswMatches
 	BlockNumber roots_of;		/* page whose HOT chains begin at roots[] */
 	OffsetNumber roots[MaxHeapTuplesPerPage];
 } HnswMatches;
+
+/* ---- items.c ---- */
+extern double HnswItemSlack(const HnswScan *so, const HnswFound *f);
+extern void HnswItemsAdd(HnswScan *so, const HnswFound *f, double least, double most, bool late, bool row);
+extern HnswScanItem HnswItemsPop(HnswScan *so);
+extern void HnswItemsPush(HnswScan *so, HnswScanItem item);
+extern void HnswItemsForget(HnswScan *so, bool all);
+
+/* ---- cached.c ---- */
+extern bool HnswCachedMay(IndexScanDesc scan, const HnswScan *so);
+extern bool HnswCachedFind(IndexScanDesc scan, HnswScan *so);
+extern void HnswCachedSearch(IndexScanDesc scan, HnswScan *so, HnswMetaPage *meta);
+extern int64 HnswCachedVisits(const HnswScan *so);
+extern void HnswCachedExact(HnswScan *so, const HnswFound *f, double dist);
+extern void HnswCachedEnd(HnswScan *so);
+
+/* ---- scan.c ---- */
+extern void HnswFirstResults(IndexScanDesc scan, HnswScan *so, HnswMetaPage *meta);
+extern void HnswScanHold(HnswScan *so);
 
 /* ---- table.c ---- */
 extern void HnswTableNoteRow(HnswScan *so, const ItemPointerData *tid);

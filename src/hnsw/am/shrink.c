@@ -13,6 +13,7 @@
 #include "access/parallel.h"
 #include "catalog/storage.h"
 #include "compat.h"
+#include "hnsw/am/cached.h"
 #include "hnsw/am/shrink.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
@@ -238,6 +239,7 @@ HnswShrink(HnswIndex *g, BufferAccessStrategy strategy)
 		g->nblocks = Min(g->nblocks, used);
 		g->target = g->pending_tail = InvalidBlockNumber;
 		freed = nblocks - used;
+		HnswCachedVoid(g->rel);
 	}
 	/* the truncation is logged; nothing of it waits for the end of the transaction */
 	UnlockRelation(g->rel, AccessExclusiveLock);

@@ -27,6 +27,7 @@
 #include "commands/vacuum.h"
 #include "compat.h"
 #include "hnsw/am/am.h"
+#include "hnsw/am/cached.h"
 #include "hnsw/am/merge.h"
 #include "hnsw/am/recall.h"
 #include "hnsw/am/shrink.h"
@@ -677,6 +678,9 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		tell(&st);
 	}
 	HnswUnlockMerges(info->index);
+	HNSW_WAIT_POINT("cache-void");
+	/* the table's TIDs that have been taken out are free for others as soon as this returns */
+	HnswCachedVoid(info->index);
 	stats->estimated_count = false;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(st.cxt);

@@ -72,6 +72,11 @@ static const struct config_enum_entry points[] = {
 	{"merge-settle", 42, false},
 	{"merge-clear", 43, false},
 	{"pending-clear", 44, false},
+	/* the cache of results: of an insert, of VACUUM, of a scan */
+	{"cache-written", 45, false},
+	{"cache-void", 46, false},
+	{"cache-search", 47, false},
+	{"cache-put", 48, false},
 	{NULL, 0, false}
 };
 

@@ -202,11 +202,11 @@ add_upper_records(HnswIndex *g, HnswInserter *ins, const HnswRecord *own_rec,
 
 /*
  * Insert the vector in the search's query and scratch->own, as own_rec describes
- * it, "centre" subtracted.  False when another backend changed what this relied on.
+ * it, "centre" subtracted.  *placed: its node.  False when another backend changed what this relied on.
  */
 static bool
 insert_prepared(HnswIndex *g, const HnswMetaPage *meta, const float *centre,
-				const HnswRecord *own_rec, ItemPointer heap_tid)
+				const HnswRecord *own_rec, ItemPointer heap_tid, HnswSlot *placed)
 {
 	HnswInserter *ins = HnswInserterOf(g);
 	HnswSearch *s = ins->search;
@@ -223,7 +223,10 @@ insert_prepared(HnswIndex *g, const HnswMetaPage *meta, const float *centre,
 	if (!HnswTidIsSet(&meta->root) || !HnswTidIsSet(&meta->entry))
 	{
 		HNSW_WAIT_POINT("insert-root");
-		return HnswConnectRoot(g, meta, centre, s, res, own_rec, own, heap_tid, &at);
+		if (!HnswConnectRoot(g, meta, centre, s, res, own_rec, own, heap_tid, &at))
+			return false;
+		*placed = (HnswSlot) {at.blk, at.slot};
+		return true;
 	}
 
 	HnswKnownReset(s);
@@ -234,6 +237,7 @@ insert_prepared(HnswIndex *g, const HnswMetaPage *meta, const float *centre,
 	if (same >= 0)
 	{
 		HNSW_WAIT_POINT("insert-equal");
+		*placed = (HnswSlot) {res->found[same].blk, res->found[same].slot};
 		return add_tid(g, &res->found[same], own_rec, heap_tid);
 	}
 	HNSW_WAIT_POINT("insert-connect");
@@ -241,6 +245,7 @@ insert_prepared(HnswIndex *g, const HnswMetaPage *meta, const float *centre,
 	if ((res->nfound == 0 || !HnswConnect(g, s, res, 0, own_rec, own, heap_tid, 1, &at)) &&
 		!HnswConnectRoot(g, meta, centre, s, res, own_rec, own, heap_tid, &at))
 		return false;
+	*placed = (HnswSlot) {at.blk, at.slot};
 	if (level > 0)
 		add_upper_records(g, ins, own_rec, meta, level, top, at);
 	return true;
@@ -292,11 +297,11 @@ add_to_pending(HnswIndex *g, const HnswSlot *at, const HnswRecord *own_rec, Item
 
 /*
  * Append the vector "vec", whose stored form is in scratch->own and own_rec, or add
- * its TID to the pending node of an equal one.  False when there is no room.
+ * its TID to the pending node of an equal one; *placed: its node.  False when there is no room.
  */
 static bool
 append(HnswIndex *g, const HnswMetaPage *meta, int limit, const float *vec,
-	   const HnswRecord *own_rec, ItemPointer heap_tid)
+	   const HnswRecord *own_rec, ItemPointer heap_tid, HnswSlot *placed)
 {
 	HnswLink	link;
 	HnswSlot	alike[MAX_ALIKE];
@@ -306,15 +311,21 @@ append(HnswIndex *g, const HnswMetaPage *meta, int limit, const float *vec,
 	n = HnswPendingAlike(g, meta, &link, alike, MAX_ALIKE);
 	for (int i = 0; i < n; i++)
 		if (add_to_pending(g, &alike[i], own_rec, heap_tid))
+		{
+			*placed = alike[i];
 			return true;
+		}
 	HnswFormRecord(g, 0, own_rec, g->scratch->own, heap_tid, 1);
-	return HnswPendingAppend(g, meta, limit, g->scratch->own, &link);
+	if (!HnswPendingAppend(g, meta, limit, g->scratch->own, &link))
+		return false;
+	*placed = (HnswSlot) {link.blk, link.slotflags & HNSW_LINK_SLOT_MASK};
+	return true;
 }
 
 /* One attempt; false when another backend changed what it relied on. */
 static bool
 try_insert(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limit, bool or_full,
-		   HnswInserted *done)
+		   HnswInserted *done, HnswSlot *placed)
 {
 	HnswInserter *ins = HnswInserterOf(g);
 	HnswQuery  *q = &ins->search->query;
@@ -336,13 +347,13 @@ try_insert(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limi
 	HnswOwnEncode(&g->space, q->vec, hash, g->scratch->own, &own_rec);
 	if (pending_limit > 0 && HnswTidIsSet(&meta.root))
 	{
-		*done = append(g, &meta, pending_limit, q->vec, &own_rec, heap_tid) ? HNSW_PENDING : HNSW_FULL;
+		*done = append(g, &meta, pending_limit, q->vec, &own_rec, heap_tid, placed) ? HNSW_PENDING : HNSW_FULL;
 		if (*done == HNSW_PENDING || or_full)
 			return true;
 	}
 	*done = HNSW_LINKED;
 	HnswQueryBuild(&g->space, q);
-	return insert_prepared(g, &meta, centre, &own_rec, heap_tid);
+	return insert_prepared(g, &meta, centre, &own_rec, heap_tid, placed);
 }
 
 /*
@@ -366,14 +377,16 @@ check_attempts(HnswIndex *g, int attempt)
  * Insert a row's value with its heap TID.  The caller holds the insert lock (not in
  * a build) and no page lock.  pending_limit: so many rows may wait to be linked; or_full: it is not
  * linked at once when there are as many.
+ * *placed: its node.
  * Errors: dimensions, range, index_corrupted, t_r_serialization_failure.
  */
 HnswInserted
-HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limit, bool or_full)
+HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid, int pending_limit, bool or_full,
+				HnswSlot *placed)
 {
 	HnswInserted done;
 
-	for (int attempt = 0; !try_insert(g, value, heap_tid, pending_limit, or_full, &done); attempt++)
+	for (int attempt = 0; !try_insert(g, value, heap_tid, pending_limit, or_full, &done, placed); attempt++)
 		check_attempts(g, attempt);
 	return done;
 }
@@ -390,16 +403,16 @@ HnswInsertStored(HnswIndex *g, const HnswRecord *rec, const char *own, ItemPoint
 	for (int attempt = 0;; attempt++)
 	{
 		HnswMetaPage meta;
+		HnswSlot	placed;
 
 		HnswReadMeta(g, &meta);
 		HnswQueryFromStored(&g->space, own, &rec->head, q);
 		memcpy(g->scratch->own, own, g->lay->own_bytes);
-		if (insert_prepared(g, &meta, HnswCentre(g), rec, heap_tid))
+		if (insert_prepared(g, &meta, HnswCentre(g), rec, heap_tid, &placed))
 			return;
 		check_attempts(g, attempt);
 	}
 }
-
 
 /* Copy a node that is to be settled, its own vector to scratch->own; false when there is none. */
 static bool

@@ -8,6 +8,7 @@
 #include "hnsw/graph/search.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/page/index.h"
+#include "hnsw/page/pending.h"
 #include "hnsw/metric/type.h"
 
 /* Memory of inserts, kept with a handle. */
@@ -31,7 +32,7 @@ typedef enum HnswInserted
 extern HnswInserter *HnswInserterOf(HnswIndex *g);
 extern void HnswInserterDone(HnswIndex *g);
 extern HnswInserted HnswInsertValue(HnswIndex *g, HnswValue value, ItemPointer heap_tid,
-									int pending_limit, bool or_full);
+									int pending_limit, bool or_full, HnswSlot *placed);
 extern void HnswInsertStored(HnswIndex *g, const HnswRecord *rec, const char *own,
 							 ItemPointer heap_tid);
 extern void HnswSettle(HnswIndex *g, const HnswCandidate *node, bool linked);

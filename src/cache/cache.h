@@ -1,0 +1,81 @@
+/*
+ * cache.h
+ *		Results of searches, shared by sessions; see README.
+ *
+ * Nothing here raises an error for want of shared memory: then there is no cache.
+ */
+#ifndef VECTORX_CACHE_H
+#define VECTORX_CACHE_H
+
+#include "utils/timestamp.h"
+
+/* vectorx.cache */
+typedef enum VxCacheMode
+{
+	VX_CACHE_OFF,
+	VX_CACHE_ON,
+	VX_CACHE_ALL /* also of tables with row-level security */
+} VxCacheMode;
+
+/* An index, as entries know it. */
+typedef struct VxCacheIndex
+{
+	Oid			database;
+	Oid			index;
+	Oid			file;			/* relfilenumber */
+} VxCacheIndex;
+
+/* When a search began, as far as the index's writers are concerned. */
+typedef struct VxCacheStamp
+{
+	uint64		blind;
+	uint64		epoch;			/* 0: there is none, nothing can be kept */
+	uint64		seq;
+	TimestampTz	at;
+} VxCacheStamp;
+
+/* Bytes that a result is found by; they begin with the VxCacheIndex. */
+typedef struct VxCacheKey
+{
+	const char *bytes;
+	uint32		len;
+	uint64		hash;			/* VxCacheKeySet */
+} VxCacheKey;
+
+/* Nodes that may have been written since, for all that an entry may be behind. */
+#define VX_CACHE_NEWS	256
+
+/* What has been found, in the memory that the caller asked for. */
+typedef struct VxCacheFound
+{
+	VxCacheStamp stamp;			/* of now, when "news" have been added */
+	char	   *bytes;
+	uint32		len;
+	int			nnews;
+	uint64		news[VX_CACHE_NEWS]; /* nodes that have been written since */
+} VxCacheFound;
+
+/* What a session is to do for a key that has no entry. */
+typedef enum VxCacheTurn
+{
+	VX_CACHE_ALONE, /* search; nobody waits */
+	VX_CACHE_FIRST, /* search, and call VxCacheLand, come what may */
+	VX_CACHE_AGAIN /* somebody else has searched: look again */
+} VxCacheTurn;
+
+/* ---- cache.c ---- */
+extern void VxCacheInit(void);
+extern VxCacheMode VxCacheChosen(void);
+extern void VxCacheKeySet(VxCacheKey *key, const char *bytes, uint32 len);
+extern bool VxCacheFind(const VxCacheKey *key, MemoryContext cxt, VxCacheFound *found);
+extern void VxCacheBegin(const VxCacheKey *key, VxCacheStamp *stamp);
+extern void VxCachePut(const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len);
+extern void VxCacheTook(const VxCacheKey *key, uint64 microseconds);
+extern void VxCacheWritten(const VxCacheIndex *of, uint64 node);
+extern void VxCacheVoid(const VxCacheIndex *of);
+
+/* ---- flights.c ---- */
+extern VxCacheTurn VxCacheTurnOf(const VxCacheKey *key);
+extern void VxCacheLand(const VxCacheKey *key);
+
+#endif /* VECTORX_CACHE_H */

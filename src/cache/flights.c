@@ -1,0 +1,108 @@
+/*
+ * flights.c
+ *		One search for many equal queries: who searches for a key, and who waits for him (README).
+ */
+#include "postgres.h"
+
+#include "cache/store.h"
+#include "pgstat.h"
+#include "portability/instr_time.h"
+#include "utils/wait_event.h"
+
+/* A wait is no shorter than this, in milliseconds: the first one may have to wait for a processor. */
+#define MIN_WAIT_MS	10
+/* Of an index without any search so far, and at most. */
+#define FIRST_WAIT_MS	100
+#define MAX_WAIT_MS	10000
+
+static VxFlight *
+flight_of(const VxCacheHere *here, const VxCacheKey *key)
+{
+	return &here->store->flights[key->hash / VX_SHARDS % VX_FLIGHTS];
+}
+
+/* Twice the mean time of searches, in milliseconds. */
+static long
+patience(const VxCacheHere *here, const VxCacheKey *key)
+{
+	VxState	   *state = VxStateHint(here, (const VxCacheIndex *) key->bytes);
+	uint32		mean = state != NULL ? pg_atomic_read_u32(&state->mean) : 0;
+
+	return mean == 0 ? FIRST_WAIT_MS : Min(Max(mean / 500, MIN_WAIT_MS), MAX_WAIT_MS);
+}
+
+/* Is it still the one that was seen in the place? */
+static bool
+is_under_way(VxFlight *f, uint64 ticket)
+{
+	bool		same;
+
+	SpinLockAcquire(&f->mutex);
+	same = f->hash != 0 && f->ticket == ticket;
+	SpinLockRelease(&f->mutex);
+	return same;
+}
+
+/* Wait until it is not; interrupts are serviced, so that an error may be raised. */
+static void
+wait_for(VxFlight *f, uint64 ticket, long ms)
+{
+	instr_time	began;
+	instr_time	now;
+	long		left = ms;
+
+	INSTR_TIME_SET_CURRENT(began);
+	ConditionVariablePrepareToSleep(&f->landed);
+	while (left > 0 && is_under_way(f, ticket))
+	{
+		(void) ConditionVariableTimedSleep(&f->landed, left, PG_WAIT_EXTENSION);
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, began);
+		left = ms - (long) INSTR_TIME_GET_MILLISEC(now);
+	}
+	ConditionVariableCancelSleep();
+}
+
+/* There is no entry of a key: whose turn is it to search?  May wait; to be called with no lock held. */
+VxCacheTurn
+VxCacheTurnOf(const VxCacheKey *key)
+{
+	const VxCacheHere *here = VxCacheAttach();
+	VxFlight   *f;
+	VxCacheTurn	turn = VX_CACHE_ALONE;
+	uint64		ticket;
+
+	if (here == NULL)
+		return turn;
+	f = flight_of(here, key);
+	SpinLockAcquire(&f->mutex);
+	if (f->hash == 0)
+	{
+		f->hash = key->hash;
+		f->ticket++;
+		turn = VX_CACHE_FIRST;
+	}
+	else if (f->hash == key->hash)
+		turn = VX_CACHE_AGAIN;
+	ticket = f->ticket;
+	SpinLockRelease(&f->mutex);
+	if (turn == VX_CACHE_AGAIN)
+	{
+		VxStateCount(here, (const VxCacheIndex *) key->bytes, VX_COUNT_WAITS);
+		wait_for(f, ticket, patience(here, key));
+	}
+	return turn;
+}
+
+/* Who was first has searched, or will not: those that wait look again. */
+void
+VxCacheLand(const VxCacheKey *key)
+{
+	const VxCacheHere *here = VxCacheAttach();
+	VxFlight   *f = flight_of(here, key);
+
+	SpinLockAcquire(&f->mutex);
+	f->hash = 0;
+	SpinLockRelease(&f->mutex);
+	ConditionVariableBroadcast(&f->landed);
+}

@@ -1,0 +1,14 @@
+/*
+ * cached.h
+ *		What writers of an index tell the cache of results (cached.c).
+ */
+#ifndef HNSW_AM_CACHED_H
+#define HNSW_AM_CACHED_H
+
+#include "hnsw/page/pending.h"
+#include "utils/rel.h"
+
+extern void HnswCachedInsert(Relation index, const HnswSlot *at);
+extern void HnswCachedVoid(Relation index);
+
+#endif /* HNSW_AM_CACHED_H */
