@@ -61,6 +61,11 @@ my %statements = (
 	'pending-page' => { sql => $many, rows => 1, pending => 5000, skip => 2 },
 	(map { $_ => { sql => $merge, rows => 300, pending => 5000 } } qw(merge-close pending-close merge-clear pending-clear)),
 	'merge-settle' => { sql => $merge, rows => 300, pending => 5000, skip => 250 },
+	'cache-written' => { sql => $one, rows => 300 },
+	'cache-void' => { sql => $vacuum, rows => 900 },
+	(map { $_ => { sql => 'SET vectorx.cache = on; SET enable_seqscan = off; SET enable_sort = off; '
+		  . 'SELECT count(*) FROM (SELECT FROM items ORDER BY v <-> (SELECT v FROM items LIMIT 1) LIMIT 10) s', rows => 300 } }
+		  qw(cache-begin cache-search cache-put)),
 	'build-page' => { sql => $create, rows => 1, more => 2000, skip => 30 },
 	'build-context' => { sql => "ALTER TABLE items SET (parallel_workers = 2); $create", rows => 1, more => 2000 },
 );

@@ -197,6 +197,7 @@ typedef struct PutArgs
 	const VxCacheStamp *stamp;
 	const char *bytes;
 	uint32		len;
+	bool		again;
 } PutArgs;
 
 static void
@@ -204,14 +205,14 @@ try_put(void *arg)
 {
 	const PutArgs *args = (const PutArgs *) arg;
 
-	VxTablePut(&here, args->key, args->stamp, args->bytes, args->len);
+	VxTablePut(&here, args->key, args->stamp, args->bytes, args->len, args->again);
 }
 
-/* Keep a result of a search that began with this stamp, or was brought up to it. */
+/* Keep a result of a search that began with this stamp, or was brought up to it; again: the key has one. */
 void
-VxCachePut(const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len)
+VxCachePut(const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len, bool again)
 {
-	PutArgs		args = {key, stamp, bytes, len};
+	PutArgs		args = {key, stamp, bytes, len, again};
 
 	if (stamp->epoch != 0 && VxCacheAttach() != NULL)
 		(void) VxSharedTry(try_put, &args);

@@ -69,7 +69,8 @@ extern VxCacheMode VxCacheChosen(void);
 extern void VxCacheKeySet(VxCacheKey *key, const char *bytes, uint32 len);
 extern bool VxCacheFind(const VxCacheKey *key, MemoryContext cxt, VxCacheFound *found);
 extern void VxCacheBegin(const VxCacheKey *key, VxCacheStamp *stamp);
-extern void VxCachePut(const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len);
+extern void VxCachePut(const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len,
+					   bool again);
 extern void VxCacheTook(const VxCacheKey *key, uint64 microseconds);
 extern void VxCacheWritten(const VxCacheIndex *of, uint64 node);
 extern void VxCacheVoid(const VxCacheIndex *of);

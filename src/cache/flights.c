@@ -7,6 +7,7 @@
 #include "cache/store.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
+#include "storage/ipc.h"
 #include "utils/wait_event.h"
 
 /* A wait is no shorter than this, in milliseconds: the first one may have to wait for a processor. */
@@ -14,6 +15,10 @@
 /* Of an index without any search so far, and at most. */
 #define FIRST_WAIT_MS	100
 #define MAX_WAIT_MS	10000
+
+/* Places that this session has taken, as bits, and will let go of at its end if not before. */
+static uint64 taken = 0;
+StaticAssertDecl(VX_FLIGHTS <= 64, "a bit for each");
 
 static VxFlight *
 flight_of(const VxCacheHere *here, const VxCacheKey *key)
@@ -63,6 +68,41 @@ wait_for(VxFlight *f, uint64 ticket, long ms)
 	ConditionVariableCancelSleep();
 }
 
+/* Let go of a place, and wake those that wait. */
+static void
+land(const VxCacheHere *here, int number)
+{
+	VxFlight   *f = &here->store->flights[number];
+
+	taken &= ~(UINT64CONST(1) << number);
+	SpinLockAcquire(&f->mutex);
+	f->hash = 0;
+	SpinLockRelease(&f->mutex);
+	ConditionVariableBroadcast(&f->landed);
+}
+
+/* FATAL leaves no other chance. */
+static void
+at_session_end(int code, Datum arg)
+{
+	for (int i = 0; i < VX_FLIGHTS; i++)
+		if (taken & (UINT64CONST(1) << i))
+			land(VxCacheAttach(), i);
+}
+
+/* This session takes a place that is free. */
+static void
+take(const VxCacheHere *here, const VxFlight *f)
+{
+	static bool registered = false;
+
+	taken |= UINT64CONST(1) << (f - here->store->flights);
+	if (registered)
+		return;
+	before_shmem_exit(at_session_end, (Datum) 0);
+	registered = true;
+}
+
 /* There is no entry of a key: whose turn is it to search?  May wait; to be called with no lock held. */
 VxCacheTurn
 VxCacheTurnOf(const VxCacheKey *key)
@@ -86,6 +126,8 @@ VxCacheTurnOf(const VxCacheKey *key)
 		turn = VX_CACHE_AGAIN;
 	ticket = f->ticket;
 	SpinLockRelease(&f->mutex);
+	if (turn == VX_CACHE_FIRST)
+		take(here, f);
 	if (turn == VX_CACHE_AGAIN)
 	{
 		VxStateCount(here, (const VxCacheIndex *) key->bytes, VX_COUNT_WAITS);
@@ -94,15 +136,14 @@ VxCacheTurnOf(const VxCacheKey *key)
 	return turn;
 }
 
-/* Who was first has searched, or will not: those that wait look again. */
+/*
+ * Who was first has searched, or will not: those that wait look again.  Raises no error; at the session's
+ * end it comes by itself.
+ */
 void
 VxCacheLand(const VxCacheKey *key)
 {
 	const VxCacheHere *here = VxCacheAttach();
-	VxFlight   *f = flight_of(here, key);
 
-	SpinLockAcquire(&f->mutex);
-	f->hash = 0;
-	SpinLockRelease(&f->mutex);
-	ConditionVariableBroadcast(&f->landed);
+	land(here, flight_of(here, key) - here->store->flights);
 }

@@ -136,7 +136,7 @@ extern Size VxCacheShardBytes(void);
 /* ---- table.c ---- */
 extern bool VxTableGet(const VxCacheHere *here, const VxCacheKey *key, MemoryContext cxt, VxCacheFound *found);
 extern void VxTablePut(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *stamp,
-					   const char *bytes, uint32 len);
+					   const char *bytes, uint32 len, bool again);
 extern void VxTableClear(const VxCacheHere *here);
 extern void VxTableEach(const VxCacheHere *here, void (*see)(void *arg, const VxCacheIndex *of, Size size), void *arg);
 

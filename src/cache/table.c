@@ -186,11 +186,35 @@ is_older(const VxCacheStamp *a, const VxCacheStamp *b)
 }
 
 /*
- * Keep a value, instead of one that the key has, unless that is newer.  Where memory is short, or it is large, nothing is
- * kept.
+ * Write a value over that which the key has, if it is as long, and not newer.  False: there is none like that.
+ */
+static bool
+overwrite(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len)
+{
+	VxShard    *shard = shard_of(here, key->hash);
+	dsa_pointer at;
+	VxEntry    *e;
+	bool		done;
+
+	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
+	e = find(here, shard, key, &at);
+	done = e != NULL && e->len == len && !is_older(stamp, &e->stamp);
+	if (done)
+	{
+		e->stamp = *stamp;
+		memcpy(VxEntryValue(e), bytes, len);
+	}
+	LWLockRelease(&shard->lock);
+	return done;
+}
+
+/*
+ * Keep a value, instead of one that the key has, unless that is newer.  again: it has one, probably as long.  Where memory is
+ * short, or it is large, nothing is kept.
  */
 void
-VxTablePut(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len)
+VxTablePut(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len,
+		   bool again)
 {
 	VxShard	   *shard = shard_of(here, key->hash);
 	const Size	limit = VxCacheShardBytes();
@@ -201,7 +225,7 @@ VxTablePut(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *s
 	VxEntry	   *old;
 	VxQueueId	queue;
 
-	if (size > limit / VX_ENTRY_PART)
+	if (size > limit / VX_ENTRY_PART || (again && overwrite(here, key, stamp, bytes, len)))
 		return;
 	at = dsa_allocate_extended(here->area, size, DSA_ALLOC_NO_OOM);
 	if (at == InvalidDsaPointer)

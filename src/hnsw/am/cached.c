@@ -29,7 +29,6 @@
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "storage/bufmgr.h"
-#include "storage/ipc.h"
 #include "utils/memutils.h"
 
 /* What a result is found by; the bytes of the query follow. */
@@ -245,7 +244,7 @@ HnswCachedEnd(HnswScan *so)
 
 	so->cached = NULL;
 	if (c != NULL && c->bytes != NULL && c->changed)
-		VxCachePut(&c->key, &c->stamp, c->bytes, c->len);
+		VxCachePut(&c->key, &c->stamp, c->bytes, c->len, true);
 }
 
 /* Nodes that the search has visited whose result this is. */
@@ -460,7 +459,7 @@ keep(HnswScan *so, HnswCached *c)
 		Head(c)->farthest = Max(Head(c)->farthest, (item->key + item->high) / 2);
 	}
 	HNSW_WAIT_POINT("cache-put");
-	VxCachePut(&c->key, &c->stamp, c->bytes, c->len);
+	VxCachePut(&c->key, &c->stamp, c->bytes, c->len, false);
 }
 
 static void
@@ -471,19 +470,16 @@ search_and_keep(IndexScanDesc scan, HnswScan *so, HnswMetaPage *meta)
 	instr_time	took;
 
 	INSTR_TIME_SET_CURRENT(began);
+	HNSW_WAIT_POINT("cache-begin");
 	VxCacheBegin(&c->key, &c->stamp);
 	HNSW_WAIT_POINT("cache-search");
+	/* the list of pending pages, too, has to be of after the stamp */
+	HnswReadMeta(so->g, meta);
 	HnswFirstResults(scan, so, meta);
 	keep(so, c);
 	INSTR_TIME_SET_CURRENT(took);
 	INSTR_TIME_SUBTRACT(took, began);
 	VxCacheTook(&c->key, INSTR_TIME_GET_MICROSEC(took));
-}
-
-static void
-land(int code, Datum arg)
-{
-	VxCacheLand((const VxCacheKey *) DatumGetPointer(arg));
 }
 
 /*
@@ -504,7 +500,7 @@ HnswCachedSearch(IndexScanDesc scan, HnswScan *so, HnswMetaPage *meta)
 	turn = VxCacheTurnOf(&c->key);
 	if (turn == VX_CACHE_FIRST)
 	{
-		PG_ENSURE_ERROR_CLEANUP(land, PointerGetDatum(&c->key));
+		PG_TRY();
 		{
 			/* somebody may have been first a moment ago */
 			if (look_up(so, c))
@@ -512,8 +508,11 @@ HnswCachedSearch(IndexScanDesc scan, HnswScan *so, HnswMetaPage *meta)
 			else
 				search_and_keep(scan, so, meta);
 		}
-		PG_END_ENSURE_ERROR_CLEANUP(land, PointerGetDatum(&c->key));
-		VxCacheLand(&c->key);
+		PG_FINALLY();
+		{
+			VxCacheLand(&c->key);
+		}
+		PG_END_TRY();
 	}
 	else if (turn == VX_CACHE_AGAIN && look_up(so, c))
 		use(so);

@@ -445,8 +445,8 @@ search(IndexScanDesc scan, HnswScan *so)
 		so->cached = NULL;
 	/* else it is the one that it has been looked for by */
 	if (so->cached == NULL)
-	so->target = HnswScanTarget(so, &meta.calibration);
-	if (!choose_width(so))
+		so->target = HnswScanTarget(so, &meta.calibration);
+	if (so->cached == NULL && !choose_width(so))
 	{
 		start_sweep(scan, so);
 		return;

@@ -75,8 +75,9 @@ static const struct config_enum_entry points[] = {
 	/* the cache of results: of an insert, of VACUUM, of a scan */
 	{"cache-written", 45, false},
 	{"cache-void", 46, false},
-	{"cache-search", 47, false},
-	{"cache-put", 48, false},
+	{"cache-begin", 47, false},
+	{"cache-search", 48, false},
+	{"cache-put", 49, false},
 	{NULL, 0, false}
 };
 
