@@ -4,7 +4,7 @@
 \pset tuples_only on
 SELECT setseed(0.5);
 SET jit = off;
-SET hnsw.ef_search = 400;
+SET hnsw.ef_search = 1000;
 SET max_parallel_workers_per_gather = 0;
 CREATE TABLE htypes (id int, r int, v vector(32), h halfvec(32));
 INSERT INTO htypes SELECT i, i % 50, x, x FROM (SELECT i, random_vector(32) AS x FROM generate_series(1, 3000) AS i OFFSET 0) AS s;
@@ -92,7 +92,7 @@ VACUUM htypes;
 SET hnsw.ef_search = 4000;
 SELECT name, (SELECT count(*) FROM hnsw_check(('htypes_' || name)::regclass)) AS problems,
 	index_agrees(format('SELECT (%s) %s %s FROM htypes ORDER BY 1 LIMIT 50', value, op, query_of(hindexes, (array_fill(0.1, ARRAY[substring(type FROM '\d+')::int])::vector)::text))) FROM hindexes ORDER BY name;
-SET hnsw.ef_search = 400;
+SET hnsw.ef_search = 1000;
 -- equal halves of vectors that differ share a node
 CREATE TABLE hequal (v vector(2));
 CREATE INDEX ON hequal USING hnsw ((v::halfvec(2)) halfvec_l2_ops) WITH (pending_limit = 0);
