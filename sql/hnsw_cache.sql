@@ -109,10 +109,10 @@ SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[2,2,2,2,2,2,2,2]' LIMIT 3
 -- too many since: a search
 SELECT vectorx_cache_reset();
 SELECT count(*) FROM (SELECT id FROM hcache ORDER BY v <-> '[1,0,0,0,0,0,0,0]' LIMIT 10) s;
-INSERT INTO hcache (v, kind) SELECT random_vector(8), 4 FROM generate_series(1, 256);
+INSERT INTO hcache (v, kind) SELECT random_vector(8), 4 FROM generate_series(1, 1024);
 SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[1,0,0,0,0,0,0,0]' LIMIT 10$$);
 SELECT counted();
-INSERT INTO hcache (v, kind) SELECT random_vector(8), 4 FROM generate_series(1, 257);
+INSERT INTO hcache (v, kind) SELECT random_vector(8), 4 FROM generate_series(1, 1025);
 SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[1,0,0,0,0,0,0,0]' LIMIT 10$$);
 SELECT counted();
 -- unless it may be old; then only VACUUM makes it void

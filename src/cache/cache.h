@@ -43,7 +43,7 @@ typedef struct VxCacheKey
 } VxCacheKey;
 
 /* Nodes that may have been written since, for all that an entry may be behind. */
-#define VX_CACHE_NEWS	256
+#define VX_CACHE_NEWS	1024
 
 /* What has been found, in the memory that the caller asked for. */
 typedef struct VxCacheFound

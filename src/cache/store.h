@@ -25,6 +25,8 @@
 #define VX_RING	1024
 #define VX_FLIGHTS	64
 
+StaticAssertDecl(VX_RING >= VX_CACHE_NEWS, "what is asked for is there");
+
 /* What is counted, of an index, in the order of vectorx_cache_stats(). */
 typedef enum VxCount
 {

@@ -274,13 +274,51 @@ read_node(HnswScan *so, const HnswCandidate *at, HnswFound *f)
 	return node != NULL;
 }
 
-/* Of nodes written since, those that the result lacks or has as they were: into "fresh"; returns how many. */
-static int
-read_news(HnswScan *so, HnswCached *c, const VxCacheFound *found, HnswFound *fresh)
-{
-	const float	farthest = (float) (Head(c)->farthest / Head(c)->unit);
-	int			n = 0;
+/* Nodes of a value, as bits of their places: by far most others have none of them. */
+#define SEEN_BITS	1024
 
+typedef struct Seen
+{
+	uint64		words[SEEN_BITS / 64];
+} Seen;
+
+static inline uint32
+place_bit(BlockNumber blk, uint16 slot)
+{
+	return ((blk * 0x9E3779B1U) ^ (slot * 0x85EBCA6BU)) >> 22;
+}
+
+static void
+note_places(HnswCached *c, Seen *seen)
+{
+	memset(seen, 0, sizeof(*seen));
+	for (CachedNode *node = first_node(c); node; node = next_node(c, node))
+	{
+		const uint32 bit = place_bit(node->blk, node->slot);
+
+		seen->words[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	}
+}
+
+static bool
+is_known(HnswCached *c, const Seen *seen, const HnswCandidate *at)
+{
+	const uint32 bit = place_bit(at->blk, at->slot);
+
+	return (seen->words[bit / 64] >> (bit % 64) & 1) && find_node(c, at->blk, at->slot) != NULL;
+}
+
+/* Of nodes written since, those that the result lacks or has as they were; *n: how many. */
+static HnswFound *
+read_news(HnswScan *so, HnswCached *c, const VxCacheFound *found, int *n)
+{
+	const float farthest = (float) (Head(c)->farthest / Head(c)->unit);
+	int			max = PEEKED;
+	HnswFound  *fresh = MemoryContextAlloc(so->cxt, max * sizeof(HnswFound));
+	Seen		seen;
+
+	*n = 0;
+	note_places(c, &seen);
 	for (int first = 0; first < found->nnews; first += PEEKED)
 	{
 		HnswCandidate nodes[PEEKED];
@@ -289,23 +327,28 @@ read_news(HnswScan *so, HnswCached *c, const VxCacheFound *found, HnswFound *fre
 		CHECK_FOR_INTERRUPTS();
 		for (int i = first; i < Min(first + PEEKED, found->nnews); i++)
 		{
-			HnswCandidate at = {.blk = (BlockNumber) (found->news[i] >> 16), .slot = (uint16) found->news[i]};
+			HnswCandidate at = {.blk = (BlockNumber) (found->news[i] >> 16),.slot = (uint16) found->news[i]};
 
 			if (at.slot < so->g->lay->per_page && HnswBlockExists(so->g, at.blk))
 				nodes[nnodes++] = at;
 		}
 		HnswPeek(so->g, &so->search->query, 0, nodes, nnodes);
+		if (*n + nnodes > max)
+		{
+			max *= 2;
+			fresh = repalloc(fresh, max * sizeof(HnswFound));
+		}
 		for (int i = 0; i < nnodes; i++)
 		{
-			const bool	known = find_node(c, nodes[i].blk, nodes[i].slot) != NULL;
+			const bool	known = is_known(c, &seen, &nodes[i]);
 
 			if (!known && !isnan(nodes[i].key) && nodes[i].key > farthest)
 				continue;
-			if (read_node(so, &nodes[i], &fresh[n]) && (known || fresh[n].dist <= farthest))
-				n++;
+			if (read_node(so, &nodes[i], &fresh[*n]) && (known || fresh[*n].dist <= farthest))
+				(*n)++;
 		}
 	}
-	return n;
+	return fresh;
 }
 
 static int
@@ -339,19 +382,19 @@ unique_nodes(HnswFound *nodes, int n)
 static bool
 merge(HnswScan *so, HnswCached *c, const VxCacheFound *found)
 {
-	HnswFound  *fresh = MemoryContextAlloc(so->cxt, found->nnews * sizeof(HnswFound));
-	const HnswCached was = *c;
-	HnswCached	before = was;
+	HnswCached	before = *c;
 	const double unit = so->search->query.unit;
-	int			n = unique_nodes(fresh, read_news(so, c, found, fresh));
+	int			n;
+	HnswFound  *fresh = read_news(so, c, found, &n);
 	Size		bytes = 0;
 
+	n = unique_nodes(fresh, n);
 	c->changed = true; /* if only in how far it has been brought */
 	if (n == 0)
 		return true;
 	for (int i = 0; i < n; i++)
 		bytes += NodeBytes(fresh[i].ntids);
-	begin_value(so, c, was.len + bytes);
+	begin_value(so, c, before.len + bytes);
 	*Head(c) = *Head(&before);
 	Head(c)->n = 0;
 	for (CachedNode *node = first_node(&before); node; node = next_node(&before, node))
