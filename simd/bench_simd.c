@@ -270,7 +270,7 @@ main(int argc, char **argv)
 {
 	static const int dims[] = {100, 384, 768, 1536};
 	const char *only = argc > 1 ? argv[1] : "";
-	static const VxSimdLevel all[] = {VX_SIMD_GENERIC, VX_SIMD_AVX2, VX_SIMD_AVX512};
+	static const VxSimdLevel all[] = {VX_SIMD_GENERIC, VX_SIMD_AVX2, VX_SIMD_AVX512, VX_SIMD_NEON};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 	{
@@ -284,6 +284,14 @@ main(int argc, char **argv)
 		{
 			levels[level_count] = &vx_kernels_avx512;
 			level_names[level_count++] = "avx512 base";
+		}
+#endif
+#ifdef VX_ARM64
+		/* the level as a processor without SDOT runs it */
+		if (all[i] == VX_SIMD_NEON && k->dot_i8_i8 != vx_kernels_neon.dot_i8_i8)
+		{
+			levels[level_count] = &vx_kernels_neon;
+			level_names[level_count++] = "neon base";
 		}
 #endif
 		levels[level_count] = k;

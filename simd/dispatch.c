@@ -3,14 +3,17 @@
  *		Which kernels this processor can run, and the choice among them.
  *
  * Asks the processor (CPUID) and the operating system (XGETBV: are the wide
- * registers saved on a context switch?) once; afterwards a kernel costs one
- * indirect call.  Must never run a wide instruction itself: the file is
- * compiled for the baseline.
+ * registers saved on a context switch?) once, on ARM the system alone; afterwards
+ * a kernel costs one indirect call.  Must never run a wide instruction itself: the
+ * file is compiled for the baseline.
  */
 #include "kernels.h"
 
 #ifdef VX_X86
 #include <cpuid.h>
+#endif
+#if defined(VX_DOTPROD) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 const VxKernels *vx_simd = &vx_kernels_generic;
@@ -107,6 +110,48 @@ avx512_kernels(void)
 
 #endif							/* VX_X86 */
 
+#ifdef VX_DOTPROD
+
+/* Elsewhere than on Linux what the compiler may use anyway. */
+static int
+has_dotprod(void)
+{
+#if defined(__linux__)
+	/* HWCAP_ASIMDDP, which older headers lack */
+	return (int) (getauxval(AT_HWCAP) >> 20 & 1);
+#elif defined(__ARM_FEATURE_DOTPROD)
+	return 1;
+#else
+	return 0;
+#endif
+}
+
+#endif							/* VX_DOTPROD */
+
+#ifdef VX_ARM64
+
+/* The NEON table with what this very processor does better. */
+static const VxKernels *
+neon_kernels(void)
+{
+	static VxKernels kernels;
+
+	if (kernels.name == NULL)
+	{
+		kernels = vx_kernels_neon;
+#ifdef VX_DOTPROD
+		if (has_dotprod())
+		{
+			kernels.dot_i8_i8 = vx_dot_i8_i8_dotprod;
+			kernels.dot_i8_panels = vx_dot_i8_panels_dotprod;
+		}
+#endif
+	}
+	return &kernels;
+}
+
+#endif							/* VX_ARM64 */
+
 /*
  * The kernels of a level, or NULL; VX_SIMD_AUTO is the best level there is.
  */
@@ -119,25 +164,25 @@ VxSimdKernels(VxSimdLevel level)
 	{
 		case VX_SIMD_AUTO:
 			if ((kernels = VxSimdKernels(VX_SIMD_AVX512)) != NULL ||
-				(kernels = VxSimdKernels(VX_SIMD_AVX2)) != NULL)
+				(kernels = VxSimdKernels(VX_SIMD_AVX2)) != NULL ||
+				(kernels = VxSimdKernels(VX_SIMD_NEON)) != NULL)
 				return kernels;
 			return &vx_kernels_generic;
 		case VX_SIMD_GENERIC:
 			return &vx_kernels_generic;
+#ifdef VX_X86
 		case VX_SIMD_AVX2:
-#ifdef VX_X86
 			return cpu_features()->avx2 ? &vx_kernels_avx2 : NULL;
-#else
-			return NULL;
-#endif
 		case VX_SIMD_AVX512:
-#ifdef VX_X86
 			return cpu_features()->avx512 ? avx512_kernels() : NULL;
-#else
-			return NULL;
 #endif
+#ifdef VX_ARM64
+		case VX_SIMD_NEON:
+			return neon_kernels();
+#endif
+		default:				/* another architecture's */
+			return NULL;
 	}
-	return NULL;
 }
 
 /*

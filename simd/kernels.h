@@ -17,6 +17,13 @@
 #if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
 #define VX_X86 1
 #endif
+#if defined(__aarch64__) && defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define VX_ARM64 1
+/* compilers that have intrinsics of an extension for functions of their own alone */
+#if defined(__clang__) ? __clang_major__ >= 16 : __GNUC__ >= 8
+#define VX_DOTPROD 1
+#endif
+#endif
 
 #define VX_INLINE static inline __attribute__((always_inline))
 
@@ -231,6 +238,28 @@ extern void vx_scan32_vbmi(const uint8_t *codes, int groups,
 extern uint64_t vx_hamming_vpopcntdq(const uint8_t *a, const uint8_t *b, int n);
 extern void vx_common_bits_vpopcntdq(const uint8_t *a, const uint8_t *b, int n,
 									 uint64_t *both, uint64_t *either);
+#endif
+
+#ifdef VX_ARM64
+extern const VxKernels vx_kernels_neon;
+
+/* What has a file of its own, as codes have in every level (wide.h). */
+extern uint64_t vx_hamming_neon(const uint8_t *a, const uint8_t *b, int n);
+extern void vx_hamming_many_neon(const uint8_t *a, const uint8_t *rows, int n, int count, float *out);
+extern void vx_common_bits_neon(const uint8_t *a, const uint8_t *b, int n,
+								uint64_t *both, uint64_t *either);
+extern float vx_sparse_dot_neon(const float *table, const uint32_t *words, int n);
+extern float vx_sparse_l1_neon(const float *table, const uint32_t *words, float scale, int n);
+extern int	vx_intersect_neon(const int32_t *a, int m, const int32_t *b, int n,
+							  uint16_t *at_a, uint16_t *at_b, int most);
+#endif
+
+#ifdef VX_DOTPROD
+/* Replacements in the NEON table for processors with SDOT. */
+extern int32_t vx_dot_i8_i8_dotprod(const int8_t *a, const int8_t *b, int n);
+extern void vx_dot_i8_panels_dotprod(const int8_t *const *rows, int nrows, int n,
+									 const int8_t *panels, int npanels,
+									 int32_t *out, size_t stride);
 #endif
 
 #endif							/* VX_KERNELS_H */

@@ -8,8 +8,8 @@
  * cannot run is named as not run.  Exit status 1 on any failure.
  *
  * The tests are in test_distance.c, test_convert.c and test_code.c.  The
- * AVX-512 level is tested twice where the processor has VNNI, VBMI or VPOPCNTDQ: as
- * dispatched, and as a processor without them would run it.
+ * AVX-512 level is tested twice where the processor has VNNI, VBMI or VPOPCNTDQ, NEON
+ * where it has SDOT: as dispatched, and as a processor without them would run it.
  */
 #include <sys/mman.h>
 #include <unistd.h>
@@ -233,6 +233,47 @@ test_level(const char *name, const VxKernels *k)
 	test_sparse(k);
 }
 
+/* Test kernels and say how that went. */
+static void
+run_level(const char *name, const VxKernels *k)
+{
+	long		first_failed = failed;
+	long		first_passed = passed;
+
+	test_level(name, k);
+	printf("%s: run, %ld passed, %ld failed\n", name, passed - first_passed, failed - first_failed);
+}
+
+/* A level as processors without the extensions of this one run it. */
+static void
+run_base(const VxKernels *k)
+{
+#ifdef VX_X86
+	if (k != VxSimdKernels(VX_SIMD_AVX512))
+		return;
+	if (k->scan32 == vx_kernels_avx512.scan32 && k->dot_i8_i8 == vx_kernels_avx512.dot_i8_i8 &&
+		k->hamming == vx_kernels_avx512.hamming)
+	{
+		printf("avx512 with VNNI, VBMI or VPOPCNTDQ: not supported by this processor: not run\n");
+		return;
+	}
+	printf("avx512: VNNI %s, VBMI %s, VPOPCNTDQ %s\n",
+		   k->dot_i8_i8 == vx_dot_i8_i8_vnni ? "run" : "not run",
+		   k->scan32 == vx_scan32_vbmi ? "run" : "not run",
+		   k->hamming == vx_hamming_vpopcntdq ? "run" : "not run");
+	run_level("avx512 without VNNI, VBMI and VPOPCNTDQ", &vx_kernels_avx512);
+#elif defined(VX_ARM64)
+	if (k != VxSimdKernels(VX_SIMD_NEON))
+		return;
+	if (k->dot_i8_i8 == vx_kernels_neon.dot_i8_i8)
+		printf("neon with SDOT: not supported by this processor or not compiled in: not run\n");
+	else
+		run_level("neon without SDOT", &vx_kernels_neon);
+#else
+	(void) k;
+#endif
+}
+
 int
 main(void)
 {
@@ -242,8 +283,22 @@ main(void)
 		const char *name;
 	}			levels[] = {
 		{VX_SIMD_GENERIC, "generic"},
+#ifdef VX_X86
 		{VX_SIMD_AVX2, "avx2"},
 		{VX_SIMD_AVX512, "avx512"},
+#endif
+#ifdef VX_ARM64
+		{VX_SIMD_NEON, "neon"},
+#endif
+	};
+	static const VxSimdLevel foreign[] = {
+#ifndef VX_X86
+		VX_SIMD_AVX2,
+		VX_SIMD_AVX512,
+#endif
+#ifndef VX_ARM64
+		VX_SIMD_NEON,
+#endif
 	};
 
 	generic = VxSimdKernels(VX_SIMD_GENERIC);
@@ -256,8 +311,6 @@ main(void)
 	{
 		const VxKernels *k = VxSimdKernels(levels[i].level);
 		const VxKernels *before = vx_simd;
-		long		first_failed = failed;
-		long		first_passed = passed;
 
 		level_name = levels[i].name;
 		CHECK(VxSimdSupported(levels[i].level) == (k != NULL), "VxSimdSupported");
@@ -271,30 +324,11 @@ main(void)
 		CHECK(strcmp(k->name, levels[i].name) == 0, "name");
 		for (size_t f = 0; f < sizeof(*k) / sizeof(void *); f++)
 			CHECK(((void *const *) (const void *) k)[f] != NULL, "kernel %d is missing", (int) f);
-		test_level(levels[i].name, k);
-		printf("%s: run, %ld passed, %ld failed\n", levels[i].name,
-			   passed - first_passed, failed - first_failed);
-#ifdef VX_X86
-		if (levels[i].level == VX_SIMD_AVX512)
-		{
-			if (k->scan32 == vx_kernels_avx512.scan32 && k->dot_i8_i8 == vx_kernels_avx512.dot_i8_i8 &&
-				k->hamming == vx_kernels_avx512.hamming)
-				printf("avx512 with VNNI, VBMI or VPOPCNTDQ: not supported by this processor: not run\n");
-			else
-			{
-				printf("avx512: VNNI %s, VBMI %s, VPOPCNTDQ %s\n",
-					   k->dot_i8_i8 == vx_dot_i8_i8_vnni ? "run" : "not run",
-					   k->scan32 == vx_scan32_vbmi ? "run" : "not run",
-					   k->hamming == vx_hamming_vpopcntdq ? "run" : "not run");
-				first_failed = failed;
-				first_passed = passed;
-				test_level("avx512 base", &vx_kernels_avx512);
-				printf("avx512 without VNNI, VBMI and VPOPCNTDQ: run, %ld passed, %ld failed\n",
-					   passed - first_passed, failed - first_failed);
-			}
-		}
-#endif
+		run_level(levels[i].name, k);
+		run_base(k);
 	}
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
+		CHECK(VxSimdKernels(foreign[i]) == NULL, "level %d of another architecture", (int) foreign[i]);
 	level_name = "dispatch";
 	CHECK(VxSimdSelect(VX_SIMD_AUTO) == 1 && vx_simd == VxSimdKernels(VX_SIMD_AUTO), "auto");
 	printf("simd: %ld passed, %ld failed\n", passed, failed);

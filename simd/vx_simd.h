@@ -48,7 +48,7 @@
 
 typedef struct VxKernels
 {
-	const char *name;			/* "generic", "avx2", "avx512" */
+	const char *name;			/* "generic", "avx2", "avx512", "neon" */
 
 	/* fp32 with fp32 */
 	float		(*l2sq) (const float *a, const float *b, int n);
@@ -226,7 +226,8 @@ typedef enum VxSimdLevel
 	VX_SIMD_AUTO,
 	VX_SIMD_GENERIC,
 	VX_SIMD_AVX2,
-	VX_SIMD_AVX512
+	VX_SIMD_AVX512,
+	VX_SIMD_NEON
 } VxSimdLevel;
 
 /* Can this processor (and operating system) run the level? */

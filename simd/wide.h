@@ -3,7 +3,7 @@
  *		What kernels of any width are written in.
  *
  * wide_distance.h, wide_rotate.h and wide_code.h are compiled once for each
- * instruction set, in names that its header (avx2.h, avx512.h) defines:
+ * instruction set, in names that its header (avx2.h, avx512.h, neon.h) defines:
  *
  *	LEVEL(name)		the external name of a kernel
  *	TARGET			features for VX_TARGET

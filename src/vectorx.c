@@ -38,8 +38,12 @@ static int	simd_level = VX_SIMD_AUTO;
 static const struct config_enum_entry simd_levels[] = {
 	{"auto", VX_SIMD_AUTO, false},
 	{"generic", VX_SIMD_GENERIC, false},
+#if defined(__aarch64__)
+	{"neon", VX_SIMD_NEON, false},
+#else
 	{"avx2", VX_SIMD_AVX2, false},
 	{"avx512", VX_SIMD_AVX512, false},
+#endif
 	{NULL, 0, false}
 };
 
