@@ -163,7 +163,7 @@ def as_type(name: str, vectors: vxdb.Rows) -> vxdb.Rows:
 def simd_level(client: Client) -> str:
     """The best instruction set vectorx accepts here, which is what it uses."""
     client.one("SELECT vector_dims('[1]'::vector)")     # before the library is loaded any value is taken
-    for level in ("avx512", "avx2"):
+    for level in ("avx512", "avx2", "neon"):
         try:
             client.conn.execute(f"SET vectorx.simd = {level}")
         except psycopg.Error:

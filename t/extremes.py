@@ -15,6 +15,7 @@ Connects as the PG* environment variables say.  Prints tests as t/recall.py does
 """
 from __future__ import annotations
 
+import platform
 import random
 import sys
 from typing import Callable, Sequence
@@ -169,7 +170,7 @@ class Case:
             self.indices = np.sort(self.rng.choice(min(self.column_dim, 10_000_000), self.dim, replace=False))
             self.indices[-1] = self.column_dim - 1
         self.kinds = r.sample(list(kinds_of(self.type)), r.choice([1, 1, 2, 3]))
-        self.simd = r.choice(["auto", "generic", "avx2"])
+        self.simd = r.choice(["auto", "generic", "neon" if platform.machine() == "aarch64" else "avx2"])
         n = r.randint(20, 120 if self.dim <= 100 else 40 if self.dim <= 2100 else 20)
         self.rows = make_vectors(self.rng, self.kinds, n, self.dim, self.type)
         self.rows = self.rows[~is_near(self.metric, self.rows)]
