@@ -185,7 +185,6 @@ panel_distances(const int32_t *dot, int n, const float *norm, const float *scale
 										   sum + i, base, p, q, r, out + i);
 }
 
-/* Eight at a time, a byte of the mask each. */
 static int
 below(const float *v, int n, float bound, uint16_t *at)
 {
@@ -195,11 +194,10 @@ below(const float *v, int n, float bound, uint16_t *at)
 
 	for (; i + 8 <= n; i += 8)
 	{
-		uint16x4_t	low = vmovn_u32(vcltq_f32(vld1q_f32(v + i), vbound));
-		uint16x4_t	high = vmovn_u32(vcltq_f32(vld1q_f32(v + i + 4), vbound));
-		uint64_t	mask = vget_lane_u64(vreinterpret_u64_u8(vmovn_u16(vcombine_u16(low, high))), 0);
+		uint64_t	mask = mask_of_eight(vcltq_f32(vld1q_f32(v + i), vbound),
+										 vcltq_f32(vld1q_f32(v + i + 4), vbound));
 
-		for (mask &= UINT64_C(0x0101010101010101); mask != 0; mask &= mask - 1)
+		for (; mask != 0; mask &= mask - 1)
 			at[found++] = (uint16_t) (i + __builtin_ctzll(mask) / 8);
 	}
 	for (; i < n; i++)

@@ -202,6 +202,15 @@ mask_bits(uint32x4_t mask)
 	return vaddvq_u32(vandq_u32(mask, bits));
 }
 
+/* Bit 8i is set where lane i of eight is. */
+VX_INLINE uint64_t
+mask_of_eight(uint32x4_t low, uint32x4_t high)
+{
+	uint8x8_t	bytes = vmovn_u16(vcombine_u16(vmovn_u32(low), vmovn_u32(high)));
+
+	return vget_lane_u64(vreinterpret_u64_u8(bytes), 0) & UINT64_C(0x0101010101010101);
+}
+
 VX_INLINE uint32_t
 less_mask(float32x4_t a, float32x4_t b)
 {

@@ -12,13 +12,13 @@
 #include "neon.h"
 
 /* Which of four numbers are among four others: all 16 pairs, by rotation. */
-VX_INLINE uint32_t
+VX_INLINE uint32x4_t
 among(int32x4_t a, int32x4_t b)
 {
 	uint32x4_t	x = vorrq_u32(vceqq_s32(a, b), vceqq_s32(a, vextq_s32(b, b, 1)));
 	uint32x4_t	y = vorrq_u32(vceqq_s32(a, vextq_s32(b, b, 2)), vceqq_s32(a, vextq_s32(b, b, 3)));
 
-	return mask_bits(vorrq_u32(x, y));
+	return vorrq_u32(x, y);
 }
 
 int
@@ -29,23 +29,28 @@ LEVEL(intersect)(const int32_t *a, int m, const int32_t *b, int n,
 	int			i = 0;
 	int			j = 0;
 
-	while (i + 4 <= m && j + 4 <= n)
+	while (i + 8 <= m && j + 8 <= n)
 	{
-		int32x4_t	y = vld1q_s32(b + j);
-		uint32_t	equal = among(vld1q_s32(a + i), y);
-		int32_t		last_a = a[i + 3];
-		int32_t		last_b = b[j + 3];
+		int32x4_t	x0 = vld1q_s32(a + i);
+		int32x4_t	x1 = vld1q_s32(a + i + 4);
+		int32x4_t	y0 = vld1q_s32(b + j);
+		int32x4_t	y1 = vld1q_s32(b + j + 4);
+		uint64_t	equal = mask_of_eight(vorrq_u32(among(x0, y0), among(x0, y1)),
+										  vorrq_u32(among(x1, y0), among(x1, y1)));
+		int32_t		last_a = a[i + 7];
+		int32_t		last_b = b[j + 7];
 
 		for (; equal != 0 && found < most; equal &= equal - 1)
 		{
-			int			lane = __builtin_ctz(equal);
-			uint32_t	same = mask_bits(vceqq_s32(vdupq_n_s32(a[i + lane]), y));
+			int			lane = __builtin_ctzll(equal) / 8;
+			int32x4_t	one = vdupq_n_s32(a[i + lane]);
+			uint64_t	same = mask_of_eight(vceqq_s32(one, y0), vceqq_s32(one, y1));
 
 			at_a[found] = (uint16_t) (i + lane);
-			at_b[found++] = (uint16_t) (j + __builtin_ctz(same));
+			at_b[found++] = (uint16_t) (j + __builtin_ctzll(same) / 8);
 		}
-		i += last_a <= last_b ? 4 : 0;
-		j += last_b <= last_a ? 4 : 0;
+		i += last_a <= last_b ? 8 : 0;
+		j += last_b <= last_a ? 8 : 0;
 	}
 	return vx_intersect_rest(a, i, m, b, j, n, at_a, at_b, found, most);
 }
