@@ -93,7 +93,10 @@ def main() -> None:
     print(f"{len(base):,} rows of {base.shape[1]} dimensions, hnsw.ef_search = {ef}")
     for way, t in times.items():
         print(f"{way:24s} {statistics.median(t):7.1f} us")
-    ratio = lambda a, b: statistics.median(x / y for x, y in zip(times[a], times[b]))
+
+    def ratio(a: str, b: str) -> float:
+        return statistics.median(x / y for x, y in zip(times[a], times[b]))
+
     print(f"hit / ten rows {ratio('hit', 'ten rows by their keys'):.2f}, hit / search {ratio('hit', 'search'):.2f}, "
           f"miss / search {ratio('miss', 'search, other queries'):.3f}")
 

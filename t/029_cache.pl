@@ -94,7 +94,8 @@ INSERT INTO items (v) SELECT v FROM queries WHERE id = :q;
 ));
 my $delete = script('delete', q(\set q random_zipfian(1, 40, 1.1)
 \set n random(0, 5)
-DELETE FROM items WHERE id IN (SELECT id FROM items ORDER BY v <-> (SELECT v FROM queries WHERE id = :q) LIMIT 3 OFFSET :n);
+DELETE FROM items WHERE id IN (SELECT id FROM items ORDER BY v <-> (SELECT v FROM queries WHERE id = :q) LIMIT 3 OFFSET :n)
+	AND EXISTS (SELECT FROM items OFFSET 1000);
 ));
 my $update = script('update', q(\set q random_zipfian(1, 40, 1.1)
 \set p random(1, 40)
@@ -123,6 +124,7 @@ foreach my $pending (-1, 0)
 	is($node->safe_psql('postgres', 'SELECT * FROM bad LIMIT 5'), '', "$when: the cache says what a search says");
 	my $counts = $node->safe_psql('postgres', 'SELECT hits, misses, merges, waits FROM vectorx_cache');
 	note("hits, misses, merges, waits: $counts");
+	cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM items'), '>', 100, "$when: there are more rows than are asked for");
 	my ($hits, $misses, $merges) = split /\|/, $counts;
 	ok($hits > 100 && $merges > 10 && $misses > 10, "$when: it was asked");
 	is($node->safe_psql('postgres', q(SELECT * FROM hnsw_check('items_v') LIMIT 5)), '', "$when: the index is sound");

@@ -445,6 +445,7 @@ use(HnswScan *so)
 {
 	HnswCached *c = so->cached;
 
+	Assert(c->bytes != NULL);
 	for (CachedNode *node = first_node(c); node; node = next_node(c, node))
 	{
 		HnswFound	f = {.blk = node->blk,.slot = node->slot,.generation = node->generation,
