@@ -29,6 +29,13 @@ HnswItemsPop(HnswScan *so)
 	return top;
 }
 
+/* An item, one that was taken out or a new one, joins the others; its node is in the pool. */
+void
+HnswItemsPush(HnswScan *so, HnswScanItem item)
+{
+	items_sift_up(so->items, so->nitems++, item);
+}
+
 /* How far a found node's distance, as HnswScanItem's, may be from the true one. */
 double
 HnswItemSlack(const HnswScan *so, const HnswFound *f)
@@ -71,7 +78,7 @@ HnswItemsAdd(HnswScan *so, const HnswFound *f, double least, double most, bool l
 	item.row = row;
 	item.ahead = false;
 	so->found[item.idx] = *f;
-	items_sift_up(so->items, so->nitems++, item);
+	HnswItemsPush(so, item);
 }
 
 /* Items that a sweep finds again go: all, or all but rows of nodes that are done with. */
@@ -89,13 +96,6 @@ HnswItemsForget(HnswScan *so, bool all)
 			continue;
 		/* what is there goes behind, with its place in found[] */
 		so->items[i] = so->items[so->nitems];
-		items_sift_up(so->items, so->nitems++, item);
+		HnswItemsPush(so, item);
 	}
-}
-
-/* One that was taken out comes back; its node is in the pool. */
-void
-HnswItemsPush(HnswScan *so, HnswScanItem item)
-{
-	items_sift_up(so->items, so->nitems++, item);
 }

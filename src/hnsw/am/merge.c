@@ -67,7 +67,7 @@ settle(HnswIndex *g, HnswPendingSlice *slice, Size limit)
 	return n;
 }
 
-/* The same, some pages at a time, which are then emptied. */
+/* Make a slice's nodes part of the graph one after the other, some pages at a time, which are then emptied; returns how many. */
 static int64
 merge_in_turn(HnswIndex *g, const HnswPendingSlice *slice, Size limit)
 {
@@ -110,12 +110,14 @@ add_missed(HnswIndex *g, const HnswMissedLink *missed)
 }
 
 /*
- * The same for all of them at once, where they are a large part of the index and the memory
- * suffices; -1 where not.
+ * The same for all of them at once, and then all pages, where they are a large part of the index and the
+ * memory suffices; -1 where not.
  */
 static int64
-settle_at_once(HnswIndex *g, const HnswSlot *nodes, int64 n, Size limit)
+merge_at_once(HnswIndex *g, const HnswPendingSlice *slice, Size limit)
 {
+	const HnswSlot *nodes = slice->nodes;
+	const int64 n = slice->n;
 	HnswRelinkTask task = {.listed = nodes,.nlisted = n,.limit = limit};
 
 	if (!HnswRelink(g, &task, CurrentMemoryContext))
@@ -141,6 +143,7 @@ settle_at_once(HnswIndex *g, const HnswSlot *nodes, int64 n, Size limit)
 			(errmsg_internal("index \"%s\": %lld pending nodes linked at once, %lld one by one, %lld links afterwards",
 							 RelationGetRelationName(g->rel), (long long) task.nlinked,
 							 (long long) task.nleft, (long long) task.nmissed)));
+	clear(g, slice, task.nlinked + task.nleft, true);
 	return task.nlinked + task.nleft;
 }
 
@@ -166,11 +169,9 @@ HnswMerge(Relation index)
 	{
 		const Size	limit = HnswMaintenanceMemory();
 
-		merged = settle_at_once(g, slice.nodes, slice.n, limit);
+		merged = merge_at_once(g, &slice, limit);
 		if (merged < 0)
 			merged = merge_in_turn(g, &slice, limit);
-		else
-			clear(g, &slice, merged, true);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
