@@ -52,8 +52,8 @@ DECLARE
 	cached float8[];
 	searched float8[];
 BEGIN
-	-- with this much effort hardly a search misses a row
-	PERFORM set_config('hnsw.ef_search', '120', true);
+	-- hardly a search misses a row with this much effort, of which dead rows near the query take a part
+	PERFORM set_config('hnsw.ef_search', '400', true);
 	PERFORM set_config('vectorx.cache', 'on', true);
 	cached := array(SELECT v <-> q FROM items ORDER BY v <-> q LIMIT k);
 	PERFORM set_config('vectorx.cache', 'off', true);
