@@ -27,7 +27,10 @@ MODULE_big = vectorx
 # Beside pgvector; made of the same objects (src/names.h).
 MODULES = vectorx_pgvector
 EXTENSION = vectorx vectorx_pgvector
-DATA = sql/vectorx--0.1.0.sql sql/vectorx_pgvector--0.1.0.sql
+VX_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" vectorx.control)
+# Those of earlier versions, too, which stay as they were released, and from each to the next.
+DATA = $(sort $(wildcard sql/vectorx--*.sql))
+DATA_built = sql/vectorx_pgvector--$(VX_VERSION).sql
 PGFILEDESC = "vectorx - vector types and an HNSW index"
 
 SRCS = $(filter-out src/bridge.c src/types/test_%.c \
@@ -164,6 +167,11 @@ vectorx_pgvector$(DLSUFFIX): $(filter-out $(NAMED:.c=.o),$(OBJS)) $(BRIDGE_OBJS)
 	$(LINK.shared) -o $@ $^ $(LDFLAGS) $(LDFLAGS_SL) $(SHLIB_LINK)
 
 -include $(DEPS)
+
+# Its script, too, is made of vectorx's.
+sql/vectorx_pgvector--%.sql: sql/vectorx--%.sql sql/bridge.awk
+	awk -f sql/bridge.awk $< $< >$@.tmp
+	mv -f $@.tmp $@
 
 # ---- under pgvector's name
 

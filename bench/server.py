@@ -164,7 +164,7 @@ def copy_sources(target: Path) -> None:
     for name in SOURCES:
         top = ROOT / name
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            if path.suffix in (".o", ".d", ".so") or not path.is_file():
+            if path.suffix in (".o", ".d", ".so") or path.name.startswith("vectorx_pgvector--") or not path.is_file():
                 continue
             there = target / path.relative_to(ROOT)
             wanted.add(there)

@@ -167,7 +167,7 @@ copy_source() {
   tar -C "$VX_ROOT" --exclude=./.git --exclude=./.peer --exclude=./.assert --exclude=./test-output \
     --exclude=./bench/results "$@" \
     -cf - . | tar -C "$source" -xf - --no-same-owner
-  find "$source" -maxdepth 3 \( -name '*.o' -o -name '*.d' -o -name '*.so' \) -delete
+  find "$source" -maxdepth 3 \( -name '*.o' -o -name '*.d' -o -name '*.so' -o -name 'vectorx_pgvector--*.sql' \) -delete
   # make writes there what it builds for
   if [ "$(id -u)" -eq 0 ]; then
     chown -R "$(server_user)" "$source"

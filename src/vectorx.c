@@ -25,7 +25,7 @@
 PG_MODULE_MAGIC;
 
 /* That of vectorx.control. */
-#define VERSION	"0.1.0"
+#define VERSION	"0.2.0"
 
 #define SIMD	"vectorx.simd"
 

@@ -132,6 +132,13 @@ measured_visits(const IndexOptInfo *index, const HnswSettings *settings, double 
 	return Min(visits, HNSW_SWEEP_VISITS((double) index->pages, nodes));
 }
 
+/* Can an index be searched?  Who forbids index scans has no error of one that is damaged. */
+static bool
+is_searchable(const IndexOptInfo *index)
+{
+	return index->hypothetical || !enable_indexscan || HnswCanBeRead(index->indexoid);
+}
+
 /*
  * How many rows in order of distance a query wants of a scan: -1 where it wants all,
  * 0 where there is no telling, as after a join, which may let any share of the rows
@@ -280,7 +287,8 @@ missing_cost(IndexOptInfo *index, double limit, double share, int ef)
 /*
  * amcostestimate.  Where conditions make a search wide, each visit beyond pays for a page at random:
  * the exact plan, by an index on what the conditions are of, is priced by the rows it reads
- * at random, and what is in the cache of one is as likely in that of the other.  The scan is of no use without ORDER BY or a bound of the distance.  Its
+ * at random, and what is in the cache of one is as likely in that of the other.  The scan is of no use without ORDER BY or a bound of the distance,
+ * nor of an index that cannot be read.  Its
  * search is paid before the first row, and is as wide as the rows that are wanted and what share
  * matches ask for (HnswFirstSearch), or as there are within the bound; where that is more than a
  * sweep costs, it is a sweep.  Where nobody knows
@@ -306,7 +314,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	Cost		row = ROW_OPERATORS * cpu_operator_cost;
 	HnswSettings settings;
 
-	if (path->indexorderbys == NIL && !bounded)
+	if ((path->indexorderbys == NIL && !bounded) || !is_searchable(index))
 	{
 		*startup = *total = disable_cost * 1000;
 		CompatDisablePath(path);

@@ -134,8 +134,7 @@ tell_pending(Oid relid)
 							RelationGetRelationName(index)),
 					 errdetail("Then: %s.", pending),
 					 errhint("REINDEX INDEX %s;",
-							 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(index)),
-														RelationGetRelationName(index)))));
+							 HnswQualifiedName(index))));
 	}
 	RelationClose(index);
 }

@@ -45,6 +45,7 @@ extern IndexAmRoutine *HnswRoutine(void);
 extern void IvfflatTell(Relation index);
 
 /* ---- share.c ---- */
+extern bool HnswCanBeRead(Oid indexid);
 extern double HnswShareWithin(Oid indexid, Datum center, double radius);
 
 extern void HnswStatsInit(void);

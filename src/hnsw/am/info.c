@@ -221,9 +221,28 @@ add_calibration(HnswCalibration *cal, Datum *values, bool *nulls, int n)
 	return n;
 }
 
+/* Read the metapage.  Errors: index_corrupted if it is none of a sound index. */
+static void
+read_meta(HnswInspect *x)
+{
+	if (x->nblocks == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has no metapage", RelationGetRelationName(x->index)),
+				 errdetail("Block %u does not exist.", HNSW_META_BLOCK),
+				 errhint("REINDEX the index->")));
+	HnswInspectRead(x, HNSW_META_BLOCK, x->page, NULL);
+	HnswCheckMeta(x->index, (Page) x->page);
+	x->meta = *HnswPageGetMeta(x->page);
+	if (!HnswLayoutFromMeta(&x->meta, &x->lay))
+		HnswReportDamagedMeta(x->index);
+	Assert(x->lay.metric != NULL);
+}
+
 /*
  * hnsw_info(index regclass): one row about the index.  Pages are read one
  * after the other while others may write: the counts are of no single moment.
+ * An older version of the extension has only the first of the columns.
  */
 Datum
 vectorx_hnsw_info(PG_FUNCTION_ARGS)
@@ -232,29 +251,18 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	Info		info;
 	HnswLayout *lay = &x.lay;
 	TupleDesc	desc;
-	Datum		values[30];
-	bool		nulls[30] = { false };
+	Datum		values[31];
+	bool		nulls[31] = { false };
 	int			n = 0;
 	ItemPointerData entry;
 	char	   *pending;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
-		desc->natts != lengthof(values))
+		desc->natts > (int) lengthof(values))
 		elog(ERROR, VX_FUNCTION("info") " must return a row of %d columns", (int) lengthof(values));
 
 	HnswInspectOpen(&x, PG_GETARG_OID(0));
-	if (x.nblocks == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has no metapage", RelationGetRelationName(x.index)),
-				 errdetail("Block %u does not exist.", HNSW_META_BLOCK),
-				 errhint("REINDEX the index.")));
-	HnswInspectRead(&x, HNSW_META_BLOCK, x.page, NULL);
-	HnswCheckMeta(x.index, (Page) x.page);
-	x.meta = *HnswPageGetMeta(x.page);
-	if (!HnswLayoutFromMeta(&x.meta, lay))
-		HnswReportDamagedMeta(x.index);
-	Assert(lay->metric != NULL);
+	read_meta(&x);
 
 	memset(&info, 0, sizeof(info));
 	for (BlockNumber blk = 0; blk < x.nblocks; blk++)
@@ -301,6 +309,7 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	values[n++] = Int64GetDatum(info.pages[HNSW_PAGE_PENDING]);
 	values[n++] = Int64GetDatum((int64) x.meta.merges);
 	values[n++] = Int64GetDatum((int64) x.meta.merged);
+	values[n++] = Int32GetDatum((int32) x.meta.version);
 	Assert(n == lengthof(values));
 
 	HnswInspectClose(&x);

@@ -1,6 +1,7 @@
 /*
  * share.c
- *		What share of an index's vectors is within a distance, for the planner.
+ *		What the planner asks an index: what share of its vectors is within a
+ *		distance, and whether it can be read at all.
  *
  * Statistics of a column say nothing about distances.  So some nodes of the index are
  * looked at, at places that are the same each time: as many pages are read as a short
@@ -93,6 +94,17 @@ share_within(HnswIndex *g, MemoryContext cxt, Datum center, double radius)
 	return measure_some(g, s, HnswBound(g->lay->metric, radius));
 }
 
+/* Is an index, which the caller has locked, of a format that this library reads? */
+bool
+HnswCanBeRead(Oid indexid)
+{
+	Relation	index = index_open(indexid, NoLock);
+	bool		can = RELATION_IS_OTHER_TEMP(index) || !HnswIsOfOtherFormat(index);
+
+	index_close(index, NoLock);
+	return can;
+}
+
 /*
  * The share of an index's nodes that are within "radius" of "center", as the operator has it;
  * -1 where it is too small to tell, or cannot be told.  The index is locked by the caller.
@@ -105,7 +117,7 @@ HnswShareWithin(Oid indexid, Datum center, double radius)
 	double		share = -1;
 
 	/* another session's may be nowhere but in its memory */
-	if (!RELATION_IS_OTHER_TEMP(index))
+	if (!RELATION_IS_OTHER_TEMP(index) && !HnswIsOfOtherFormat(index))
 		share = share_within(HnswOpenIn(index, cxt), cxt, center, radius);
 	MemoryContextDelete(cxt);
 	index_close(index, NoLock);

@@ -707,6 +707,16 @@ hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
 	if (info->analyze_only)
 		return stats;
+	if (stats == NULL && HnswIsOfOtherFormat(info->index))
+	{
+		/* no row goes, so that the table need not wait for REINDEX to be frozen */
+		ereport(WARNING,
+				(errmsg("index \"%s\" has a format that this library does not read: it is left as it is",
+						RelationGetRelationName(info->index)),
+				 errhint("REINDEX INDEX %s;",
+						 HnswQualifiedName(info->index))));
+		return NULL;
+	}
 	if (stats == NULL)
 	{
 		/* nothing was deleted, and so nothing merged */

@@ -16,7 +16,9 @@
 #include "storage/itemptr.h"
 
 #define HNSW_MAGIC			0x76785831	/* "vxX1" */
-#define HNSW_VERSION		1
+/* Of what is written; the formats of all releases are read ("Versions" in README). */
+#define HNSW_VERSION		2
+#define HNSW_OLDEST_VERSION	1
 #define HNSW_META_BLOCK		0
 
 #define HNSW_MAX_DIM		16000
@@ -156,7 +158,7 @@ typedef struct HnswMetaPage
 	uint8		unused1;		/* zero */
 	uint32		column_dim;		/* dimensions of the column, 0: as many as elements */
 	uint32		unused2;		/* zero */
-	/* changing, too; in indexes of before it lies behind pd_lower, and is zero */
+	/* changing, too; in indexes of version 1 it lies behind pd_lower, and is zero */
 	HnswCalibration calibration;
 	/* the same of what follows: pages with links to pending nodes (page/pending.c) */
 	uint16		npending;		/* pages, which stay such */

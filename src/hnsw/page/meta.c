@@ -20,6 +20,8 @@
 #include "names.h"
 #include "simd/vx_simd.h"
 #include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/regproc.h"
 
 #define CENTRE_PER_PAGE		((int) (HNSW_PAGE_ROOM / sizeof(float4)))
@@ -72,6 +74,20 @@ HnswCentrePages(const HnswMetaPage *meta)
 	return (meta->dim + CENTRE_PER_PAGE - 1) / CENTRE_PER_PAGE;
 }
 
+/* An index's name as a statement in a hint has it. */
+char *
+HnswQualifiedName(Relation index)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(index)),
+									  RelationGetRelationName(index));
+}
+
+static bool
+version_is_read(const HnswMetaPage *meta)
+{
+	return meta->version >= HNSW_OLDEST_VERSION && meta->version <= HNSW_VERSION;
+}
+
 /*
  * Check a metapage's page, a copy of it or locked by the caller, against the
  * index's definition.  Errors: index_corrupted, and HnswIndexClass's.
@@ -94,13 +110,14 @@ HnswCheckMeta(Relation index, Page page)
 						RelationGetRelationName(index)),
 				 errdetail("Block %u has no metapage.", HNSW_META_BLOCK),
 				 errhint("REINDEX the index.")));
-	if (meta->version != HNSW_VERSION)
+	if (!version_is_read(meta))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has format version %u, this library reads %u",
-						RelationGetRelationName(index), meta->version, HNSW_VERSION),
+				 errmsg("index \"%s\" has format version %u, this library reads %u to %u",
+						RelationGetRelationName(index), meta->version, HNSW_OLDEST_VERSION, HNSW_VERSION),
 				 errdetail("Block %u.", HNSW_META_BLOCK),
-				 errhint("REINDEX the index.")));
+				 errhint("REINDEX INDEX %s;",
+						 HnswQualifiedName(index))));
 	/* with another metric or length distances would be wrong, or none at all */
 	if (!HnswLayoutFromMeta(meta, &lay) ||
 		lay.metric != HnswIndexClass(index, &type) || meta->type != type->number ||
@@ -110,14 +127,10 @@ HnswCheckMeta(Relation index, Page page)
 		HnswReportDamagedMeta(index);
 }
 
-/*
- * Copy the metapage, under a share lock, where nothing depends on it: false instead of an error if
- * there is none, or a damaged one.
- */
-bool
-HnswPeekMeta(Relation index, HnswMetaPage *meta)
+/* Copy the metapage, under a share lock; false if there is none. */
+static bool
+copy_meta(Relation index, HnswMetaPage *meta)
 {
-	HnswLayout	lay;
 	Buffer		buf;
 	Page		page;
 	bool		sound;
@@ -131,7 +144,28 @@ HnswPeekMeta(Relation index, HnswMetaPage *meta)
 	sound = !PageIsNew(page) && HnswPageGetHeader(page)->kind == HNSW_PAGE_META &&
 		HnswPageGetHeader(page)->magic == HNSW_MAGIC;
 	UnlockReleaseBuffer(buf);
-	return sound && meta->magic == HNSW_MAGIC && meta->version == HNSW_VERSION && HnswLayoutFromMeta(meta, &lay);
+	return sound && meta->magic == HNSW_MAGIC;
+}
+
+/* Copy it where nothing depends on it: false instead of an error if there is none, or a damaged one. */
+bool
+HnswPeekMeta(Relation index, HnswMetaPage *meta)
+{
+	HnswLayout	lay;
+
+	return copy_meta(index, meta) && version_is_read(meta) && HnswLayoutFromMeta(meta, &lay);
+}
+
+/*
+ * Is an index of a format that this library does not read?  What else may be wrong with it is for
+ * HnswCheckMeta to tell.
+ */
+bool
+HnswIsOfOtherFormat(Relation index)
+{
+	HnswMetaPage meta;
+
+	return copy_meta(index, &meta) && !version_is_read(&meta);
 }
 
 /*
@@ -254,13 +288,18 @@ HnswCreatePages(HnswIndex *g, const HnswMetaPage *meta)
 	}
 }
 
-/* Add what differs of a metapage to a change; its page is number "page". */
+/*
+ * Add what differs of a metapage to a change; its page is number "page".  Whatever version it had,
+ * it has this library's from then on: there may be more in the index than an older one can read.
+ */
 void
 HnswMetaWrite(HnswWrite *w, int page, const HnswMetaPage *meta)
 {
 	const uint16 lower = HNSW_PAGE_DATA + sizeof(HnswMetaPage);
+	HnswMetaPage now = *meta;
 
-	/* the metapage of an older version is shorter, and what is behind it zero */
+	now.version = HNSW_VERSION;
+	/* that of version 1 is shorter, and what is behind it zero */
 	HnswWriteChanges(w, page, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
-	HnswWriteChanges(w, page, HNSW_PAGE_DATA, meta, sizeof(*meta));
+	HnswWriteChanges(w, page, HNSW_PAGE_DATA, &now, sizeof(now));
 }

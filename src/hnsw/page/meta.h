@@ -11,6 +11,8 @@
 #include "hnsw/page/index.h"
 
 extern void HnswReportDamagedMeta(Relation index);
+extern char *HnswQualifiedName(Relation index);
+extern bool HnswIsOfOtherFormat(Relation index);
 extern bool HnswPeekMeta(Relation index, HnswMetaPage *meta);
 extern void HnswReadMeta(HnswIndex *g, HnswMetaPage *meta);
 extern int	HnswColumnDim(Relation index);
