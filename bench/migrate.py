@@ -26,6 +26,7 @@ ROOT = server.ROOT
 SCRIPT = ROOT / "scripts" / "migrate-from-pgvector"
 SOURCE = ROOT / "t" / "pgvector.sql"
 DUMP = ROOT / "t" / "pgvector_dump.sql"
+VERSION = re.search(r"(?m)^default_version = '(.*)'", (ROOT / "vectorx.control").read_text())[1]
 # Of the program and the server it was made by, or made anew each time.
 PASSING = re.compile(r"^(\\(un)?restrict .*|-- Dumped .*|SET transaction_timeout = 0;)\n", re.M)
 NEEDS = {"needs_vector.control": "default_version = '1'\nrequires = 'vector'\n",
@@ -93,7 +94,7 @@ def moved(tests: Tests, here: server.Server, ours: Path) -> None:
         answers(tests, here, target, what)
         with here.connect(target) as conn:
             got = conn.execute("SELECT extname, extversion, vectorx_version() FROM pg_extension WHERE extname LIKE 'vector%'").fetchall()
-            tests.check(got == [(name, "0.8.6" if name == "vector" else "0.1.0", "0.1.0")], f"{what}: the extension", got)
+            tests.check(got == [(name, "0.8.6" if name == "vector" else VERSION, VERSION)], f"{what}: the extension", got)
             if schema == "public":
                 got = conn.execute("SELECT current_setting('hnsw.ef_search'), setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
                                    " JOIN pg_roles r ON r.oid = s.setrole WHERE datname = current_database() AND rolname = 'postgres'").fetchall()

@@ -123,6 +123,33 @@ like(told('as_vector', "UPDATE pg_extension SET extversion = '0.8.5' WHERE extna
 		  . "UPDATE pg_extension SET extversion = '0.8.6' WHERE extname = 'vector'"),
 	qr/ERROR:  extension "vector" has no update path from version "0.8.5" to version "0.8.6"/, 'the catalogue of another version is refused');
 
+
+# A later version of vectorx: a copy of the scripts that has one.
+my $next = PostgreSQL::Test::Utils::tempdir();
+my ($today) = slurp_file("$root/vectorx.control") =~ /^default_version = '(.*)'/m;
+mkdir "$next/$_" for 'scripts', 'sql';
+spew("$next/$_", slurp_file("$root/$_")) for 'scripts/lib.sh', "sql/vectorx--$today.sql";
+spew("$next/vectorx.control", slurp_file("$root/vectorx.control") =~ s/^default_version = .*/default_version = '99.0'/mr);
+spew("$next/sql/vectorx--$today--99.0.sql", "-- $today to 99.0\n\n\n\\echo Use \"ALTER EXTENSION vectorx UPDATE TO '99.0'\" to load this file. \\quit\n"
+	  . "CREATE FUNCTION nothing(vector) RETURNS vector LANGUAGE sql IMMUTABLE RETURN \$1;\n");
+spew("$next/sql/vectorx--99.0.sql", slurp_file("$next/sql/vectorx--$today.sql") . slurp_file("$next/sql/vectorx--$today--99.0.sql") =~ s/.*quit\n//sr);
+my $as_vector = slurp_file("$root/scripts/as-vector");
+spew("$next/scripts/as-vector", $as_vector);
+$node->command_fails_like([ 'bash', "$next/scripts/as-vector", 'install', $extensions, $libraries ], qr/VERSIONS has no line for vectorx 99\.0/, 'a version without a number under this name');
+spew("$next/scripts/as-vector", $as_vector =~ s/^(VERSIONS=\(.*?)\)/$1  0.8.6.1=99.0\n)/msr);
+$node->command_ok([ 'bash', "$next/scripts/as-vector", 'install', $extensions, $libraries ], 'a later version over this one');
+is(files(), 'vector.control vector--0.8.6--0.8.6.1.sql vector--0.8.6.1.sql vector--0.8.6.sql', 'its files');
+sql('as_vector', 'ALTER EXTENSION vector UPDATE');
+is(sql('as_vector', "SELECT nothing('[1,2]'), extversion FROM pg_extension WHERE extname = 'vector'"), '[1,2]|0.8.6.1', 'UPDATE makes what is new');
+sql('postgres', 'CREATE DATABASE later');
+sql('later', 'CREATE EXTENSION vector');
+is(sql('later', "SELECT nothing('[1,2]'), extversion FROM pg_extension WHERE extname = 'vector'"), '[1,2]|0.8.6.1', 'and a new extension has it');
+$node->command_ok([ 'bash', "$next/scripts/as-vector", 'remove', $extensions, $libraries ], 'the later version is taken away');
+is(files(), '', 'with all of its files');
+is((make('install-as-vector'))[0], 0, 'and this one is back');
+sql('as_vector', 'ALTER EXTENSION vector DROP FUNCTION nothing(vector); DROP FUNCTION nothing(vector); '
+	  . "UPDATE pg_extension SET extversion = '0.8.6' WHERE extname = 'vector'");
+
 sql('as_vector', 'CREATE EXTENSION needs_vector');
 is(sql('as_vector', "SELECT origin(2) <-> '[3,4]'"), 5, 'an extension that requires "vector"');
 like(told('as_vector', 'DROP EXTENSION vector'), qr/ERROR:  cannot drop extension vector because other objects depend on it/, 'depends on it');

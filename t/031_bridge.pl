@@ -17,7 +17,8 @@ my $config = copied_server();
 my ($bin, $share) = map { chomp(my $dir = `'$config' --$_`); $dir } qw(bindir sharedir);
 
 # Statements of the install script up to its access methods.
-my ($script) = slurp_file("$root/sql/vectorx--0.1.0.sql") =~ /^(-- type\n.*?)^CREATE FUNCTION hnswhandler/ms;
+my ($version) = slurp_file("$root/vectorx.control") =~ /^default_version = '(.*)'/m;
+my ($script) = slurp_file("$root/sql/vectorx--$version.sql") =~ /^(-- type\n.*?)^CREATE FUNCTION hnswhandler/ms;
 $script = join(";\n", grep { !/_sphere|<<.*>>/ } split /;\n/, $script);
 unlink glob("$share/extension/vector--*.sql");
 for ([ 'vector.control', "default_version = '0.8.6'\nmodule_pathname = '\$libdir/vectorx'\nrelocatable = true\n" ], [ 'vector--0.8.6.sql', "$script;\n" ])

@@ -230,7 +230,7 @@ read_meta(HnswInspect *x)
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has no metapage", RelationGetRelationName(x->index)),
 				 errdetail("Block %u does not exist.", HNSW_META_BLOCK),
-				 errhint("REINDEX the index->")));
+				 errhint("REINDEX the index.")));
 	HnswInspectRead(x, HNSW_META_BLOCK, x->page, NULL);
 	HnswCheckMeta(x->index, (Page) x->page);
 	x->meta = *HnswPageGetMeta(x->page);
