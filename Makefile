@@ -30,7 +30,8 @@ EXTENSION = vectorx vectorx_pgvector
 VX_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" vectorx.control)
 # Those of earlier versions, too, which stay as they were released, and from each to the next.
 DATA = $(sort $(wildcard sql/vectorx--*.sql))
-DATA_built = sql/vectorx_pgvector--$(VX_VERSION).sql
+DATA_built = $(patsubst sql/vectorx--%,sql/vectorx_pgvector--%,sql/vectorx--$(VX_VERSION).sql \
+		$(filter-out sql/vectorx--0.1.0--%,$(wildcard sql/vectorx--*--*.sql)))
 PGFILEDESC = "vectorx - vector types and an HNSW index"
 
 SRCS = $(filter-out src/bridge.c src/types/test_%.c \
@@ -168,9 +169,9 @@ vectorx_pgvector$(DLSUFFIX): $(filter-out $(NAMED:.c=.o),$(OBJS)) $(BRIDGE_OBJS)
 
 -include $(DEPS)
 
-# Its script, too, is made of vectorx's.
-sql/vectorx_pgvector--%.sql: sql/vectorx--%.sql sql/bridge.awk
-	awk -f sql/bridge.awk $< $< >$@.tmp
+# Its scripts, too, are made of vectorx's; it is there since 0.2.0.
+sql/vectorx_pgvector--%.sql: sql/vectorx--%.sql sql/vectorx--$(VX_VERSION).sql sql/bridge.awk
+	awk -f sql/bridge.awk sql/vectorx--$(VX_VERSION).sql $< >$@.tmp
 	mv -f $@.tmp $@
 
 # ---- under pgvector's name

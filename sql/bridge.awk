@@ -1,16 +1,20 @@
-# Makes the install script of vectorx_pgvector of that of vectorx (docs/design/bridge.md):
+# Makes a script of vectorx_pgvector of one of vectorx (docs/design/bridge.md):
 #
 #   awk -f sql/bridge.awk vectorx--X.sql vectorx--X.sql > vectorx_pgvector--X.sql
+#   awk -f sql/bridge.awk vectorx--X.sql vectorx--W--X.sql > vectorx_pgvector--W--X.sql
 #
-# The script is read twice, a paragraph (a heading, or a statement) at a time.  What pgvector has
+# The first file, an install script, tells what functions are in the library; the second one is turned
+# into what is written, a paragraph (a heading, or a statement) at a time.  What pgvector has
 # is left out: there remain spheres and what is within them, the access method hnsw, as "vectorx", and
 # functions for its indexes, named vectorx_... for hnsw_....
 
 BEGIN { RS = ""; ORS = "\n\n" }
 
-# ---- first: distances and norms that operator classes of hnsw name
+# ---- first: distances and norms that operator classes of hnsw name, and the library's names for functions
 
 FNR == NR {
+	if ($0 ~ /^CREATE FUNCTION/ && match($0, /'vectorx_[a-z0-9_]*'/))
+		library[signature()] = substr($0, RSTART + 1, RLENGTH - 2)
 	if ($0 ~ /^CREATE OPERATOR CLASS/ && $0 ~ /USING hnsw/)
 		for (n = split($0, lines, "\n"); n > 0; n--)
 			if (match(lines[n], /FUNCTION [12] .*\)/))
@@ -27,7 +31,7 @@ FNR == 1 {
 }
 
 /\\echo Use/ {
-	sub(/"CREATE EXTENSION vectorx"/, "\"CREATE EXTENSION vectorx_pgvector\"")
+	sub(/EXTENSION vectorx/, "EXTENSION vectorx_pgvector")
 	print
 	next
 }
@@ -58,24 +62,19 @@ FNR == 1 {
 }
 
 # pgvector's functions under names of their own, which are the library's: an index knows its metric by their address.
-/^CREATE FUNCTION/ {
-	signature = substr($0, 17, index($0, ")") - 16)
-	if (signature in wanted) {
-		match($0, /'vectorx_[a-z0-9_]*'/)
-		ours[signature] = substr($0, RSTART + 1, RLENGTH - 2)
-		sub(/[a-z0-9_]+\(/, ours[signature] "(")
-		sub(/\n\tSUPPORT [a-z_]+/, "")
-		write()
-		next
-	}
+/^CREATE FUNCTION/ && signature() in wanted {
+	sub(/[a-z0-9_]+\(/, library[signature()] "(")
+	sub(/\n\tSUPPORT [a-z_]+/, "")
+	write()
+	next
 }
 
 /^CREATE OPERATOR CLASS/ {
 	if ($0 !~ /USING hnsw/)
 		next
-	for (signature in ours)
-		while ((at = index($0, " " signature)) > 0)
-			$0 = substr($0, 1, at) ours[signature] substr($0, at + index(signature, "("))
+	for (theirs in wanted)
+		if (theirs in library && (at = index($0, " " theirs)) > 0)
+			$0 = substr($0, 1, at) library[theirs] substr($0, at + index(theirs, "("))
 	write()
 	next
 }
@@ -89,6 +88,11 @@ FNR == 1 {
 }
 
 about ~ /_sphere|_within_|<<|hnsw|vectorx_version/ { write() }
+
+# Name and arguments in CREATE FUNCTION.
+function signature() {
+	return substr($0, 17, index($0, ")") - 16)
+}
 
 function write() {
 	if (heading != "")
