@@ -99,7 +99,7 @@ bool
 HnswCanBeRead(Oid indexid)
 {
 	Relation	index = index_open(indexid, NoLock);
-	bool		can = RELATION_IS_OTHER_TEMP(index) || !HnswIsOfOtherFormat(index);
+	bool		can = RELATION_IS_OTHER_TEMP(index) || HnswIsKnown(index) || !HnswIsOfOtherFormat(index);
 
 	index_close(index, NoLock);
 	return can;

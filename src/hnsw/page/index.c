@@ -212,6 +212,16 @@ HnswIndexRead(Relation index, MemoryContext parent)
 	return HnswIndexCreate(index, parent, HnswPageGetMeta(page.data));
 }
 
+/* Has the session a handle of the index with the file that it has now?  Then its metapage was sound. */
+bool
+HnswIsKnown(Relation index)
+{
+	Oid			relid = RelationGetRelid(index);
+	HandleEntry *entry = handles ? hash_search(handles, &relid, HASH_FIND, NULL) : NULL;
+
+	return entry != NULL && CompatRelFileEquals(entry->g->file, CompatRelFileOf(index));
+}
+
 /*
  * Handle of an index that exists, for reading or inserting.  The caller holds
  * a lock on the index, keeps it until HnswClose, and makes sure that

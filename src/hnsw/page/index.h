@@ -68,6 +68,7 @@ typedef struct HnswIndex
 /* A number for each record there can be. */
 #define HnswNodeNumber(g, blk, slot)	((uint64) (blk) * (g)->lay->per_page + (slot))
 
+extern bool HnswIsKnown(Relation index);
 extern HnswIndex *HnswOpen(Relation index);
 extern HnswIndex *HnswOpenIn(Relation index, MemoryContext cxt);
 extern void HnswClose(HnswIndex *g);

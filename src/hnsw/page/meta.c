@@ -88,6 +88,19 @@ version_is_read(const HnswMetaPage *meta)
 	return meta->version >= HNSW_OLDEST_VERSION && meta->version <= HNSW_VERSION;
 }
 
+/* Looks the name of a schema up: not with a page locked. */
+static void
+check_version(Relation index, const HnswMetaPage *meta)
+{
+	if (!version_is_read(meta))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has format version %u, this library reads %u to %u",
+						RelationGetRelationName(index), meta->version, HNSW_OLDEST_VERSION, HNSW_VERSION),
+				 errdetail("Block %u.", HNSW_META_BLOCK),
+				 errhint("REINDEX INDEX %s;", HnswQualifiedName(index))));
+}
+
 /*
  * Check a metapage's page, a copy of it or locked by the caller, against the
  * index's definition.  Errors: index_corrupted, and HnswIndexClass's.
@@ -110,14 +123,7 @@ HnswCheckMeta(Relation index, Page page)
 						RelationGetRelationName(index)),
 				 errdetail("Block %u has no metapage.", HNSW_META_BLOCK),
 				 errhint("REINDEX the index.")));
-	if (!version_is_read(meta))
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has format version %u, this library reads %u to %u",
-						RelationGetRelationName(index), meta->version, HNSW_OLDEST_VERSION, HNSW_VERSION),
-				 errdetail("Block %u.", HNSW_META_BLOCK),
-				 errhint("REINDEX INDEX %s;",
-						 HnswQualifiedName(index))));
+	check_version(index, meta);
 	/* with another metric or length distances would be wrong, or none at all */
 	if (!HnswLayoutFromMeta(meta, &lay) ||
 		lay.metric != HnswIndexClass(index, &type) || meta->type != type->number ||
@@ -197,23 +203,27 @@ load_centre(HnswIndex *g)
 
 /*
  * Copy the metapage, under a share lock; loads the centre when another backend has
- * set it.  Errors: index_corrupted when it does not fit the handle.
+ * set it.  Errors: index_corrupted when it does not fit the handle, or a session with a newer library
+ * has raised the version.
  */
 void
 HnswReadMeta(HnswIndex *g, HnswMetaPage *meta)
 {
 	HnswPin		pin;
+	uint16		kind;
 
 	HnswAcquire(g, HNSW_META_BLOCK, BUFFER_LOCK_SHARE, &pin);
 	*meta = *HnswPageGetMeta(pin.page);
-	if (HnswPageGetHeader(pin.page)->kind != HNSW_PAGE_META ||
+	kind = HnswPageGetHeader(pin.page)->kind;
+	HnswRelease(g, &pin);
+	check_version(g->rel, meta);
+	if (kind != HNSW_PAGE_META ||
 		meta->rec_size != g->lay->rec_size || meta->dim != g->lay->dim ||
 		meta->entry_level > HNSW_MAX_LEVEL || meta->npending > HNSW_MAX_PENDING_PAGES)
 		HnswCorrupted(g, HNSW_META_BLOCK, 0, "the metapage does not fit the index");
 	if (HnswTidIsSet(&meta->root) != HnswTidIsSet(&meta->entry) ||
 		meta->centre_set > 1 || (HnswTidIsSet(&meta->root) && !meta->centre_set))
 		HnswCorrupted(g, HNSW_META_BLOCK, 0, "root, entry point and centre are not all set");
-	HnswRelease(g, &pin);
 	if (!meta->centre_set)
 		g->centre_set = false;
 	else if (!g->centre_set)
