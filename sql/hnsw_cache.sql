@@ -182,6 +182,33 @@ RESET hnsw.target_recall;
 INSERT INTO hcache (v, kind) VALUES ('[1,0,0,0,0,0,0,0]', 8);
 SELECT (array_agg(kind))[1] FROM (SELECT kind FROM hcache ORDER BY v <=> '[1,0,0,0,0,0,0,0]' LIMIT 10) s;
 SELECT hits >= 6 AS hits, misses, merges FROM vectorx_cache WHERE index = 'hcache_w'::regclass;
+-- queries that are rounded share nodes, which are ranked for each
+SELECT vectorx_cache_reset();
+SET vectorx.cache_key_bits = 5;
+SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[1,0,0,0,0,0,0,0]' LIMIT 10$$);
+SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[1.001,0.001,0,0,0,0,0,0]' LIMIT 10$$);
+SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[1.002,0,0.002,0,0,0,0,0]' LIMIT 10$$);
+SELECT counted();
+INSERT INTO hcache (v, kind) VALUES ('[1.001,0.001,0,0,0,0,0,0]', 9);
+SELECT (array_agg(kind))[1] FROM (SELECT kind FROM hcache ORDER BY v <-> '[1.001,0.001,0,0,0,0,0,0]' LIMIT 10) s;
+SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[1.002,0,0.002,0,0,0,0,0]' LIMIT 10$$);
+SELECT counted();
+-- of another rounding, length, sign, or dimensions
+SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[1.1,0,0,0,0,0,0,0]' LIMIT 10$$);
+SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[2,0,0,0,0,0,0,0]' LIMIT 10$$);
+SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[-1,0,0,0,0,0,0,0]' LIMIT 10$$);
+SELECT outcome($$SELECT id FROM hcache ORDER BY v <-> '[1,0,0]' LIMIT 10$$);
+SELECT outcome('SELECT id FROM hcache ORDER BY v <-> array_fill(1::real, ARRAY[16000])::vector LIMIT 10');
+SELECT counted();
+-- by cosine the length makes no difference; the zero vector is like none
+SELECT agrees($$SELECT id FROM hcache ORDER BY v <=> '[1,0.5,0,0,0,0,0,0]' LIMIT 10$$);
+SELECT agrees($$SELECT id FROM hcache ORDER BY v <=> '[30,15,0,0,0,0,0,0]' LIMIT 10$$);
+SET vectorx.cache_key_bits = 1;
+SELECT count(*) FROM (SELECT id FROM hcache ORDER BY v <=> '[1,1,1,1,1,1,1,1]' LIMIT 10) s;
+SELECT count(*) FROM (SELECT id FROM hcache ORDER BY v <=> '[0,0,0,0,0,0,0,0]' LIMIT 10) s;
+SELECT count(*) FROM (SELECT id FROM hcache ORDER BY v <-> '[3e38,-3e38,1,1,1,1,1,1]' LIMIT 10) s;
+SELECT hits, misses FROM vectorx_cache WHERE index = 'hcache_w'::regclass;
+RESET vectorx.cache_key_bits;
 -- who may look, and empty it
 CREATE ROLE regress_hcache;
 GRANT SELECT ON hcache TO regress_hcache;
@@ -203,6 +230,7 @@ DROP ROLE regress_hcache;
 SELECT outcome('SET vectorx.cache = 3');
 SELECT outcome('SET vectorx.cache_size = 0');
 SELECT outcome('SET vectorx.cache_staleness = -1');
+SELECT outcome('SET vectorx.cache_key_bits = 17');
 RESET vectorx.cache;
 RESET enable_seqscan;
 RESET enable_sort;

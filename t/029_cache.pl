@@ -184,6 +184,15 @@ unlike($node->safe_psql('postgres', $ten), qr/6000/, 'is not here');
 like($node->safe_psql('other', $ten), qr/6000/, 'but there');
 is($node->safe_psql('other', 'SELECT count(*) FROM vectorx_cache'), '1', 'whose view knows its own indexes');
 $node->safe_psql('postgres', 'DROP DATABASE other');
+# one with the very OID of another that there was
+foreach my $id (6001, 6002)
+{
+	$node->safe_psql('template1', 'CREATE DATABASE other OID = 60000 TEMPLATE postgres');
+	like($node->safe_psql('other', $ten), $id == 6001 ? qr/^5000 5001 12 / : qr/\b6001\b/, 'no result of a database of before') for 1 .. 2;
+	$node->safe_psql('postgres', 'DROP DATABASE other');
+	$node->safe_psql('postgres', q(INSERT INTO again VALUES (6001, '[5,0,0]'))) if $id == 6001;
+}
+$node->safe_psql('postgres', q(DELETE FROM again WHERE id = 6001));
 
 # ---- parallel workers
 
@@ -253,9 +262,30 @@ $node->safe_psql('postgres', q(INSERT INTO again VALUES (9000, '[5,0,0]')));
 $node->wait_for_catchup('standby', 'replay', $node->lsn('insert'));
 is($standby->safe_psql('postgres', $ten), '9000 5001 12 14 15 16 17 18 19 20', 'and finds what comes');
 is($standby->safe_psql('postgres', 'SELECT count(*) FROM vectorx_cache'), '0', 'it has no cache');
+
+# with a staleness it has one, which may miss what comes, and no more
+my $stale = qq(SET vectorx.cache_staleness = '1h'; $ten);
+is($standby->safe_psql('postgres', $stale), '9000 5001 12 14 15 16 17 18 19 20', 'with a staleness it is used') for 1 .. 2;
+$node->safe_psql('postgres', q(INSERT INTO again VALUES (9001, '[5,0,0]')));
+$node->wait_for_catchup('standby', 'replay', $node->lsn('insert'));
+is($standby->safe_psql('postgres', $stale), '9000 5001 12 14 15 16 17 18 19 20', 'for so long a row is missed');
+like($standby->safe_psql('postgres', $ten), qr/^900[01] 900[01] 5001 /, 'which a search finds');
+like($standby->safe_psql('postgres', "SET vectorx.cache_staleness = 1; $ten"), qr/^900[01] 900[01] 5001 /, 'and so does a shorter staleness');
+# heap TIDs of deleted rows are given to rows that are far
+my $tids = $node->safe_psql('postgres', q(SELECT string_agg(ctid::text, ' ' ORDER BY id) FROM again WHERE id IN (12, 14, 15, 16)));
+$node->safe_psql('postgres', $_)
+	for q(DELETE FROM again WHERE id IN (12, 14, 15, 16)), q(VACUUM again), q(INSERT INTO again SELECT 70000 + i, '[900,900,900]' FROM generate_series(1, 400) i);
+my $taken = $node->safe_psql('postgres', q(SELECT string_agg(ctid::text, ' ' ORDER BY id) FROM again WHERE id > 70000));
+ok((grep { index(" $taken ", " $_ ") >= 0 } split / /, $tids) > 0, 'heap TIDs are used again');
+$node->wait_for_catchup('standby', 'replay', $node->lsn('insert'));
+unlike($standby->safe_psql('postgres', $stale), qr/7\d{4}|\b12\b/, 'what a result named is not taken for what it was');
+is(scalar(split / /, $standby->safe_psql('postgres', $stale)), 10, 'and there are rows enough');
+ok($standby->safe_psql('postgres', 'SELECT hits FROM vectorx_cache') >= 4, 'the cache was asked');
 $standby->promote;
-is($standby->safe_psql('postgres', $ten), '9000 5001 12 14 15 16 17 18 19 20', 'promoted, it searches') for 1 .. 2;
-is($standby->safe_psql('postgres', 'SELECT hits, misses FROM vectorx_cache'), '1|1', 'and has one');
+my ($hits, $misses) = split /\|/, $standby->safe_psql('postgres', 'SELECT hits, misses FROM vectorx_cache');
+like($standby->safe_psql('postgres', $stale), qr/^900[01] 900[01] 5001 /, 'promoted, it finds what was missed');
+like($standby->safe_psql('postgres', $ten), qr/^900[01] 900[01] 5001 /, 'again');
+is($standby->safe_psql('postgres', 'SELECT hits, misses FROM vectorx_cache'), ($hits + 1) . '|' . ($misses + 1), 'and nothing of before is used');
 $standby->stop;
 
 log_is_clean($node, 'cannot happen');

@@ -29,11 +29,13 @@ static const struct config_enum_entry modes[] = {
 
 #define DEFAULT_SIZE_KB	(16 * 1024)
 #define MAX_SIZE_KB	(1024 * 1024 * 1024)
+#define MAX_KEY_BITS	16
 #define MAX_STALENESS	(24 * 60 * 60 * 1000)
 
 static int mode = VX_CACHE_OFF;
 static int size_kb = DEFAULT_SIZE_KB;
 static int staleness = 0;
+static int key_bits = 0;
 
 static VxCacheHere here; /* store NULL: not attached */
 
@@ -52,9 +54,21 @@ VxCacheInit(void)
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("vectorx.cache_staleness",
 							"Time within which rows inserted since may be missed.",
-							"0 misses none.",
+							"0 misses none; and on a standby there is no cache.",
 							&staleness, 0, 0, MAX_STALENESS,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("vectorx.cache_key_bits",
+							"Bits to which elements of queries are rounded to share what is found.",
+							"0: only equal queries share it.",
+							&key_bits, 0, 0, MAX_KEY_BITS,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+/* vectorx.cache_key_bits */
+int
+VxCacheKeyBits(void)
+{
+	return key_bits;
 }
 
 /* vectorx.cache, as far as there can be a cache. */
@@ -62,7 +76,8 @@ VxCacheMode
 VxCacheChosen(void)
 {
 	/* replay tells no cache what it writes */
-	return mode == VX_CACHE_OFF || size_kb == 0 || RecoveryInProgress() ? VX_CACHE_OFF : (VxCacheMode) mode;
+	return mode == VX_CACHE_OFF || size_kb == 0 || (staleness == 0 && RecoveryInProgress()) ?
+		VX_CACHE_OFF : (VxCacheMode) mode;
 }
 
 Size
@@ -78,6 +93,7 @@ init_store(VxStore *store, int tranche)
 {
 	pg_atomic_init_u64(&store->epochs, 0);
 	pg_atomic_init_u64(&store->clock, 0);
+	pg_atomic_init_u32(&store->short_for, 0);
 	for (int i = 0; i < VX_GROUPS; i++)
 	{
 		LWLockInitialize(&store->groups[i].lock, tranche);
@@ -170,8 +186,10 @@ try_find(void *arg)
 
 	if (!VxTableGet(&here, args->key, args->cxt, args->found))
 		return;
+	/* may what has been written since be missed? */
 	stale = staleness > 0 && !TimestampDifferenceExceeds(args->found->stamp.at, GetCurrentTimestamp(), staleness);
-	args->done = VxStateNews(&here, of, stale, args->found);
+	/* replay tells nobody what that is */
+	args->done = (stale || !RecoveryInProgress()) && VxStateNews(&here, of, stale, args->found);
 	if (!args->done)
 		return;
 	VxStateCount(&here, of, VX_COUNT_HITS);

@@ -21,6 +21,7 @@ typedef enum VxCacheMode
 typedef struct VxCacheIndex
 {
 	Oid			database;
+	uint32		made;			/* what tells it from one of before with this OID */
 	Oid			index;
 	Oid			file;			/* relfilenumber */
 } VxCacheIndex;
@@ -66,6 +67,7 @@ typedef enum VxCacheTurn
 /* ---- cache.c ---- */
 extern void VxCacheInit(void);
 extern VxCacheMode VxCacheChosen(void);
+extern int	VxCacheKeyBits(void);
 extern void VxCacheKeySet(VxCacheKey *key, const char *bytes, uint32 len);
 extern bool VxCacheFind(const VxCacheKey *key, MemoryContext cxt, VxCacheFound *found);
 extern void VxCacheBegin(const VxCacheKey *key, VxCacheStamp *stamp);
@@ -74,6 +76,9 @@ extern void VxCachePut(const VxCacheKey *key, const VxCacheStamp *stamp, const c
 extern void VxCacheTook(const VxCacheKey *key, uint64 microseconds);
 extern void VxCacheWritten(const VxCacheIndex *of, uint64 node);
 extern void VxCacheVoid(const VxCacheIndex *of);
+
+/* ---- table.c ---- */
+extern Size VxCacheMostBytes(void);
 
 /* ---- flights.c ---- */
 extern VxCacheTurn VxCacheTurnOf(const VxCacheKey *key);

@@ -19,7 +19,7 @@ group_of(const VxCacheHere *here, const VxCacheIndex *of)
 static inline bool
 same_index(const VxCacheIndex *a, const VxCacheIndex *b)
 {
-	return a->index == b->index && a->file == b->file && a->database == b->database;
+	return a->index == b->index && a->file == b->file && a->database == b->database && a->made == b->made;
 }
 
 static VxState *

@@ -118,6 +118,7 @@ typedef struct VxStore
 {
 	pg_atomic_uint64 epochs;	/* the last one given */
 	pg_atomic_uint64 clock;
+	pg_atomic_uint32 short_for; /* entries that are to make room for themselves: memory is short */
 	VxGroup		groups[VX_GROUPS];
 	VxFlight	flights[VX_FLIGHTS];
 	VxShard		shards[VX_SHARDS];

@@ -208,6 +208,56 @@ overwrite(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *st
 	return done;
 }
 
+/* A value with more bytes than this is never kept: who would form it need not. */
+Size
+VxCacheMostBytes(void)
+{
+	return VxCacheShardBytes() / VX_ENTRY_PART;
+}
+
+/* Others give way until so many bytes more are within the limit, or none is left. */
+static void
+make_room(const VxCacheHere *here, VxShard *shard, Size size, Size limit)
+{
+	while (shard->queues[VX_SMALL].n + shard->queues[VX_MAIN].n > 0 &&
+		   shard->queues[VX_SMALL].bytes + shard->queues[VX_MAIN].bytes + size > limit)
+		evict(here, shard, limit);
+}
+
+/* When memory is short, so many entries that come first make room for themselves. */
+#define VX_SHORT	1024
+
+/* Memory for an entry, InvalidDsaPointer for none.  Where the server has no more to give it is not asked each time. */
+static dsa_pointer
+allocate(const VxCacheHere *here, VxShard *shard, Size size, Size limit)
+{
+	pg_atomic_uint32 *puts = &here->store->short_for;
+	const uint32 left = pg_atomic_read_u32(puts);
+
+	if (left == 0)
+	{
+		dsa_pointer at = dsa_allocate_extended(here->area, size, DSA_ALLOC_NO_OOM);
+		if (at != InvalidDsaPointer)
+			return at;
+		pg_atomic_write_u32(puts, VX_SHORT);
+	}
+	else
+		pg_atomic_write_u32(puts, left - 1); /* one that is lost does no harm */
+	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
+	make_room(here, shard, size, Min(limit, shard->queues[VX_SMALL].bytes + shard->queues[VX_MAIN].bytes));
+	LWLockRelease(&shard->lock);
+	return dsa_allocate_extended(here->area, size, DSA_ALLOC_NO_OOM);
+}
+
+/* What there is of a shard is too much since vectorx.cache_size has become less. */
+static void
+shrink(const VxCacheHere *here, VxShard *shard, Size limit)
+{
+	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
+	make_room(here, shard, 0, limit);
+	LWLockRelease(&shard->lock);
+}
+
 /*
  * Keep a value, instead of one that the key has, unless that is newer.  again: it has one, probably as long.  Where memory is
  * short, or it is large, nothing is kept.
@@ -225,9 +275,14 @@ VxTablePut(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *s
 	VxEntry	   *old;
 	VxQueueId	queue;
 
-	if (size > limit / VX_ENTRY_PART || (again && overwrite(here, key, stamp, bytes, len)))
+	if (size > limit / VX_ENTRY_PART)
+	{
+		shrink(here, shard, limit);
 		return;
-	at = dsa_allocate_extended(here->area, size, DSA_ALLOC_NO_OOM);
+	}
+	if (again && overwrite(here, key, stamp, bytes, len))
+		return;
+	at = allocate(here, shard, size, limit);
 	if (at == InvalidDsaPointer)
 		return;
 	e = entry_at(here, at);
@@ -255,8 +310,7 @@ VxTablePut(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *s
 		pg_atomic_write_u32(&e->hits, pg_atomic_read_u32(&old->hits));
 		drop(here, shard, old, old_at);
 	}
-	while (shard->queues[VX_SMALL].bytes + shard->queues[VX_MAIN].bytes + size > limit)
-		evict(here, shard, limit);
+	make_room(here, shard, size, limit);
 	e->chain = *bucket_of(shard, key->hash);
 	*bucket_of(shard, key->hash) = at;
 	enqueue(here, shard, queue, e, at);

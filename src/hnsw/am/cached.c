@@ -5,14 +5,19 @@
  *
  * A value is what the first search of a scan found: its nodes, with the distances that they may
  * have, as items have them, or the true ones once a scan has read them from the table.  So a hit
- * ranks no row that another scan has ranked.  Why it is as good as a search made now, and
- * who tells whom what in which order: src/cache/README.
+ * ranks no row that another scan has ranked.  Why it is as good as the search that made it, and as
+ * fresh as one made now, and who tells whom what in which order: src/cache/README.
+ *
+ * A result that was found for another query (vectorx.cache_key_bits), or on a standby, lends no more than
+ * the places of its nodes: they are read anew, as if they were a search's, and ranked for the query at hand.
  */
 #include "postgres.h"
 
 #include <math.h>
+#include <sys/stat.h>
 
 #include "cache/cache.h"
+#include "common/hashfn.h"
 #include "compat.h"
 #include "hnsw/am/cached.h"
 #include "hnsw/am/hint.h"
@@ -22,6 +27,7 @@
 #include "hnsw/graph/peek.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/type.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/meta.h"
@@ -31,7 +37,7 @@
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
-/* What a result is found by; the bytes of the query follow. */
+/* What a result is found by; the query follows. */
 typedef struct CachedKey
 {
 	VxCacheIndex of;
@@ -41,16 +47,26 @@ typedef struct CachedKey
 	double		target;
 	double		factor;
 	double		bound;			/* as the operator has it */
+	int32		bits;			/* vectorx.cache_key_bits; 0: the query's bytes follow, else a RoundedQuery */
+	int32		standby;		/* nobody tells what is written; so a result is of no use when it has become none */
 } CachedKey;
 
-/* A value: this, and so many nodes. */
+/* A query to so many bits an element: a power of two, then its elements as parts of that. */
+typedef struct RoundedQuery
+{
+	int32		exponent;
+	int16		elements[FLEXIBLE_ARRAY_MEMBER];
+} RoundedQuery;
+
+/* A value: this, the bytes of the query if the key does not have them, and so many nodes. */
 typedef struct CachedHead
 {
 	double		unit;			/* HnswQuery's */
 	double		farthest;		/* what is farther than this is no result */
 	int64		nvisits;		/* nodes that the search visited */
 	int32		n;
-	int32		searched;		/* of these, those that the search found */
+	int32		searched;		/* nodes that the search found: no result has more */
+	uint32		query;			/* bytes of the query */
 } CachedHead;
 
 /* A node; its inline heap TIDs follow. */
@@ -77,17 +93,45 @@ typedef struct HnswCached
 	char	   *bytes;			/* the value; NULL: none yet */
 	uint32		len;
 	bool		changed;		/* the cache does not know it as it is */
+	bool		lent;			/* nor is it to: it was found for another query, or is of a standby */
+	bool		rounded;		/* the key does not have the query's bytes */
 } HnswCached;
 
 #define Head(c)	((CachedHead *) (c)->bytes)
+#define HeadQuery(c)	((c)->bytes + MAXALIGN(sizeof(CachedHead)))
+#define NodesFrom(query)	(MAXALIGN(sizeof(CachedHead)) + MAXALIGN(query))
 
 /* Nodes are looked at in portions. */
 #define PEEKED	32
 
+/*
+ * When the database was made, as its first file tells: one that was dropped, and made again with the same OID, is
+ * another.
+ */
+static uint32
+database_made(void)
+{
+	static uint32 made = 0;
+	char		path[MAXPGPATH];
+	struct stat st;
+
+	if (likely(made != 0))
+		return made;
+	snprintf(path, sizeof(path), "%s/PG_VERSION", DatabasePath);
+	if (stat(path, &st) == 0)
+	{
+		const uint64 of[] = {(uint64) st.st_ino, (uint64) st.st_mtim.tv_sec, (uint64) st.st_mtim.tv_nsec};
+
+		made = hash_bytes((const unsigned char *) of, sizeof(of));
+	}
+	made = Max(made, 1);
+	return made;
+}
+
 static VxCacheIndex
 index_of(Relation index)
 {
-	VxCacheIndex of = {.database = MyDatabaseId,.index = RelationGetRelid(index),
+	VxCacheIndex of = {.database = MyDatabaseId,.made = database_made(),.index = RelationGetRelid(index),
 		.file = CompatRelFileNumber(index)};
 
 	return of;
@@ -140,35 +184,78 @@ HnswCachedMay(IndexScanDesc scan, const HnswScan *so)
 	return mode == VX_CACHE_ALL || !scan->heapRelation->rd_rel->relrowsecurity;
 }
 
+/*
+ * A query of the index's dimensions, rounded: out has room for so many elements.  Where the metric knows no lengths, that of the query makes
+ * no difference.
+ */
+static void
+round_query(const HnswScan *so, int bits, RoundedQuery *out)
+{
+	const HnswSpace *space = &so->g->space;
+	const int	dim = space->lay.dim;
+	float	   *elements = space->work[0];
+	double		length = 1;
+	float		most = 0;
+	double		step;
+
+	space->type->decode(so->query, elements);
+	if (space->lay.metric->normalised)
+	{
+		length = 0;
+		for (int i = 0; i < dim; i++)
+			length += (double) elements[i] * elements[i];
+		length = length > 0 ? sqrt(length) : 1;
+	}
+	for (int i = 0; i < dim; i++)
+		most = Max(most, fabsf(elements[i]));
+	(void) frexp(most / length, &out->exponent);
+	step = ldexp(1.0, bits - 1 - out->exponent) / length;
+	/* no element is more than 2^exponent */
+	for (int i = 0; i < dim; i++)
+		out->elements[i] = (int16) Min(rint(elements[i] * step), PG_INT16_MAX);
+}
+
 static HnswCached *
 new_cached(IndexScanDesc scan, HnswScan *so)
 {
 	HnswCached *c = MemoryContextAllocZero(so->cxt, sizeof(HnswCached));
-	const Size	query = VARSIZE(so->query);
-	char	   *bytes = MemoryContextAllocZero(so->cxt, sizeof(CachedKey) + query);
+	const HnswTypeOps *type = so->g->space.type;
+	/* one of other dimensions gets its error from the search */
+	const int	bits = type->decode != NULL && type->dim(so->query) == so->g->lay->dim ? VxCacheKeyBits() : 0;
+	const Size	query = bits > 0 ? offsetof(RoundedQuery, elements) + so->g->lay->dim * sizeof(int16) : VARSIZE(so->query);
+	char	   *bytes = MemoryContextAlloc(so->cxt, sizeof(CachedKey) + query);
 	CachedKey  *key = (CachedKey *) bytes;
 
+	memset(key, 0, sizeof(CachedKey));
 	key->of = index_of(scan->indexRelation);
 	key->ef = so->ef;
 	key->max_scan_tuples = so->settings.max_scan_tuples;
 	key->bound = so->bound;
+	key->bits = bits;
+	key->standby = RecoveryInProgress();
 	if (so->target > 0)
 	{
 		key->target = so->target;
 		key->factor = HnswRecallFactor(&so->calibration, so->target, so->ef);
 		key->width = HnswRecallWidth(&so->calibration, so->target);
 	}
-	memcpy(bytes + sizeof(CachedKey), so->query, query);
+	if (bits > 0)
+		round_query(so, bits, (RoundedQuery *) (bytes + sizeof(CachedKey)));
+	else
+		memcpy(bytes + sizeof(CachedKey), so->query, query);
+	c->rounded = bits > 0;
+	c->lent = key->standby;
 	VxCacheKeySet(&c->key, bytes, sizeof(CachedKey) + query);
 	return c;
 }
 
 /* ---- values ---- */
 
-/* Add a node to a value that is being formed, for which there is room. */
-static void
+/* Add a node to a value that is being formed, for which there is room; returns where it is. */
+static uint32
 add_node(HnswCached *c, const HnswFound *f, double key, double high)
 {
+	const uint32 at = c->len;
 	CachedNode *node = (CachedNode *) (c->bytes + c->len);
 
 	memset(node, 0, NodeBytes(f->ntids));
@@ -183,6 +270,7 @@ add_node(HnswCached *c, const HnswFound *f, double key, double high)
 	memcpy(NodeTids(node), f->tids, f->ntids * sizeof(ItemPointerData));
 	c->len += NodeBytes(f->ntids);
 	Head(c)->n++;
+	return at;
 }
 
 /* The first node, and the one behind one; NULL: there are no more. */
@@ -195,7 +283,7 @@ node_at(HnswCached *c, Size at)
 static CachedNode *
 first_node(HnswCached *c)
 {
-	return node_at(c, MAXALIGN(sizeof(CachedHead)));
+	return node_at(c, NodesFrom(Head(c)->query));
 }
 
 static CachedNode *
@@ -214,13 +302,21 @@ find_node(HnswCached *c, BlockNumber blk, uint16 slot)
 	return node;
 }
 
-/* Begin a value, with room for so many bytes of nodes. */
-static void
+/* Begin a value, of this query and with room for so many bytes of nodes; false: it would be none that can be kept. */
+static bool
 begin_value(HnswScan *so, HnswCached *c, Size nodes)
 {
-	c->len = MAXALIGN(sizeof(CachedHead));
-	c->bytes = MemoryContextAllocHuge(so->cxt, c->len + nodes);
+	const uint32 query = c->rounded ? VARSIZE(so->query) : 0;
+
+	c->bytes = NULL;
+	if (NodesFrom(query) + nodes > VxCacheMostBytes())
+		return false;
+	c->len = NodesFrom(query);
+	c->bytes = MemoryContextAlloc(so->cxt, c->len + nodes);
 	memset(c->bytes, 0, c->len);
+	memcpy(HeadQuery(c), so->query, query);
+	Head(c)->query = query;
+	return true;
 }
 
 /* The true distance of a node has been read from the table: those who come later need not. */
@@ -228,9 +324,12 @@ void
 HnswCachedExact(HnswScan *so, const HnswFound *f, double dist)
 {
 	HnswCached *c = so->cached;
-	CachedNode *node = c != NULL && c->bytes != NULL ? find_node(c, f->blk, f->slot) : NULL;
+	CachedNode *node;
 
-	if (node == NULL || node->generation != f->generation || node->key == node->high)
+	if (c == NULL || c->bytes == NULL || c->lent || f->cached == 0)
+		return;
+	node = node_at(c, f->cached);
+	if (node == NULL || node->key == node->high)
 		return;
 	node->key = node->high = dist;
 	c->changed = true;
@@ -243,7 +342,7 @@ HnswCachedEnd(HnswScan *so)
 	HnswCached *c = so->cached;
 
 	so->cached = NULL;
-	if (c != NULL && c->bytes != NULL && c->changed)
+	if (c != NULL && c->bytes != NULL && c->changed && !c->lent)
 		VxCachePut(&c->key, &c->stamp, c->bytes, c->len, true);
 }
 
@@ -375,46 +474,124 @@ unique_nodes(HnswFound *nodes, int n)
 	return kept;
 }
 
-/*
- * What has been written since joins the result.  False: it has become so many more nodes that a search
- * is better.
- */
+/* A node of a merged result: one that it had, or one that has been read. */
+typedef struct Merged
+{
+	double		dist;
+	const CachedNode *node;
+	const HnswFound *fresh;
+} Merged;
+
+static int
+cmp_dist(const void *a, const void *b)
+{
+	const double x = ((const Merged *) a)->dist;
+	const double y = ((const Merged *) b)->dist;
+
+	return (x > y) - (x < y);
+}
+
+/* The value anew: nodes of "before", unless they have been read again, and those read, the nearest of them. */
 static bool
-merge(HnswScan *so, HnswCached *c, const VxCacheFound *found)
+rewrite(HnswScan *so, HnswCached *c, const HnswFound *fresh, int nfresh)
 {
 	HnswCached	before = *c;
+	Merged	   *nodes = MemoryContextAllocHuge(so->cxt, (Head(c)->n + nfresh) * sizeof(Merged));
 	const double unit = so->search->query.unit;
-	int			n;
-	HnswFound  *fresh = read_news(so, c, found, &n);
+	int			n = 0;
+	int			kept;
 	Size		bytes = 0;
 
-	n = unique_nodes(fresh, n);
-	c->changed = true; /* if only in how far it has been brought */
-	if (n == 0)
-		return true;
-	for (int i = 0; i < n; i++)
-		bytes += NodeBytes(fresh[i].ntids);
-	begin_value(so, c, before.len + bytes);
-	*Head(c) = *Head(&before);
-	Head(c)->n = 0;
-	for (CachedNode *node = first_node(&before); node; node = next_node(&before, node))
+	for (CachedNode *node = first_node(c); node; node = next_node(c, node))
 	{
 		const HnswFound at = {.blk = node->blk, .slot = node->slot};
 
-		if (bsearch(&at, fresh, n, sizeof(HnswFound), cmp_place) != NULL)
+		if (bsearch(&at, fresh, nfresh, sizeof(HnswFound), cmp_place) == NULL)
+			nodes[n++] = (Merged){(node->key + node->high) / 2, node, NULL};
+	}
+	for (int i = 0; i < nfresh; i++)
+		nodes[n++] = (Merged){fresh[i].dist * unit, NULL, &fresh[i]};
+	qsort(nodes, n, sizeof(Merged), cmp_dist);
+	kept = Min(n, Head(c)->searched);
+	for (int i = 0; i < kept; i++)
+		bytes += NodeBytes(nodes[i].node ? nodes[i].node->ntids : nodes[i].fresh->ntids);
+	if (!begin_value(so, c, bytes))
+		return false;
+	Head(c)->unit = unit;
+	Head(c)->nvisits = Head(&before)->nvisits;
+	Head(c)->searched = Head(&before)->searched;
+	/* with fewer than it may have, it has all as near as the search went */
+	Head(c)->farthest = kept == Head(c)->searched ? nodes[kept - 1].dist : Head(&before)->farthest;
+	for (int i = 0; i < kept; i++)
+	{
+		const CachedNode *node = nodes[i].node;
+		double		slack;
+
+		if (node == NULL)
+		{
+			slack = HnswItemSlack(so, nodes[i].fresh);
+			(void) add_node(c, nodes[i].fresh, nodes[i].dist - slack, nodes[i].dist + slack);
 			continue;
+		}
 		memcpy(c->bytes + c->len, node, NodeBytes(node->ntids));
 		c->len += NodeBytes(node->ntids);
 		Head(c)->n++;
 	}
-	for (int i = 0; i < n; i++)
-	{
-		const double dist = fresh[i].dist * unit;
-		const double slack = HnswItemSlack(so, &fresh[i]);
+	return true;
+}
 
-		add_node(c, &fresh[i], dist - slack, dist + slack);
+/*
+ * What has been written since joins the result, as a search would have found it.  False: a search is to be made.
+ */
+static bool
+merge(HnswScan *so, HnswCached *c, const VxCacheFound *found)
+{
+	int			n;
+	HnswFound  *fresh = read_news(so, c, found, &n);
+
+	c->changed = true; /* if only in how far it has been brought */
+	n = unique_nodes(fresh, n);
+	return n == 0 || rewrite(so, c, fresh, n);
+}
+
+/* Is a result of another query than the one at hand? */
+static bool
+is_others(const HnswScan *so, HnswCached *c)
+{
+	return c->rounded &&
+		   (Head(c)->query != VARSIZE(so->query) || memcmp(HeadQuery(c), so->query, Head(c)->query) != 0);
+}
+
+/*
+ * The nodes of a result are read anew, as they are now, and ranked for the query at hand: of those that the
+ * cache knows nothing else is relied on.  False: a search is to be made.
+ */
+static bool
+reread(HnswScan *so, HnswCached *c)
+{
+	int			n = 0;
+	HnswFound  *fresh = MemoryContextAllocHuge(so->cxt, Max(Head(c)->n, 1) * sizeof(HnswFound));
+	double		farthest = -INFINITY;
+
+	for (CachedNode *node = first_node(c); node; node = next_node(c, node))
+	{
+		const HnswCandidate at = {.blk = node->blk,.slot = node->slot};
+		const CachedNode *next = next_node(c, node);
+
+		CHECK_FOR_INTERRUPTS();
+		if (next && HnswBlockExists(so->g, next->blk))
+			HnswPrefetch(so->g, next->blk, next->slot);
+		if (at.slot >= so->g->lay->per_page || !HnswBlockExists(so->g, at.blk) ||
+			!read_node(so, &at, &fresh[n]))
+			continue;
+		farthest = Max(farthest, fresh[n].dist * so->search->query.unit);
+		n++;
 	}
-	return Head(c)->n <= 2 * Head(c)->searched;
+	c->lent = true;
+	Head(c)->farthest = farthest;
+	Head(c)->n = 0;
+	c->len = NodesFrom(Head(c)->query); /* of the nodes that it had none is left */
+	return n > 0 && rewrite(so, c, fresh, unique_nodes(fresh, n));
 }
 
 /* Look a result up, and bring it up to date: false, if there is none that can be. */
@@ -429,14 +606,16 @@ look_up(HnswScan *so, HnswCached *c)
 	c->bytes = found.bytes;
 	c->len = found.len;
 	c->changed = false;
-	if (found.nnews > 0 &&
-		(!HnswPrepareQuery(&so->g->space, HnswCentre(so->g), so->query, &so->search->query) ||
-		 so->search->query.far || !merge(so, c, &found)))
-	{
-		c->bytes = NULL;
-		return false;
-	}
-	return true;
+	c->lent = c->lent || is_others(so, c);
+	if (found.nnews == 0 && !c->lent)
+		return true;
+	if (HnswPrepareQuery(&so->g->space, HnswCentre(so->g), so->query, &so->search->query) &&
+		!so->search->query.far && (!c->lent || reread(so, c)) && (found.nnews == 0 || merge(so, c, &found)))
+		return true;
+	/* the search's will be the session's own */
+	c->lent = RecoveryInProgress();
+	c->bytes = NULL;
+	return false;
 }
 
 /* The result becomes the scan's, as if it had searched. */
@@ -449,7 +628,8 @@ use(HnswScan *so)
 	for (CachedNode *node = first_node(c); node; node = next_node(c, node))
 	{
 		HnswFound	f = {.blk = node->blk,.slot = node->slot,.generation = node->generation,
-			.strips = node->strips,.ntids = node->ntids,.overflow = node->overflow};
+			.strips = node->strips,.ntids = node->ntids,.overflow = node->overflow,
+			.cached = (uint32) ((char *) node - c->bytes)};
 
 		memcpy(f.tids, NodeTids(node), node->ntids * sizeof(ItemPointerData));
 		HnswItemsAdd(so, &f, node->key, node->high, false, false);
@@ -490,7 +670,8 @@ keep(HnswScan *so, HnswCached *c)
 		return;
 	for (int i = 0; i < so->nitems; i++)
 		bytes += NodeBytes(so->found[so->items[i].idx].ntids);
-	begin_value(so, c, bytes);
+	if (!begin_value(so, c, bytes))
+		return;
 	Head(c)->unit = so->search->query.unit;
 	Head(c)->nvisits = so->search->nvisits;
 	Head(c)->searched = so->nitems;
@@ -498,8 +679,9 @@ keep(HnswScan *so, HnswCached *c)
 	for (int i = 0; i < so->nitems; i++)
 	{
 		const HnswScanItem *item = &so->items[i];
+		HnswFound  *f = &so->found[item->idx];
 
-		add_node(c, &so->found[item->idx], item->key, item->high);
+		f->cached = add_node(c, f, item->key, item->high);
 		Head(c)->farthest = Max(Head(c)->farthest, (item->key + item->high) / 2);
 	}
 	HNSW_WAIT_POINT("cache-put");

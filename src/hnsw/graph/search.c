@@ -116,6 +116,7 @@ HnswDescribe(const HnswLayout *lay, const char *node, BlockNumber blk, uint16 sl
 	f->ntids = rec->ntids;
 	f->killed = false;
 	f->overflow = rec->overflow;
+	f->cached = 0;
 	memcpy(f->tids, HnswNodeTids(lay, node), rec->ntids * sizeof(ItemPointerData));
 }
 

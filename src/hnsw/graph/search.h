@@ -26,6 +26,7 @@ typedef struct HnswFound
 	uint8		ntids;
 	bool		killed;			/* its rows were known to be dead to all */
 	BlockNumber overflow;
+	uint32		cached;			/* where a result that the cache may keep has it (am/cached.c); 0: nowhere */
 	ItemPointerData tids[HNSW_MAX_TIDS];
 } HnswFound;
 
