@@ -164,8 +164,8 @@ vx_cleanup() {
 copy_source() {
   source=$work/source
   mkdir "$source"
-  tar -C "$VX_ROOT" --exclude=./.git --exclude=./.peer --exclude=./.assert --exclude=./test-output \
-    --exclude=./bench/results "$@" \
+  tar -C "$VX_ROOT" --exclude=./.git --exclude=./.peer --exclude=./.assert --exclude=./.servers \
+    --exclude=./test-output --exclude=./bench/results "$@" \
     -cf - . | tar -C "$source" -xf - --no-same-owner
   find "$source" -maxdepth 3 \( -name '*.o' -o -name '*.d' -o -name '*.so' -o -name 'vectorx_pgvector--*.sql' \) -delete
   # make writes there what it builds for
@@ -216,6 +216,21 @@ cpu_count() {
 
 vx_build() {
   "${VX_MAKE[@]}" -j "$(cpu_count)"
+}
+
+# builds_with COMPILER: everything without a warning?  In a copy of the sources, so that no
+# object of the working tree is touched.  Says so.
+builds_with() {
+  temp_dir
+  cp -R "$VX_ROOT/Makefile" "$VX_ROOT"/*.control "$VX_ROOT/src" "$VX_ROOT/simd" \
+    "$VX_ROOT/sql" "$VX_TEMP_DIR/"
+  find "$VX_TEMP_DIR" \( -name '*.o' -o -name '*.d' -o -name '*.so' \) -delete
+  if make -C "$VX_TEMP_DIR" -s -k -j "$(cpu_count)" PG_CONFIG="$PG_CONFIG" CC="$1" WERROR=1; then
+    say "$1: no warnings"
+  else
+    say "$1: FAILED"
+    return 1
+  fi
 }
 
 # Install into the server's own folders.
