@@ -164,7 +164,7 @@ vx_cleanup() {
 copy_source() {
   source=$work/source
   mkdir "$source"
-  tar -C "$VX_ROOT" --exclude=./.git --exclude=./.peer --exclude=./.assert --exclude=./.servers \
+  tar -C "$VX_ROOT" --exclude=./.git --exclude=./.peer --exclude=./.assert --exclude=./.servers --exclude=./.clients \
     --exclude=./test-output --exclude=./bench/results "$@" \
     -cf - . | tar -C "$source" -xf - --no-same-owner
   find "$source" -maxdepth 3 \( -name '*.o' -o -name '*.d' -o -name '*.so' -o -name 'vectorx_pgvector--*.sql' \) -delete
