@@ -282,10 +282,10 @@ unlike($standby->safe_psql('postgres', $stale), qr/7\d{4}|\b12\b/, 'what a resul
 is(scalar(split / /, $standby->safe_psql('postgres', $stale)), 10, 'and there are rows enough');
 ok($standby->safe_psql('postgres', 'SELECT hits FROM vectorx_cache') >= 4, 'the cache was asked');
 $standby->promote;
-my ($hits, $misses) = split /\|/, $standby->safe_psql('postgres', 'SELECT hits, misses FROM vectorx_cache');
+my @told = split /\|/, $standby->safe_psql('postgres', 'SELECT hits, misses FROM vectorx_cache');
 like($standby->safe_psql('postgres', $stale), qr/^900[01] 900[01] 5001 /, 'promoted, it finds what was missed');
 like($standby->safe_psql('postgres', $ten), qr/^900[01] 900[01] 5001 /, 'again');
-is($standby->safe_psql('postgres', 'SELECT hits, misses FROM vectorx_cache'), ($hits + 1) . '|' . ($misses + 1), 'and nothing of before is used');
+is($standby->safe_psql('postgres', 'SELECT hits, misses FROM vectorx_cache'), ($told[0] + 1) . "|" . ($told[1] + 1), 'and nothing of before is used');
 $standby->stop;
 
 log_is_clean($node, 'cannot happen');
