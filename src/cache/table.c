@@ -212,7 +212,7 @@ overwrite(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *st
 Size
 VxCacheMostBytes(void)
 {
-	return VxCacheShardBytes() / VX_ENTRY_PART;
+	return Min(VxCacheShardBytes() / VX_ENTRY_PART, MaxAllocSize / 2);
 }
 
 /* Others give way until so many bytes more are within the limit, or none is left. */
@@ -249,15 +249,6 @@ allocate(const VxCacheHere *here, VxShard *shard, Size size, Size limit)
 	return dsa_allocate_extended(here->area, size, DSA_ALLOC_NO_OOM);
 }
 
-/* What there is of a shard is too much since vectorx.cache_size has become less. */
-static void
-shrink(const VxCacheHere *here, VxShard *shard, Size limit)
-{
-	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
-	make_room(here, shard, 0, limit);
-	LWLockRelease(&shard->lock);
-}
-
 /*
  * Keep a value, instead of one that the key has, unless that is newer.  again: it has one, probably as long.  Where memory is
  * short, or it is large, nothing is kept.
@@ -275,12 +266,7 @@ VxTablePut(const VxCacheHere *here, const VxCacheKey *key, const VxCacheStamp *s
 	VxEntry	   *old;
 	VxQueueId	queue;
 
-	if (size > limit / VX_ENTRY_PART)
-	{
-		shrink(here, shard, limit);
-		return;
-	}
-	if (again && overwrite(here, key, stamp, bytes, len))
+	if (size > VxCacheMostBytes() || (again && overwrite(here, key, stamp, bytes, len)))
 		return;
 	at = allocate(here, shard, size, limit);
 	if (at == InvalidDsaPointer)
