@@ -7,6 +7,7 @@
 # its leader is cancelled or terminated, or a worker, and then one process is
 # killed, whereupon the server starts itself again.  No file, temporary file or
 # shared memory is left, and the next CREATE INDEX succeeds.
+# On a server with injection points each of the first kind is attached to one besides, which says so.
 # VX_WAIT_POINTS_LIBRARY: the folder of a library built with WAIT_POINTS=1.
 # VX_WAIT_POINTS_PASSES: how often (default 1).
 use strict;
@@ -98,6 +99,11 @@ $node->safe_psql('postgres', q(
 CREATE EXTENSION vectorx;
 UPDATE pg_proc SET probin = 'vectorx' WHERE probin = '$libdir/vectorx';
 ));
+my $injection = $node->safe_psql('postgres', q(SELECT count(*) FROM pg_available_extensions WHERE name = 'injection_points'));
+SKIP: {
+	skip 'injection points: the server is built without them', 1 if !$injection && $node->pg_version >= 17;
+	$node->safe_psql('postgres', 'CREATE EXTENSION injection_points') if $injection;
+}
 create_tables($node, []);
 is(leftovers($node), '', 'nothing is left of nothing');
 
@@ -203,10 +209,17 @@ foreach my $pass (1 .. $passes)
 		my $ids = $node->safe_psql('postgres', 'SELECT count(*), min(id), max(id) FROM items');
 
 		# cancelled
+		$node->safe_psql('postgres', "SELECT injection_points_attach('vectorx-$point', 'notice')") if $injection;
 		my ($worker, $pid) = run_until($point, $skip, $sql);
 		ok($worker, "$when: is reached") or next;
 		$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
-		like(end_of($worker), qr/canceling statement/, "$when: cancelled");
+		my $said = end_of($worker);
+		like($said, qr/canceling statement/, "$when: cancelled");
+		if ($injection)
+		{
+			like($said, qr/notice triggered for injection point vectorx-$point/, "$when: is an injection point");
+			$node->safe_psql('postgres', "SELECT injection_points_detach('vectorx-$point')");
+		}
 		if ($s->{more})
 		{
 			is($node->safe_psql('postgres', "SELECT to_regclass('items_new')"), '', "$when, cancelled: no index");
