@@ -96,6 +96,14 @@ with psycopg.connect(autocommit=True) as db:
         assert np.allclose(mean.to_numpy(), np.mean([row.embedding for row in ITEMS], axis=0), atol=1e-5)
 
 
+with tried("a setting among the connection's options"):
+    with psycopg.connect(options="-c hnsw.ef_search=77 -c hnsw.iterative_scan=off") as db:
+        register_vector(db)
+        found = db.execute("SELECT id FROM items ORDER BY embedding <-> %s LIMIT 10", (Vector(QUERIES[0].embedding),)).fetchall()
+        answered("l2", 0, found)
+        same(db.execute("SELECT current_setting('hnsw.ef_search'), current_setting('hnsw.iterative_scan')").fetchone(), ("77", "off"))
+
+
 async def asynchronous():
     async with await psycopg.AsyncConnection.connect() as db:
         await register_vector_async(db)
