@@ -246,7 +246,9 @@ sub finish_client
 	{
 		if ($line =~ /^try (\d+)$/) { $try = $1 }
 		elsif ($line =~ /^done (\d+)$/) { $done = $1 }
-		elsif ($line =~ /(ERROR|FATAL|PANIC): / && $line !~ /(?:unexpected postmaster exit|postmaster exited during a parallel transaction)/) { $unexpected .= "$line\n" }
+		# the last where a worker is killed before its leader
+		elsif ($line =~ /(ERROR|FATAL|PANIC): /
+			&& $line !~ /(?:unexpected postmaster exit|postmaster exited during a parallel transaction|lost connection to parallel worker)/) { $unexpected .= "$line\n" }
 	}
 	$unexpected .= "try $try after done $done\n" unless $try == $done || $try == $done + 1;
 	$client->{try} = $try;
