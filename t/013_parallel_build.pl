@@ -296,7 +296,8 @@ foreach my $case ([ 'parts_1_v_idx', 1000 ], [ 'parts_2_v_idx', 2000 ], [ 'unlog
 	is($node->safe_psql('postgres', "SELECT heap_tids FROM hnsw_info('$index')
 		UNION ALL SELECT reltuples::bigint FROM pg_class WHERE oid = '$index'::regclass"), "$count\n$count", "$index: its rows");
 }
-is($node->safe_psql('postgres', "SELECT reltuples FROM pg_class WHERE relname = 'unlogged'"), '3000',
+# from 18 on the server leaves that alone where autovacuum is off
+is($node->safe_psql('postgres', "SELECT reltuples FROM pg_class WHERE relname = 'unlogged'"), $node->pg_version >= 18 ? '-1' : '3000',
 	'a build over a part of the rows tells how many the table has');
 is($node->safe_psql('postgres', q(SET enable_seqscan = off; SET enable_sort = off; SET hnsw.ef_search = 4000;
 	SELECT count(DISTINCT id), count(*) FROM (SELECT id FROM parts ORDER BY v <-> (SELECT clustered(16))) s)), '3000|3000', 'partitions: each row once');
