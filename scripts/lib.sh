@@ -218,13 +218,17 @@ vx_build() {
   "${VX_MAKE[@]}" -j "$(cpu_count)"
 }
 
+# A copy of what a build takes, with nothing built, in a new folder: VX_TEMP_DIR.
+copy_build() {
+  temp_dir
+  cp -R "$VX_ROOT/Makefile" "$VX_ROOT"/*.control "$VX_ROOT/src" "$VX_ROOT/simd" "$VX_ROOT/sql" "$VX_TEMP_DIR/"
+  find "$VX_TEMP_DIR" \( -name '*.o' -o -name '*.d' -o -name '*.so' \) -delete
+}
+
 # builds_with COMPILER: everything without a warning?  In a copy of the sources, so that no
 # object of the working tree is touched.  Says so.
 builds_with() {
-  temp_dir
-  cp -R "$VX_ROOT/Makefile" "$VX_ROOT"/*.control "$VX_ROOT/src" "$VX_ROOT/simd" \
-    "$VX_ROOT/sql" "$VX_TEMP_DIR/"
-  find "$VX_TEMP_DIR" \( -name '*.o' -o -name '*.d' -o -name '*.so' \) -delete
+  copy_build
   if make -C "$VX_TEMP_DIR" -s -k -j "$(cpu_count)" PG_CONFIG="$PG_CONFIG" CC="$1" WERROR=1; then
     say "$1: no warnings"
   else

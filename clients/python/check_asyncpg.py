@@ -1,29 +1,21 @@
 """asyncpg with pgvector-python: prepared statements and COPY, all in binary form."""
 
 import asyncio
+from functools import partial
 
 import asyncpg
-from pgvector import HalfVector, SparseVector, Vector
+from pgvector import HalfVector, Vector
 from pgvector.asyncpg import register_vector
+from rows import record as row_record
+from rows import values as row_values
 from shared import (
-    CREATE_TABLE, DIMENSIONS, FILTERED, INDEXES, ITEMS, LIMIT, OPERATORS, QUERIES,
+    CREATE_TABLE, FILTERED, INDEXES, ITEMS, LIMIT, OPERATORS, QUERIES,
     Tried, answered, create_index, same, scans,
 )
 
 tried = Tried("asyncpg")
-
-
-def values(row):
-    return {
-        "embedding": Vector(row.embedding),
-        "half": HalfVector(row.embedding),
-        "sparse": SparseVector(row.sparse, DIMENSIONS),
-        "bits": asyncpg.BitString(row.bits),
-    }
-
-
-def record(row):
-    return (row.id, row.category, *values(row).values())
+values = partial(row_values, bits=asyncpg.BitString)
+record = partial(row_record, bits=asyncpg.BitString)
 
 
 async def main():

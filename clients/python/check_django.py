@@ -4,6 +4,7 @@ import os
 
 import django
 from django.conf import settings
+from rows import model_values
 from shared import BITS, DIMENSIONS, FILTERED, INDEXES, ITEMS, LIMIT, QUERIES, Tried, answered, same, scans
 
 tried = Tried("django")
@@ -28,7 +29,6 @@ from django.db.migrations.executor import MigrationExecutor  # noqa: E402
 from django.db.migrations.loader import MigrationLoader  # noqa: E402
 from django.db.migrations.questioner import MigrationQuestioner  # noqa: E402
 from django.db.migrations.state import ModelState, ProjectState  # noqa: E402
-from pgvector import HalfVector, SparseVector  # noqa: E402
 from pgvector.django import (  # noqa: E402
     BitField, CosineDistance, HalfVectorField, HammingDistance, HnswIndex, IvfflatIndex, JaccardDistance,
     L1Distance, L2Distance, MaxInnerProduct, SparseVectorField, VectorExtension, VectorField,
@@ -61,15 +61,6 @@ class Item(models.Model):
         indexes = [index(*of) for of in INDEXES]
 
 
-def values(row):
-    return {
-        "embedding": row.embedding,
-        "half": HalfVector(row.embedding),
-        "sparse": SparseVector(row.sparse, DIMENSIONS),
-        "bits": row.bits,
-    }
-
-
 def migrate():
     """What "makemigrations" finds for the model, behind CREATE EXTENSION, is carried out."""
     wanted = ProjectState()
@@ -87,8 +78,8 @@ def migrate():
 with tried("a migration: extension, table, HnswIndex, IvfflatIndex"):
     migrate()
 with tried("objects are created, one and many"):
-    Item.objects.create(id=ITEMS[0].id, category=ITEMS[0].category, **values(ITEMS[0]))
-    Item.objects.bulk_create(Item(id=row.id, category=row.category, **values(row)) for row in ITEMS[1:])
+    Item.objects.create(id=ITEMS[0].id, category=ITEMS[0].category, **model_values(ITEMS[0]))
+    Item.objects.bulk_create(Item(id=row.id, category=row.category, **model_values(row)) for row in ITEMS[1:])
 with tried("what is read is what was written"):
     for item, row in zip(Item.objects.order_by("id"), ITEMS):
         same([item.id, list(item.embedding), item.bits], [row.id, row.embedding, row.bits])
@@ -96,7 +87,7 @@ with tried("what is read is what was written"):
 for column, _kind, metric in INDEXES:
     with tried(f"search {column} {metric}"):
         for number, query in enumerate(QUERIES):
-            nearest = Item.objects.annotate(distance=DISTANCES[metric](column, values(query)[column])).order_by("distance")
+            nearest = Item.objects.annotate(distance=DISTANCES[metric](column, model_values(query)[column])).order_by("distance")
             answered(metric, number, list(nearest.values_list("id", "distance")[:LIMIT]))
             within = nearest.filter(category=1)
             answered(metric, number, list(within.values_list("id", "distance")[:FILTERED]), filtered=True)

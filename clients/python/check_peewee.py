@@ -3,8 +3,8 @@
 import os
 
 from peewee import SQL, BigIntegerField, IntegerField, Model, PostgresqlDatabase
-from pgvector import HalfVector, SparseVector
 from pgvector.peewee import FixedBitField, HalfVectorField, SparseVectorField, VectorField
+from rows import METHODS, model_values
 from shared import BITS, DIMENSIONS, FILTERED, INDEXES, ITEMS, LIMIT, QUERIES, Tried, answered, same, scans
 
 tried = Tried("peewee")
@@ -29,33 +29,19 @@ for column, kind, metric in INDEXES:
     Item.add_index(Item.index(opclass, using="hnsw", name=f"{column}_{metric}"))
 
 
-def values(row):
-    return {
-        "embedding": row.embedding,
-        "half": HalfVector(row.embedding),
-        "sparse": SparseVector(row.sparse, DIMENSIONS),
-        "bits": row.bits,
-    }
-
-
-METHODS = {
-    "l2": "l2_distance", "ip": "max_inner_product", "cosine": "cosine_distance", "l1": "l1_distance",
-    "hamming": "hamming_distance", "jaccard": "jaccard_distance",
-}
-
 with tried("extension, table and indexes from the model"):
     db.execute_sql("CREATE EXTENSION IF NOT EXISTS vector")
     db.create_tables([Item])
 with tried("rows are inserted, one and many"):
-    Item.create(id=ITEMS[0].id, category=ITEMS[0].category, **values(ITEMS[0]))
-    Item.insert_many([{"id": row.id, "category": row.category, **values(row)} for row in ITEMS[1:]]).execute()
+    Item.create(id=ITEMS[0].id, category=ITEMS[0].category, **model_values(ITEMS[0]))
+    Item.insert_many([{"id": row.id, "category": row.category, **model_values(row)} for row in ITEMS[1:]]).execute()
 with tried("what is read is what was written"):
     for item, row in zip(Item.select().order_by(Item.id), ITEMS):
         same([item.id, list(item.embedding), list(item.half), item.bits], [row.id, row.embedding, row.embedding, row.bits])
 for column, _kind, metric in INDEXES:
     with tried(f"search {column} {metric}"):
         for number, query in enumerate(QUERIES):
-            distance = getattr(getattr(Item, column), METHODS[metric])(values(query)[column])
+            distance = getattr(getattr(Item, column), METHODS[metric])(model_values(query)[column])
             nearest = Item.select(Item.id, distance.alias("distance")).order_by(distance)
             answered(metric, number, list(nearest.limit(LIMIT).tuples()))
             within = nearest.where(Item.category == 1).limit(FILTERED)

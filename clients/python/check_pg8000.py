@@ -3,27 +3,14 @@
 import os
 
 import pg8000.native
-from pgvector import HalfVector, SparseVector, Vector
 from pgvector.pg8000 import register_vector
+from rows import record, values
 from shared import (
-    CREATE_TABLE, DIMENSIONS, FILTERED, INDEXES, ITEMS, LIMIT, OPERATORS, QUERIES,
+    CREATE_TABLE, FILTERED, INDEXES, ITEMS, LIMIT, OPERATORS, QUERIES,
     Tried, answered, create_index, same, scans,
 )
 
 tried = Tried("pg8000")
-
-
-def values(row):
-    return {
-        "embedding": Vector(row.embedding),
-        "half": HalfVector(row.embedding),
-        "sparse": SparseVector(row.sparse, DIMENSIONS),
-        "bits": row.bits,
-    }
-
-
-def record(row):
-    return (row.id, row.category, *values(row).values())
 
 
 db = pg8000.native.Connection(

@@ -1,30 +1,22 @@
 """psycopg 3 with pgvector-python: all types in binary form, COPY in both directions."""
 
 import asyncio
+from functools import partial
 
 import numpy as np
 import psycopg
-from pgvector import Bit, HalfVector, SparseVector, Vector
+from pgvector import Bit, HalfVector, Vector
 from pgvector.psycopg import register_vector, register_vector_async
+from rows import record as row_record
+from rows import values as row_values
 from shared import (
-    CREATE_TABLE, DIMENSIONS, FILTERED, INDEXES, ITEMS, LIMIT, OPERATORS, QUERIES,
+    CREATE_TABLE, FILTERED, INDEXES, ITEMS, LIMIT, OPERATORS, QUERIES,
     Tried, answered, create_index, same, scans,
 )
 
 tried = Tried("psycopg")
-
-
-def values(row):
-    return {
-        "embedding": Vector(row.embedding),
-        "half": HalfVector(row.embedding),
-        "sparse": SparseVector(row.sparse, DIMENSIONS),
-        "bits": Bit(row.bits),
-    }
-
-
-def record(row):
-    return (row.id, row.category, *values(row).values())
+values = partial(row_values, bits=Bit)
+record = partial(row_record, bits=Bit)
 
 
 def read(row):

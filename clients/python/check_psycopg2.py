@@ -3,29 +3,16 @@
 import io
 
 import psycopg2
-from pgvector import HalfVector, SparseVector, Vector
+from pgvector import Vector
 from pgvector.psycopg2 import register_vector
 from psycopg2.extras import execute_values
+from rows import record, values
 from shared import (
-    CREATE_TABLE, DIMENSIONS, FILTERED, INDEXES, ITEMS, LIMIT, OPERATORS, QUERIES,
+    CREATE_TABLE, FILTERED, INDEXES, ITEMS, LIMIT, OPERATORS, QUERIES,
     Tried, answered, create_index, same, scans,
 )
 
 tried = Tried("psycopg2")
-
-
-def values(row):
-    # bits: it has no type of its own for them, text will do
-    return {
-        "embedding": Vector(row.embedding),
-        "half": HalfVector(row.embedding),
-        "sparse": SparseVector(row.sparse, DIMENSIONS),
-        "bits": row.bits,
-    }
-
-
-def record(row):
-    return (row.id, row.category, *values(row).values())
 
 
 db = psycopg2.connect("")

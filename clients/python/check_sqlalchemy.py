@@ -2,8 +2,8 @@
 
 import asyncio
 
-from pgvector import HalfVector, SparseVector
 from pgvector.sqlalchemy import BIT, HALFVEC, SPARSEVEC, VECTOR, avg
+from rows import METHODS, model_values
 from shared import BITS, DIMENSIONS, FILTERED, INDEXES, ITEMS, LIMIT, QUERIES, Tried, answered, same, scans
 from sqlalchemy import Column, Index, Integer, MetaData, Table, create_engine, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -37,28 +37,13 @@ for column, kind, metric in INDEXES:
     )
 
 
-def values(row):
-    return {
-        "embedding": row.embedding,
-        "half": HalfVector(row.embedding),
-        "sparse": SparseVector(row.sparse, DIMENSIONS),
-        "bits": row.bits,
-    }
-
-
 def record(row):
-    return {"id": row.id, "category": row.category, **values(row)}
-
-
-METHODS = {
-    "l2": "l2_distance", "ip": "max_inner_product", "cosine": "cosine_distance", "l1": "l1_distance",
-    "hamming": "hamming_distance", "jaccard": "jaccard_distance",
-}
+    return {"id": row.id, "category": row.category, **model_values(row)}
 
 
 def nearest(column, metric, query):
     """The statement: id and distance of the nearest rows."""
-    distance = getattr(getattr(Item, column), METHODS[metric])(values(query)[column])
+    distance = getattr(getattr(Item, column), METHODS[metric])(model_values(query)[column])
     return select(Item.id, distance.label("distance")).order_by(distance)
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pgvector import HalfVector, SparseVector
 from pgvector.sqlalchemy import BIT, HALFVEC, SPARSEVEC, VECTOR
+from rows import METHODS, model_values
 from shared import BITS, DIMENSIONS, FILTERED, INDEXES, ITEMS, LIMIT, QUERIES, Tried, answered, same
 from sqlmodel import Field, Index, Session, SQLModel, create_engine, select, text
 
@@ -25,20 +25,6 @@ class Item(SQLModel, table=True):
     bits: Any = Field(sa_type=BIT(BITS))
 
 
-def values(row):
-    return {
-        "embedding": row.embedding,
-        "half": HalfVector(row.embedding),
-        "sparse": SparseVector(row.sparse, DIMENSIONS),
-        "bits": row.bits,
-    }
-
-
-METHODS = {
-    "l2": "l2_distance", "ip": "max_inner_product", "cosine": "cosine_distance", "l1": "l1_distance",
-    "hamming": "hamming_distance", "jaccard": "jaccard_distance",
-}
-
 engine = create_engine("postgresql+psycopg://")
 with tried("extension, table and indexes from the model"):
     with Session(engine) as session:
@@ -46,13 +32,13 @@ with tried("extension, table and indexes from the model"):
         session.commit()
     SQLModel.metadata.create_all(engine)
 with tried("objects are inserted, and read as they were"), Session(engine) as session:
-    session.add_all(Item(id=row.id, category=row.category, **values(row)) for row in ITEMS)
+    session.add_all(Item(id=row.id, category=row.category, **model_values(row)) for row in ITEMS)
     session.commit()
     same([list(item.embedding) for item in session.exec(select(Item).order_by(Item.id))], [row.embedding for row in ITEMS])
 for column, _kind, metric in INDEXES:
     with tried(f"search {column} {metric}"), Session(engine) as session:
         for number, query in enumerate(QUERIES):
-            distance = getattr(getattr(Item, column), METHODS[metric])(values(query)[column])
+            distance = getattr(getattr(Item, column), METHODS[metric])(model_values(query)[column])
             answered(metric, number, [item.id for item in session.exec(select(Item).order_by(distance).limit(LIMIT))])
             within = select(Item.id, distance).where(Item.category == 1).order_by(distance).limit(FILTERED)
             answered(metric, number, [tuple(row) for row in session.exec(within)], filtered=True)

@@ -237,6 +237,7 @@ allocate(const VxCacheHere *here, VxShard *shard, Size size, Size limit)
 	if (left == 0)
 	{
 		dsa_pointer at = dsa_allocate_extended(here->area, size, DSA_ALLOC_NO_OOM);
+
 		if (at != InvalidDsaPointer)
 			return at;
 		pg_atomic_write_u32(puts, VX_SHORT);

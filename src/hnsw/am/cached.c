@@ -27,6 +27,7 @@
 #include "hnsw/graph/peek.h"
 #include "hnsw/graph/search.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/norms.h"
 #include "hnsw/metric/type.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
@@ -185,8 +186,8 @@ HnswCachedMay(IndexScanDesc scan, const HnswScan *so)
 }
 
 /*
- * A query of the index's dimensions, rounded: out has room for so many elements.  Where the metric knows no lengths, that of the query makes
- * no difference.
+ * A query of the index's dimensions, rounded: out has room for so many elements.  Where the metric
+ * knows no lengths, that of the query makes no difference.
  */
 static void
 round_query(const HnswScan *so, int bits, RoundedQuery *out)
@@ -194,18 +195,13 @@ round_query(const HnswScan *so, int bits, RoundedQuery *out)
 	const HnswSpace *space = &so->g->space;
 	const int	dim = space->lay.dim;
 	float	   *elements = space->work[0];
-	double		length = 1;
+	double		length;
 	float		most = 0;
 	double		step;
 
 	space->type->decode(so->query, elements);
-	if (space->lay.metric->normalised)
-	{
-		length = 0;
-		for (int i = 0; i < dim; i++)
-			length += (double) elements[i] * elements[i];
-		length = length > 0 ? sqrt(length) : 1;
-	}
+	length = space->lay.metric->normalised ? HnswEuclideanNorm(elements, dim) : 1;
+	length = length > 0 ? length : 1;
 	for (int i = 0; i < dim; i++)
 		most = Max(most, fabsf(elements[i]));
 	(void) frexp(most / length, &out->exponent);
@@ -355,7 +351,14 @@ HnswCachedVisits(const HnswScan *so)
 
 /* ---- hits ---- */
 
-/* Read a node that has been written since; false: there is none any more. */
+/* Can there be a node at this place, that may be read? */
+static bool
+is_place(const HnswScan *so, const HnswCandidate *at)
+{
+	return at->slot < so->g->lay->per_page && HnswBlockExists(so->g, at->blk);
+}
+
+/* Read the node at such a place, as it is now; false: there is none any more. */
 static bool
 read_node(HnswScan *so, const HnswCandidate *at, HnswFound *f)
 {
@@ -428,7 +431,7 @@ read_news(HnswScan *so, HnswCached *c, const VxCacheFound *found, int *n)
 		{
 			HnswCandidate at = {.blk = (BlockNumber) (found->news[i] >> 16),.slot = (uint16) found->news[i]};
 
-			if (at.slot < so->g->lay->per_page && HnswBlockExists(so->g, at.blk))
+			if (is_place(so, &at))
 				nodes[nnodes++] = at;
 		}
 		HnswPeek(so->g, &so->search->query, 0, nodes, nnodes);
@@ -491,7 +494,10 @@ cmp_dist(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The value anew: nodes of "before", unless they have been read again, and those read, the nearest of them. */
+/*
+ * The value anew: the nodes that it has, unless they have been read again, and those read, the nearest of
+ * them.  What has been read is in order of places, where the value has any node.
+ */
 static bool
 rewrite(HnswScan *so, HnswCached *c, const HnswFound *fresh, int nfresh)
 {
@@ -581,8 +587,7 @@ reread(HnswScan *so, HnswCached *c)
 		CHECK_FOR_INTERRUPTS();
 		if (next && HnswBlockExists(so->g, next->blk))
 			HnswPrefetch(so->g, next->blk, next->slot);
-		if (at.slot >= so->g->lay->per_page || !HnswBlockExists(so->g, at.blk) ||
-			!read_node(so, &at, &fresh[n]))
+		if (!is_place(so, &at) || !read_node(so, &at, &fresh[n]))
 			continue;
 		farthest = Max(farthest, fresh[n].dist * so->search->query.unit);
 		n++;
@@ -591,7 +596,7 @@ reread(HnswScan *so, HnswCached *c)
 	Head(c)->farthest = farthest;
 	Head(c)->n = 0;
 	c->len = NodesFrom(Head(c)->query); /* of the nodes that it had none is left */
-	return n > 0 && rewrite(so, c, fresh, unique_nodes(fresh, n));
+	return n > 0 && rewrite(so, c, fresh, n);
 }
 
 /* Look a result up, and bring it up to date: false, if there is none that can be. */

@@ -80,7 +80,7 @@ check_meta(Check *c)
 		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "not a metapage");
 		return false;
 	}
-	if (meta->version < HNSW_OLDEST_VERSION || meta->version > HNSW_VERSION)
+	if (!HnswVersionIsRead(meta))
 	{
 		HnswProblem(c, HNSW_META_BLOCK, NO_POS, "format version %u is not one of %u to %u",
 				meta->version, HNSW_OLDEST_VERSION, HNSW_VERSION);

@@ -240,8 +240,7 @@ previous_dim(Relation index)
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	meta = *HnswPageGetMeta(BufferGetPage(buf));
 	UnlockReleaseBuffer(buf);
-	if (meta.magic != HNSW_MAGIC || meta.version < HNSW_OLDEST_VERSION || meta.version > HNSW_VERSION ||
-		!HnswLayoutFromMeta(&meta, &lay))
+	if (meta.magic != HNSW_MAGIC || !HnswVersionIsRead(&meta) || !HnswLayoutFromMeta(&meta, &lay))
 		return -1;
 	return lay.column_dim;
 }

@@ -171,6 +171,13 @@ typedef struct HnswMetaPage
 
 #define HnswPageGetMeta(page)	((HnswMetaPage *) HnswPageGetData(page))
 
+/* Is it of a format that this library reads? */
+static inline bool
+HnswVersionIsRead(const HnswMetaPage *meta)
+{
+	return meta->version >= HNSW_OLDEST_VERSION && meta->version <= HNSW_VERSION;
+}
+
 typedef enum HnswState
 {
 	HNSW_FREE = 0,

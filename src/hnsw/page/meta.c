@@ -82,17 +82,11 @@ HnswQualifiedName(Relation index)
 									  RelationGetRelationName(index));
 }
 
-static bool
-version_is_read(const HnswMetaPage *meta)
-{
-	return meta->version >= HNSW_OLDEST_VERSION && meta->version <= HNSW_VERSION;
-}
-
 /* Looks the name of a schema up: not with a page locked. */
 static void
 check_version(Relation index, const HnswMetaPage *meta)
 {
-	if (!version_is_read(meta))
+	if (!HnswVersionIsRead(meta))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has format version %u, this library reads %u to %u",
@@ -159,7 +153,7 @@ HnswPeekMeta(Relation index, HnswMetaPage *meta)
 {
 	HnswLayout	lay;
 
-	return copy_meta(index, meta) && version_is_read(meta) && HnswLayoutFromMeta(meta, &lay);
+	return copy_meta(index, meta) && HnswVersionIsRead(meta) && HnswLayoutFromMeta(meta, &lay);
 }
 
 /*
@@ -171,7 +165,7 @@ HnswIsOfOtherFormat(Relation index)
 {
 	HnswMetaPage meta;
 
-	return copy_meta(index, &meta) && !version_is_read(&meta);
+	return copy_meta(index, &meta) && !HnswVersionIsRead(&meta);
 }
 
 /*
