@@ -6,25 +6,24 @@
 
 On the server that the PG* variables name, with the extension in its database.  Ten rows a query, by
 cosine; the ways take turns, and each turn's time is the median of the rounds.  With --hot clients draw
-queries by a Zipf distribution, with and without the cache in turns, while another inserts rows.
+queries by a Zipf distribution (pgbench), with and without the cache in turns, while another inserts rows.
 """
 import argparse
-import multiprocessing as mp
+import os
+import re
 import statistics
-import time
+import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import pgbench
+import processes
 import vxdb
 
 SEARCH = "SELECT id FROM cached_items ORDER BY embedding <=> %s LIMIT 10"
 FETCH = "SELECT id FROM cached_items WHERE id = ANY(%s::int[])"
 HOT, EACH = 100, 200
-
-
-def cpu(pid: int) -> int:
-    """Nanoseconds that a process has run."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 
 def load(conn, base: np.ndarray) -> None:
@@ -55,82 +54,80 @@ def near(vectors: np.ndarray, n: int, seed: int) -> np.ndarray:
     return (of + scale * rng.standard_normal(of.shape)).astype(np.float32)
 
 
-def client(args: argparse.Namespace, seed: int, keys: np.ndarray, ef: int, gate, results) -> None:
-    """Asks as fast as it can between two of the gate's openings; tells how many, and the backend's CPU."""
-    rng = np.random.default_rng(seed)
-    weights = np.arange(1, len(keys) + 1) ** -float(args.zipf)
-    drawn = rng.choice(len(keys), size=400_000, p=weights / weights.sum())
-    encoded = [vxdb.encode(key) for key in keys]
-    at = 0
-    with vxdb.connect(prepare_threshold=0) as conn:
-        vxdb.register_vector(conn)
-        pid = conn.execute("SELECT pg_backend_pid()").fetchone()[0]
-        conn.execute("SET enable_seqscan = off")
-        conn.execute(f"SET hnsw.ef_search = {ef}")
-        for turn in range(2 * args.rounds):
-            conn.execute(f"SET vectorx.cache = {'on' if turn % 2 else 'off'}")
-            gate.wait()
-            end, before, first = time.monotonic() + args.seconds, cpu(pid), at
-            while time.monotonic() < end:
-                for _ in range(20):
-                    conn.execute(SEARCH, (encoded[drawn[at % len(drawn)]],), prepare=True).fetchall()
-                    at += 1
-            results.put((turn, at - first, (cpu(pid) - before) / 1000))
-            gate.wait()
+ASK = """\\set query random_zipfian(1, :keys, :zipf)
+SELECT id FROM cached_items ORDER BY embedding <=> (SELECT embedding FROM cached_queries WHERE id = :query) LIMIT 10;
+"""
+WRITE = """INSERT INTO cached_items SELECT 10000000 + n, embedding
+FROM (SELECT nextval('cached_next') AS n OFFSET 0) s JOIN cached_reserve r ON r.id = n % :reserve;
+"""
+RESERVE = 50_000
 
 
-def insert(args: argparse.Namespace, base: np.ndarray, stop) -> None:
-    """One row a statement, so many a second."""
-    rows = near(base, 50_000, 5)
-    with vxdb.connect(prepare_threshold=0) as conn:
-        vxdb.register_vector(conn)
-        conn.execute("SET synchronous_commit = off")
-        began, n = time.monotonic(), 0
-        while not stop.is_set():
-            while n < (time.monotonic() - began) * args.inserts:
-                conn.execute("INSERT INTO cached_items VALUES (%s, %s)", (10_000_000 + n, vxdb.encode(rows[n % len(rows)])),
-                             prepare=True)
-                n += 1
-            time.sleep(.002)
+def start(folder: Path, name: str, script: str, clients: int, variables: dict, settings: str, *more: str) -> subprocess.Popen:
+    """pgbench with one script; its output tells how many transactions there were."""
+    path = folder / f"{name}.sql"
+    path.write_text(script, encoding="ascii")
+    return subprocess.Popen(
+        [str(pgbench.find_pgbench()), "-n", "-M", "prepared", "-c", str(clients), "-j", str(clients), "-f", str(path), *more]
+        + [a for key, value in variables.items() for a in ("-D", f"{key}={value}")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=dict(os.environ) | {"PGAPPNAME": name, "PGOPTIONS": settings})
+
+
+def finish(process: subprocess.Popen) -> int:
+    """Transactions."""
+    text = process.communicate()[0]
+    done = re.search(r"transactions actually processed: (\d+)", text)
+    if process.returncode != 0 or done is None:
+        raise SystemExit(f"pgbench failed:\n{text}")
+    return int(done.group(1))
 
 
 def hot(args: argparse.Namespace, conn, base: np.ndarray, queries: np.ndarray, ef: int) -> None:
-    keys = near(queries, args.keys, 3)
-    gate, results, stop = mp.Barrier(args.clients + 1), mp.Queue(), mp.Event()
-    workers = [mp.Process(target=client, args=(args, 10 + i, keys, ef, gate, results)) for i in range(args.clients)]
-    writer = mp.Process(target=insert, args=(args, base, stop))
-    for process in [*workers, writer]:
-        process.start()
-    found, spent, ratios = [0, 0], [0.0, 0.0], []
+    postmaster = processes.stat(conn.info.backend_pid).parent
+    for table, vectors in (("cached_queries", near(queries, args.keys, 3)), ("cached_reserve", near(base, RESERVE, 5))):
+        conn.execute(f"DROP TABLE IF EXISTS {table}")
+        conn.execute(f"CREATE TABLE {table} (id int PRIMARY KEY, embedding vector({base.shape[1]}))")
+        vxdb.copy_rows(conn, table, np.arange(len(vectors)) + (table == "cached_queries"), vectors)
+        conn.execute(f"VACUUM ANALYZE {table}")
+    conn.execute("DROP SEQUENCE IF EXISTS cached_next")
+    conn.execute("CREATE SEQUENCE cached_next MINVALUE 0")
 
-    def counts() -> tuple[int, int, int]:
-        return conn.execute("SELECT coalesce(sum(hits), 0), coalesce(sum(misses), 0), coalesce(sum(merges), 0) "
-                            "FROM vectorx_cache").fetchone()
+    def counts() -> np.ndarray:
+        return np.array(conn.execute("SELECT coalesce(sum(hits), 0), coalesce(sum(misses), 0), coalesce(sum(merges), 0) "
+                                     "FROM vectorx_cache").fetchone(), float)
 
-    for turn in range(2 * args.rounds):
-        before = counts()
-        gate.wait()
-        got = [results.get() for _ in workers]
-        assert {g[0] for g in got} == {turn}
-        hits, misses, merges = (int(b - a) for a, b in zip(before, counts()))
-        n, micros = sum(g[1] for g in got), sum(g[2] for g in got)
-        # the first ones fill the cache
-        if turn >= 2:
-            found[turn % 2] += n
-            spent[turn % 2] += micros
-            if turn % 2:
-                ratios.append((hits / max(hits + misses, 1), merges / max(hits, 1)))
-        gate.wait()
-    stop.set()
-    for process in [*workers, writer]:
-        process.join()
-    rounds = args.rounds - 1
+    found, spent, told = np.zeros(2), np.zeros(2), np.zeros(3)
+    with tempfile.TemporaryDirectory(prefix="vx.") as name:
+        folder = Path(name)
+        turns = 2 * (args.rounds + 1)
+        writer = start(folder, "writer", WRITE, 1, {"reserve": RESERVE}, "-c synchronous_commit=off",
+                       "-R", str(args.inserts), "-T", str(int(turns * (args.seconds + 2)))) if args.inserts else None
+        for turn in range(turns):
+            cached = turn % 2
+            settings = f"-c vectorx.cache={'on' if cached else 'off'} -c hnsw.ef_search={ef} -c enable_seqscan=off"
+            others = [row[0] for row in conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'writer' "
+                                                     "OR pid = pg_backend_pid()")]
+            before, cpu_before = counts(), processes.server_cpu(postmaster, others)
+            n = finish(start(folder, "asker", ASK, args.clients, {"keys": args.keys, "zipf": args.zipf}, settings,
+                             "-T", str(args.seconds)))
+            # the first ones fill the cache
+            if turn >= 2:
+                found[cached] += n
+                spent[cached] += processes.server_cpu(postmaster, others) - cpu_before
+                told += cached * (counts() - before)
+        rows = conn.execute("SELECT count(*) FROM cached_items").fetchone()[0]
+        if writer:
+            writer.terminate()
+            writer.wait()
+    hits, misses, merges = told
     print(f"{args.clients} clients, {args.keys:,} queries by Zipf {args.zipf}, {args.inserts} inserts/s, hnsw.ef_search = {ef}, "
-          f"{conn.execute('SELECT count(*) FROM cached_items').fetchone()[0]:,} rows at the end")
+          f"{rows:,} rows at the end ({(rows - len(base)) / turns / args.seconds:.0f} a second came)")
+    each = spent / found * 1e6
     for i, cache in enumerate(("off", "on")):
-        print(f"cache {cache:3s} {found[i] / rounds / args.seconds:8.0f} searches/s, {spent[i] / found[i]:6.1f} us of the backend each")
-    print(f"searches/s {found[1] / found[0]:.2f}, CPU {spent[1] / found[1] / (spent[0] / found[0]):.2f}; "
-          f"hits {statistics.mean(r[0] for r in ratios):.3f}, of them with rows to look at {statistics.mean(r[1] for r in ratios):.3f}")
+        print(f"cache {cache:3s} {found[i] / args.rounds / args.seconds:8.0f} searches/s, {each[i]:6.1f} us of the server each")
+    print(f"searches/s {found[1] / found[0]:.2f}, CPU {each[1] / each[0]:.2f}; hits {hits / max(hits + misses, 1):.3f}, "
+          f"of them with rows to look at {merges / max(hits, 1):.3f}")
 
 
 def main() -> None:
@@ -142,10 +139,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--hot", action="store_true")
     parser.add_argument("--clients", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--seconds", type=int, default=6)
     parser.add_argument("--inserts", type=int, default=1000, help="rows a second")
     parser.add_argument("--keys", type=int, default=10_000)
-    parser.add_argument("--zipf", type=float, default=1.0)
+    parser.add_argument("--zipf", type=float, default=1.001, help="its exponent, more than 1")
     args = parser.parse_args()
     base = np.load(args.base, mmap_mode="r")[:args.rows, :args.dim].astype(np.float32)
     queries = np.load(args.queries, mmap_mode="r")[:, :args.dim].astype(np.float32)
@@ -168,10 +165,10 @@ def main() -> None:
         # a miss is a query that has never been asked
         for q in often if of is cold else of:
             conn.execute(sql, (q,), prepare=True).fetchall()
-        before = cpu(pid)
+        before = processes.cpu(pid)
         for i in range(EACH):
             conn.execute(sql, (of[i % len(of)],), prepare=True).fetchall()
-        return (cpu(pid) - before) / EACH / 1000
+        return (processes.cpu(pid) - before) / EACH * 1e6
 
     ways = {"ten rows by their keys": ("off", FETCH, ids), "search": ("off", SEARCH, often), "hit": ("on", SEARCH, often),
             "search, other queries": ("off", SEARCH, cold), "miss": ("on", SEARCH, cold)}

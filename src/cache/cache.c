@@ -81,9 +81,15 @@ VxCacheChosen(void)
 }
 
 Size
+VxCacheBytes(void)
+{
+	return (Size) size_kb * 1024;
+}
+
+Size
 VxCacheShardBytes(void)
 {
-	return (Size) size_kb * 1024 / VX_SHARDS;
+	return VxCacheBytes() / VX_SHARDS;
 }
 
 /* ---- where it is ---- */
@@ -92,7 +98,7 @@ static void
 init_store(VxStore *store, int tranche)
 {
 	pg_atomic_init_u64(&store->epochs, 0);
-	pg_atomic_init_u64(&store->clock, 0);
+	pg_atomic_init_u64(&store->ring_bytes, 0);
 	pg_atomic_init_u32(&store->short_for, 0);
 	for (int i = 0; i < VX_GROUPS; i++)
 	{
@@ -209,6 +215,30 @@ VxCacheFind(const VxCacheKey *key, MemoryContext cxt, VxCacheFound *found)
 	return VxCacheAttach() != NULL && VxSharedTry(try_find, &args) && args.done;
 }
 
+typedef struct HeldArgs
+{
+	const VxCacheKey *key;
+	const VxCacheFound *found;
+	bool		held;
+} HeldArgs;
+
+static void
+try_held(void *arg)
+{
+	HeldArgs   *args = (HeldArgs *) arg;
+
+	args->held = VxStateNewsHeld(&here, (const VxCacheIndex *) args->key->bytes, args->found);
+}
+
+/* Have the news been what they were while they were read?  Before any other call. */
+bool
+VxCacheNewsHeld(const VxCacheKey *key, const VxCacheFound *found)
+{
+	HeldArgs	args = {key, found, false};
+
+	return VxSharedTry(try_held, &args) && args.held;
+}
+
 typedef struct PutArgs
 {
 	const VxCacheKey *key;
@@ -239,6 +269,7 @@ VxCachePut(const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, 
 typedef struct BeginArgs
 {
 	const VxCacheIndex *of;
+	uint32		item;
 	VxCacheStamp *stamp;
 } BeginArgs;
 
@@ -247,15 +278,18 @@ try_begin(void *arg)
 {
 	const BeginArgs *args = (const BeginArgs *) arg;
 
-	VxStateBegin(&here, args->of, args->stamp);
+	VxStateBegin(&here, args->of, args->item, args->stamp);
 	VxStateCount(&here, args->of, VX_COUNT_MISSES);
 }
 
-/* A search for a key begins, whose result is to be kept: before it reads a page.  Sets its stamp. */
+/*
+ * A search for a key begins, whose result is to be kept: before it reads a page.  Sets its stamp.  item: bytes that
+ * writers of the index will tell.
+ */
 void
-VxCacheBegin(const VxCacheKey *key, VxCacheStamp *stamp)
+VxCacheBegin(const VxCacheKey *key, uint32 item, VxCacheStamp *stamp)
 {
-	BeginArgs	args = {(const VxCacheIndex *) key->bytes, stamp};
+	BeginArgs	args = {(const VxCacheIndex *) key->bytes, item, stamp};
 
 	memset(stamp, 0, sizeof(*stamp));
 	if (VxCacheAttach() == NULL || !VxSharedTry(try_begin, &args))
@@ -282,8 +316,8 @@ VxCacheTook(const VxCacheKey *key, uint64 microseconds)
 typedef struct WriteArgs
 {
 	const VxCacheIndex *of;
-	uint64		node;
-	bool		all;
+	const void *bytes;			/* NULL: all that has been kept is void */
+	uint32		len;
 } WriteArgs;
 
 static void
@@ -291,34 +325,45 @@ try_write(void *arg)
 {
 	const WriteArgs *args = (const WriteArgs *) arg;
 
-	if (args->all)
+	if (args->bytes == NULL)
 		VxStateVoid(&here, args->of);
 	else
-		VxStateWritten(&here, args->of, args->node);
+		VxStateWritten(&here, args->of, args->bytes, args->len);
 }
 
-/* Tell the index's state, if there may be one; where that fails, all entries are void. */
-static void
-tell(const WriteArgs *args)
+/*
+ * Has any index a state, so that writes are to be told?  To be asked after a change of the index: a search that
+ * makes a state later than this sees the change.
+ */
+bool
+VxCacheListens(void)
 {
 	VxSharedRoot *root = VxSharedRootFind();
 
 	/* without it there is no state */
 	if (root == NULL)
-		return;
+		return false;
 	/* the index has been changed before */
 	pg_memory_barrier();
-	if (likely(pg_atomic_read_u32(&root->cache_states) == 0))
-		return;
-	if (VxCacheAttach() == NULL || !VxSharedTry(try_write, (void *) args))
-		pg_atomic_fetch_add_u64(&root->cache_blind, 1);
+	return unlikely(pg_atomic_read_u32(&root->cache_states) > 0);
 }
 
-/* A node of an index has been written, or given a heap TID: to be called after that, before the commit. */
-void
-VxCacheWritten(const VxCacheIndex *of, uint64 node)
+/* Tell the index's state; where that fails, all entries are void. */
+static void
+tell(const WriteArgs *args)
 {
-	WriteArgs	args = {of, node, false};
+	if (VxCacheAttach() == NULL || !VxSharedTry(try_write, (void *) args))
+		pg_atomic_fetch_add_u64(&VxSharedRootFind()->cache_blind, 1);
+}
+
+/*
+ * An index that VxCacheListens has been changed by an insert: to be called after that, before the commit.  The first 8
+ * of the bytes have to be enough to know what it was.
+ */
+void
+VxCacheWritten(const VxCacheIndex *of, const void *bytes, uint32 len)
+{
+	WriteArgs	args = {of, bytes, len};
 
 	tell(&args);
 }
@@ -327,7 +372,8 @@ VxCacheWritten(const VxCacheIndex *of, uint64 node)
 void
 VxCacheVoid(const VxCacheIndex *of)
 {
-	WriteArgs	args = {of, 0, true};
+	WriteArgs	args = {of, NULL, 0};
 
-	tell(&args);
+	if (VxCacheListens())
+		tell(&args);
 }

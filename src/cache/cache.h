@@ -43,8 +43,16 @@ typedef struct VxCacheKey
 	uint64		hash;			/* VxCacheKeySet */
 } VxCacheKey;
 
-/* Nodes that may have been written since, for all that an entry may be behind. */
-#define VX_CACHE_NEWS	1024
+/* Most bytes of what is told of a write: of more only the first 8 are known. */
+#define VX_ITEM_MOST	2048
+
+/* What a writer has told, or its beginning. */
+typedef struct VxNews
+{
+	uint32		len;
+	uint32		unused;
+	char		bytes[FLEXIBLE_ARRAY_MEMBER];
+} VxNews;
 
 /* What has been found, in the memory that the caller asked for. */
 typedef struct VxCacheFound
@@ -52,8 +60,8 @@ typedef struct VxCacheFound
 	VxCacheStamp stamp;			/* of now, when "news" have been added */
 	char	   *bytes;
 	uint32		len;
-	int			nnews;
-	uint64		news[VX_CACHE_NEWS]; /* nodes that have been written since */
+	int			nnews;			/* writes since: VxCacheNewsAt */
+	const void *ring;
 } VxCacheFound;
 
 /* What a session is to do for a key that has no entry. */
@@ -70,12 +78,17 @@ extern VxCacheMode VxCacheChosen(void);
 extern int	VxCacheKeyBits(void);
 extern void VxCacheKeySet(VxCacheKey *key, const char *bytes, uint32 len);
 extern bool VxCacheFind(const VxCacheKey *key, MemoryContext cxt, VxCacheFound *found);
-extern void VxCacheBegin(const VxCacheKey *key, VxCacheStamp *stamp);
+extern bool VxCacheNewsHeld(const VxCacheKey *key, const VxCacheFound *found);
+extern void VxCacheBegin(const VxCacheKey *key, uint32 item, VxCacheStamp *stamp);
 extern void VxCachePut(const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len,
 					   bool again);
 extern void VxCacheTook(const VxCacheKey *key, uint64 microseconds);
-extern void VxCacheWritten(const VxCacheIndex *of, uint64 node);
+extern bool VxCacheListens(void);
+extern void VxCacheWritten(const VxCacheIndex *of, const void *bytes, uint32 len);
 extern void VxCacheVoid(const VxCacheIndex *of);
+
+/* ---- states.c ---- */
+extern const VxNews *VxCacheNewsAt(const VxCacheFound *found, int i);
 
 /* ---- table.c ---- */
 extern Size VxCacheMostBytes(void);

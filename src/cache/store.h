@@ -22,10 +22,10 @@
 #define VX_GHOSTS	2048
 #define VX_GROUPS	16
 #define VX_GROUP_STATES	8
-#define VX_RING	1024
+#define VX_RING_MOST	8192
+#define VX_RING_LEAST	1024
+#define VX_RING_BYTES	(4 * 1024 * 1024)
 #define VX_FLIGHTS	64
-
-StaticAssertDecl(VX_RING >= VX_CACHE_NEWS, "what is asked for is there");
 
 /* What is counted, of an index, in the order of vectorx_cache_stats(). */
 typedef enum VxCount
@@ -87,14 +87,24 @@ typedef struct VxShard
 	dsa_pointer buckets[VX_BUCKETS];
 } VxShard;
 
+/* What has been written to an index, the last of it: number seq is at seq modulo n. */
+typedef struct VxRing
+{
+	uint32		item;			/* most bytes of one */
+	uint32		n;				/* a power of two */
+	Size		step;			/* from one to the next */
+	Size		size;			/* all of it */
+	char		items[FLEXIBLE_ARRAY_MEMBER];	/* VxNews, MAXALIGNed */
+} VxRing;
+
 /* What has been written to an index. */
 typedef struct VxState
 {
 	VxCacheIndex of;			/* no database: not in use */
 	uint64		epoch;
 	uint64		seq;			/* nodes written since the epoch began, and before */
-	dsa_pointer ring;			/* VX_RING nodes: number seq is at seq modulo VX_RING */
-	pg_atomic_uint64 used;		/* the store's clock when it was asked for last */
+	dsa_pointer ring;			/* VxRing */
+	pg_atomic_uint64 used;		/* when it was asked for last */
 	pg_atomic_uint32 mean;		/* microseconds of a search; 0: not known */
 	pg_atomic_uint64 counts[VX_COUNTS];
 } VxState;
@@ -117,7 +127,7 @@ typedef struct VxFlight
 typedef struct VxStore
 {
 	pg_atomic_uint64 epochs;	/* the last one given */
-	pg_atomic_uint64 clock;
+	pg_atomic_uint64 ring_bytes;	/* of all rings that have more than the least */
 	pg_atomic_uint32 short_for; /* entries that are to make room for themselves: memory is short */
 	VxGroup		groups[VX_GROUPS];
 	VxFlight	flights[VX_FLIGHTS];
@@ -135,6 +145,7 @@ typedef struct VxCacheHere
 /* ---- cache.c ---- */
 extern const VxCacheHere *VxCacheAttach(void);
 extern Size VxCacheShardBytes(void);
+extern Size VxCacheBytes(void);
 
 /* ---- table.c ---- */
 extern bool VxTableGet(const VxCacheHere *here, const VxCacheKey *key, MemoryContext cxt, VxCacheFound *found);
@@ -144,9 +155,10 @@ extern void VxTableClear(const VxCacheHere *here);
 extern void VxTableEach(const VxCacheHere *here, void (*see)(void *arg, const VxCacheIndex *of, Size size), void *arg);
 
 /* ---- states.c ---- */
-extern void VxStateBegin(const VxCacheHere *here, const VxCacheIndex *of, VxCacheStamp *stamp);
+extern void VxStateBegin(const VxCacheHere *here, const VxCacheIndex *of, uint32 item, VxCacheStamp *stamp);
 extern bool VxStateNews(const VxCacheHere *here, const VxCacheIndex *of, bool stale, VxCacheFound *found);
-extern void VxStateWritten(const VxCacheHere *here, const VxCacheIndex *of, uint64 node);
+extern bool VxStateNewsHeld(const VxCacheHere *here, const VxCacheIndex *of, const VxCacheFound *found);
+extern void VxStateWritten(const VxCacheHere *here, const VxCacheIndex *of, const void *bytes, uint32 len);
 extern void VxStateVoid(const VxCacheHere *here, const VxCacheIndex *of);
 extern void VxStatesClear(const VxCacheHere *here);
 extern VxState *VxStateHint(const VxCacheHere *here, const VxCacheIndex *of);

@@ -86,6 +86,18 @@ typedef struct CachedNode
 #define NodeTids(node)	((ItemPointerData *) ((char *) (node) + sizeof(CachedNode)))
 #define NodeBytes(ntids)	MAXALIGN(sizeof(CachedNode) + (ntids) * sizeof(ItemPointerData))
 
+/* What is told of a node that has been written: its number, and its own vector as the record has it. */
+typedef struct CachedNews
+{
+	uint64		node;
+	float		scale;
+	float		offset;
+	float		norm2;
+	char		own[FLEXIBLE_ARRAY_MEMBER];
+} CachedNews;
+
+#define NewsBytes(lay)	(offsetof(CachedNews, own) + (lay)->own_bytes)
+
 /* What a scan knows of the cache. */
 typedef struct HnswCached
 {
@@ -146,16 +158,50 @@ number_of(BlockNumber blk, uint16 slot)
 	return (uint64) blk << 16 | slot;
 }
 
+/* A node's number and own vector; the latter as far as the node is there, and the ring has room for it. */
+static void
+tell_node(HnswIndex *g, const VxCacheIndex *of, const HnswSlot *at)
+{
+	union
+	{
+		CachedNews	news;
+		char		bytes[VX_ITEM_MOST];
+	}			told;
+	uint32		len = sizeof(uint64);
+	const char *node;
+	HnswPin		pin;
+
+	told.news.node = number_of(at->blk, at->slot);
+	if (NewsBytes(g->lay) <= VX_ITEM_MOST)
+	{
+		HnswAcquire(g, at->blk, BUFFER_LOCK_SHARE, &pin);
+		node = HnswLiveNodeAt(g, &pin, at->slot);
+		if (node != NULL)
+		{
+			const HnswRecord *rec = (const HnswRecord *) node;
+
+			told.news.scale = rec->scale;
+			told.news.offset = rec->offset;
+			told.news.norm2 = rec->norm2;
+			memcpy(told.news.own, HnswNodeOwn(g, &pin, at->slot, node), g->lay->own_bytes);
+			len = NewsBytes(g->lay);
+		}
+		HnswRelease(g, &pin);
+	}
+	VxCacheWritten(of, &told, len);
+}
+
 /* A row has been inserted: its node is there.  To be called without locks of pages. */
 void
-HnswCachedInsert(Relation index, const HnswSlot *at)
+HnswCachedInsert(HnswIndex *g, const HnswSlot *at)
 {
-	VxCacheIndex of = index_of(index);
+	VxCacheIndex of = index_of(g->rel);
 
-	if (RelationUsesLocalBuffers(index))
+	if (RelationUsesLocalBuffers(g->rel))
 		return;
 	HNSW_WAIT_POINT("cache-written");
-	VxCacheWritten(&of, number_of(at->blk, at->slot));
+	if (VxCacheListens())
+		tell_node(g, &of, at);
 }
 
 /* Slots, pages or heap TIDs of an index may come to be used for other rows from now on. */
@@ -410,13 +456,37 @@ is_known(HnswCached *c, const Seen *seen, const HnswCandidate *at)
 	return (seen->words[bit / 64] >> (bit % 64) & 1) && find_node(c, at->blk, at->slot) != NULL;
 }
 
-/* Of nodes written since, those that the result lacks or has as they were; *n: how many. */
-static HnswFound *
-read_news(HnswScan *so, HnswCached *c, const VxCacheFound *found, int *n)
+/* Places of news, of a portion: their distances where they have vectors; else *all is false.  Returns how many. */
+static int
+portion(HnswScan *so, const VxCacheFound *found, int first, int n, HnswCandidate *nodes, bool *all)
+{
+	HnswIndex  *g = so->g;
+	int			places = 0;
+
+	*all = true;
+	for (int i = first; i < first + n; i++)
+	{
+		const VxNews *item = VxCacheNewsAt(found, i);
+		const CachedNews *news = (const CachedNews *) item->bytes;
+		HnswCandidate at = {.key = NAN,.blk = (BlockNumber) (news->node >> 16),.slot = (uint16) news->node};
+
+		if (unlikely(!is_place(so, &at)))
+			continue;
+		if (likely(item->len == NewsBytes(g->lay)))
+			at.key = HnswOwnDistance(&g->space, &so->search->query, news->own, news->scale, news->offset, news->norm2);
+		else
+			*all = false;
+		nodes[places++] = at;
+	}
+	return places;
+}
+
+/* Of the news, the places of those that may join the result, or that it has; *n: how many.  NULL: a search is to be made. */
+static HnswCandidate *
+look_through(HnswScan *so, HnswCached *c, const VxCacheFound *found, int *n)
 {
 	const float farthest = (float) (Head(c)->farthest / Head(c)->unit);
-	int			max = PEEKED;
-	HnswFound  *fresh = MemoryContextAlloc(so->cxt, max * sizeof(HnswFound));
+	HnswCandidate *kept = MemoryContextAlloc(so->cxt, found->nnews * sizeof(HnswCandidate));
 	Seen		seen;
 
 	*n = 0;
@@ -424,33 +494,37 @@ read_news(HnswScan *so, HnswCached *c, const VxCacheFound *found, int *n)
 	for (int first = 0; first < found->nnews; first += PEEKED)
 	{
 		HnswCandidate nodes[PEEKED];
-		int			nnodes = 0;
+		bool		all;
+		const int	some = portion(so, found, first, Min(PEEKED, found->nnews - first), nodes, &all);
 
 		CHECK_FOR_INTERRUPTS();
-		for (int i = first; i < Min(first + PEEKED, found->nnews); i++)
-		{
-			HnswCandidate at = {.blk = (BlockNumber) (found->news[i] >> 16),.slot = (uint16) found->news[i]};
-
-			if (is_place(so, &at))
-				nodes[nnodes++] = at;
-		}
-		HnswPeek(so->g, &so->search->query, 0, nodes, nnodes);
-		if (*n + nnodes > max)
-		{
-			max *= 2;
-			fresh = repalloc(fresh, max * sizeof(HnswFound));
-		}
-		for (int i = 0; i < nnodes; i++)
-		{
-			const bool	known = is_known(c, &seen, &nodes[i]);
-
-			if (!known && !isnan(nodes[i].key) && nodes[i].key > farthest)
-				continue;
-			if (read_node(so, &nodes[i], &fresh[*n]) && (known || fresh[*n].dist <= farthest))
-				(*n)++;
-		}
+		if (!all)
+			HnswPeek(so->g, &so->search->query, 0, nodes, some);
+		for (int i = 0; i < some; i++)
+			/* one whose distance is not known has to be looked at */
+			if (!(nodes[i].key > farthest) || is_known(c, &seen, &nodes[i]))
+				kept[(*n)++] = nodes[i];
 	}
-	return fresh;
+	return VxCacheNewsHeld(&c->key, found) ? kept : NULL;
+}
+
+/* The nodes at these places, as they are now, as far as the result is to have them; *n: how many places, and nodes. */
+static HnswFound *
+read_nodes(HnswScan *so, HnswCached *c, const HnswCandidate *places, int *n)
+{
+	const float farthest = (float) (Head(c)->farthest / Head(c)->unit);
+	HnswFound  *nodes = MemoryContextAllocHuge(so->cxt, Max(*n, 1) * sizeof(HnswFound));
+	int			kept = 0;
+
+	for (int i = 0; i < *n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (read_node(so, &places[i], &nodes[kept]) &&
+			(nodes[kept].dist <= farthest || find_node(c, places[i].blk, places[i].slot)))
+			kept++;
+	}
+	*n = kept;
+	return nodes;
 }
 
 static int
@@ -553,8 +627,12 @@ static bool
 merge(HnswScan *so, HnswCached *c, const VxCacheFound *found)
 {
 	int			n;
-	HnswFound  *fresh = read_news(so, c, found, &n);
+	const HnswCandidate *places = look_through(so, c, found, &n);
+	HnswFound  *fresh;
 
+	if (places == NULL)
+		return false;
+	fresh = read_nodes(so, c, places, &n);
 	c->changed = true; /* if only in how far it has been brought */
 	n = unique_nodes(fresh, n);
 	return n == 0 || rewrite(so, c, fresh, n);
@@ -702,7 +780,7 @@ search_and_keep(IndexScanDesc scan, HnswScan *so, HnswMetaPage *meta)
 
 	INSTR_TIME_SET_CURRENT(began);
 	HNSW_WAIT_POINT("cache-begin");
-	VxCacheBegin(&c->key, &c->stamp);
+	VxCacheBegin(&c->key, NewsBytes(so->g->lay), &c->stamp);
 	HNSW_WAIT_POINT("cache-search");
 	/* the list of pending pages, too, has to be of after the stamp */
 	HnswReadMeta(so->g, meta);
