@@ -109,12 +109,34 @@ SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[2,2,2,2,2,2,2,2]' LIMIT 3
 -- too many since: a search
 SELECT vectorx_cache_reset();
 SELECT count(*) FROM (SELECT id FROM hcache ORDER BY v <-> '[1,0,0,0,0,0,0,0]' LIMIT 10) s;
-INSERT INTO hcache (v, kind) SELECT random_vector(8), 4 FROM generate_series(1, 1024);
+INSERT INTO hcache (v, kind) SELECT random_vector(8), 4 FROM generate_series(1, 2000);
 SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[1,0,0,0,0,0,0,0]' LIMIT 10$$);
 SELECT counted();
-INSERT INTO hcache (v, kind) SELECT random_vector(8), 4 FROM generate_series(1, 1025);
+INSERT INTO hcache (v, kind) SELECT random_vector(8), 4 FROM generate_series(1, 7169);
 SELECT agrees($$SELECT id FROM hcache ORDER BY v <-> '[1,0,0,0,0,0,0,0]' LIMIT 10$$);
 SELECT counted();
+-- also where they are fewer, but the search is a short one
+CREATE TABLE hshort (v vector(2));
+INSERT INTO hshort SELECT ARRAY[i, i % 7] FROM generate_series(1, 1000) i;
+CREATE INDEX ON hshort USING hnsw (v vector_l2_ops);
+SET hnsw.ef_search = 1;
+SELECT agrees($$SELECT v FROM hshort ORDER BY v <-> '[500,2]' LIMIT 1$$);
+INSERT INTO hshort SELECT ARRAY[i, -i % 7] FROM generate_series(2000, 8999) i;
+SELECT agrees($$SELECT v FROM hshort ORDER BY v <-> '[500,2]' LIMIT 1$$);
+SELECT hits, misses, merges FROM vectorx_cache WHERE index = 'hshort_v_idx'::regclass;
+RESET hnsw.ef_search;
+DROP TABLE hshort;
+-- vectors that are too large to be told are read
+CREATE TABLE hlarge (id int, v vector(2100));
+INSERT INTO hlarge SELECT i, array_fill(i, ARRAY[2100]) FROM generate_series(1, 400) i;
+CREATE INDEX hlarge_v ON hlarge USING hnsw (v vector_l2_ops);
+SET hnsw.ef_search = 10;
+SELECT id FROM hlarge ORDER BY v <-> array_fill(7, ARRAY[2100])::vector LIMIT 3;
+INSERT INTO hlarge SELECT 1000 + i, array_fill(7 + i * 0.1, ARRAY[2100]) FROM generate_series(1, 3) i;
+SELECT id FROM hlarge ORDER BY v <-> array_fill(7, ARRAY[2100])::vector LIMIT 3;
+SELECT hits, misses, merges FROM vectorx_cache WHERE index = 'hlarge_v'::regclass;
+RESET hnsw.ef_search;
+DROP TABLE hlarge;
 -- unless it may be old; then only VACUUM makes it void
 SET vectorx.cache_staleness = '1h';
 SELECT vectorx_cache_reset();

@@ -227,6 +227,10 @@ $node->safe_psql('postgres', q(DO $$ BEGIN FOR i IN 1..3000 LOOP PERFORM id FROM
 is($node->safe_psql('postgres', q(SELECT sum(bytes) <= 256 * 1024, sum(bytes) > 100 * 1024, sum(evictions) > 1000 FROM vectorx_cache)),
 	't|t|t', 'a flood of queries: it keeps within its size');
 is($node->safe_psql('postgres', q(SELECT id FROM again ORDER BY v <-> '[40,0,0]' LIMIT 1)), '40', 'and is right');
+$node->safe_psql('postgres', q(SELECT vectorx_cache_reset(); SELECT id FROM again ORDER BY v <-> '[40,0,0]' LIMIT 1; INSERT INTO again VALUES (9040, '[40,0,0]')));
+is($node->safe_psql('postgres', q(SELECT count(*) FROM (SELECT id FROM again ORDER BY v <-> '[40,0,0]' LIMIT 2) s WHERE id IN (40, 9040);
+	SELECT merges FROM vectorx_cache WHERE index = 'again_v'::regclass; DELETE FROM again WHERE id = 9040)),
+	"2\n1", 'without room for vectors of what is written, that is read');
 $node->safe_psql('postgres', q(LOAD 'vectorx'; ALTER SYSTEM SET vectorx.cache_size = 0; SELECT pg_reload_conf(); SELECT pg_sleep(0.1)));
 is($node->safe_psql('postgres', "SELECT vectorx_cache_reset(); $ten; SELECT count(*) FROM vectorx_cache"),
 	"\n5000 5001 12 14 15 16 17 18 19 20\n0", 'of no size: there is none');

@@ -196,11 +196,6 @@ try_find(void *arg)
 	stale = staleness > 0 && !TimestampDifferenceExceeds(args->found->stamp.at, GetCurrentTimestamp(), staleness);
 	/* replay tells nobody what that is */
 	args->done = (stale || !RecoveryInProgress()) && VxStateNews(&here, of, stale, args->found);
-	if (!args->done)
-		return;
-	VxStateCount(&here, of, VX_COUNT_HITS);
-	if (args->found->nnews > 0)
-		VxStateCount(&here, of, VX_COUNT_MERGES);
 }
 
 /*
@@ -213,6 +208,17 @@ VxCacheFind(const VxCacheKey *key, MemoryContext cxt, VxCacheFound *found)
 	FindArgs	args = {key, cxt, found, false};
 
 	return VxCacheAttach() != NULL && VxSharedTry(try_find, &args) && args.done;
+}
+
+/* A result has been found and used; merged: after what has been written since had been looked at. */
+void
+VxCacheHit(const VxCacheKey *key, bool merged)
+{
+	const VxCacheIndex *of = (const VxCacheIndex *) key->bytes;
+
+	VxStateCount(&here, of, VX_COUNT_HITS);
+	if (merged)
+		VxStateCount(&here, of, VX_COUNT_MERGES);
 }
 
 typedef struct HeldArgs

@@ -78,6 +78,7 @@ extern VxCacheMode VxCacheChosen(void);
 extern int	VxCacheKeyBits(void);
 extern void VxCacheKeySet(VxCacheKey *key, const char *bytes, uint32 len);
 extern bool VxCacheFind(const VxCacheKey *key, MemoryContext cxt, VxCacheFound *found);
+extern void VxCacheHit(const VxCacheKey *key, bool merged);
 extern bool VxCacheNewsHeld(const VxCacheKey *key, const VxCacheFound *found);
 extern void VxCacheBegin(const VxCacheKey *key, uint32 item, VxCacheStamp *stamp);
 extern void VxCachePut(const VxCacheKey *key, const VxCacheStamp *stamp, const char *bytes, uint32 len,

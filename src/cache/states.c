@@ -73,7 +73,7 @@ size_ring(VxRing *ring, uint32 item)
 static VxNews *
 ring_item(VxRing *ring, uint64 seq)
 {
-	return (VxNews *) (ring->items + seq % ring->n * ring->step);
+	return (VxNews *) (ring->items + (seq & (ring->n - 1)) * ring->step);
 }
 
 static void

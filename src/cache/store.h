@@ -24,7 +24,7 @@
 #define VX_GROUP_STATES	8
 #define VX_RING_MOST	8192
 #define VX_RING_LEAST	1024
-#define VX_RING_BYTES	(4 * 1024 * 1024)
+#define VX_RING_BYTES	(8 * 1024 * 1024)
 #define VX_FLIGHTS	64
 
 /* What is counted, of an index, in the order of vectorx_cache_stats(). */

@@ -114,6 +114,9 @@ typedef struct HnswCached
 #define HeadQuery(c)	((c)->bytes + MAXALIGN(sizeof(CachedHead)))
 #define NodesFrom(query)	(MAXALIGN(sizeof(CachedHead)) + MAXALIGN(query))
 
+/* So many nodes written since cost less to look at than one that a search visits (docs/design/caching.md). */
+#define NEWS_PER_VISIT	64
+
 /* Nodes are looked at in portions. */
 #define PEEKED	32
 
@@ -505,6 +508,7 @@ look_through(HnswScan *so, HnswCached *c, const VxCacheFound *found, int *n)
 			if (!(nodes[i].key > farthest) || is_known(c, &seen, &nodes[i]))
 				kept[(*n)++] = nodes[i];
 	}
+	HNSW_WAIT_POINT("cache-read");
 	return VxCacheNewsHeld(&c->key, found) ? kept : NULL;
 }
 
@@ -677,24 +681,33 @@ reread(HnswScan *so, HnswCached *c)
 	return n > 0 && rewrite(so, c, fresh, n);
 }
 
-/* Look a result up, and bring it up to date: false, if there is none that can be. */
+/* A result that is not as one for this query made now would be becomes so; false: a search is to be made. */
+static bool
+bring_up(HnswScan *so, HnswCached *c, const VxCacheFound *found)
+{
+	return HnswPrepareQuery(&so->g->space, HnswCentre(so->g), so->query, &so->search->query) &&
+		!so->search->query.far && (!c->lent || reread(so, c)) && (found->nnews == 0 || merge(so, c, found));
+}
+
+/* Look a result up, and bring it up to date: false, if there is none that can be, or a search costs less. */
 static bool
 look_up(HnswScan *so, HnswCached *c)
 {
 	VxCacheFound found;
 
-	if (!VxCacheFind(&c->key, so->cxt, &found))
+	if (!VxCacheFind(&c->key, so->cxt, &found) ||
+		found.nnews / NEWS_PER_VISIT > ((CachedHead *) found.bytes)->nvisits)
 		return false;
 	c->stamp = found.stamp;
 	c->bytes = found.bytes;
 	c->len = found.len;
 	c->changed = false;
 	c->lent = c->lent || is_others(so, c);
-	if (found.nnews == 0 && !c->lent)
+	if ((found.nnews == 0 && !c->lent) || bring_up(so, c, &found))
+	{
+		VxCacheHit(&c->key, found.nnews > 0);
 		return true;
-	if (HnswPrepareQuery(&so->g->space, HnswCentre(so->g), so->query, &so->search->query) &&
-		!so->search->query.far && (!c->lent || reread(so, c)) && (found.nnews == 0 || merge(so, c, &found)))
-		return true;
+	}
 	/* the search's will be the session's own */
 	c->lent = RecoveryInProgress();
 	c->bytes = NULL;

@@ -78,6 +78,7 @@ static const struct config_enum_entry points[] = {
 	{"cache-begin", 47, false},
 	{"cache-search", 48, false},
 	{"cache-put", 49, false},
+	{"cache-read", 50, false},
 	{NULL, 0, false}
 };
 
