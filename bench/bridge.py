@@ -121,12 +121,11 @@ def sessions(tests: Tests, here: server.Server) -> None:
         low = startup_cost(conn, "SET vectorx.ef_search = 10")
         tests.check(low < startup_cost(conn, "SET vectorx.ef_search = 400"), "vectorx.ef_search is for our indexes")
         tests.check(low == startup_cost(conn, "SET vectorx.ef_search = 10; SET hnsw.ef_search = 400"), "hnsw.ef_search is not")
-        for statement in ("SET vectorx.no_such = 1", "SET vectorx.ef_search = 0"):
-            try:
-                conn.execute(statement)
-                tests.check(False, f"{statement} is refused")
-            except psycopg.Error as e:
-                tests.check(e.sqlstate in ("42602", "22023"), f"{statement} is refused", e)
+        try:
+            conn.execute("SET vectorx.ef_search = 0")
+            tests.check(False, "SET vectorx.ef_search = 0 is refused")
+        except psycopg.Error as e:
+            tests.check(e.sqlstate == "22023", "SET vectorx.ef_search = 0 is refused", e)
         try:
             conn.execute("CREATE INDEX theirs ON vector_l2_ops USING hnsw (v vector_l2_ops); SELECT vectorx_info('theirs')")
             tests.check(False, "vectorx_info of pgvector's index is refused")
@@ -215,6 +214,11 @@ def catalogues(tests: Tests, here: server.Server, ours: Path) -> None:
                 tests.check(False, f"vectorx_pgvector in {database} is refused")
             except psycopg.Error as e:
                 tests.check(why in str(e), f"vectorx_pgvector in {database} is refused: {why}", e)
+    create(here, "catalog")
+    with here.connect("catalog") as conn:
+        tests.statements("both in pg_catalog", conn, "CREATE EXTENSION vector SCHEMA pg_catalog", "CREATE TYPE vector_sphere AS (users int)",
+                         "CREATE EXTENSION vectorx_pgvector SCHEMA pg_catalog", "SET search_path = ''", "CREATE TABLE public.items AS SELECT '[1,2]'::vector(2) AS v",
+                         "CREATE INDEX ON public.items USING vectorx (v vector_l2_ops)", "SELECT * FROM pg_stat_vectorx_indexes")
 
 
 def preloaded(tests: Tests, here: server.Server) -> None:
@@ -245,7 +249,9 @@ def upgraded(tests: Tests, here: server.Server) -> None:
         conn.execute("ALTER SYSTEM RESET extension_control_path")
     here.control("-m", "fast", "stop")
     server.run_as_server([str(here.bindir / "initdb"), "-D", str(new), "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8"])
-    command = ["env", "-C", str(here.dir), str(here.bindir / "pg_upgrade"), "-b", str(here.bindir), "-B", str(here.bindir), "-d", str(old), "-D", str(new), "-U", "postgres", "-s", str(here.dir)]
+    command = ["env", "-C", str(here.dir), str(here.bindir / "pg_upgrade"), "-b", str(here.bindir), "-B", str(here.bindir), "-d", str(old), "-D", str(new), "-U", "postgres", "-s", str(here.dir),
+               # of a database with extensions in pg_catalog
+               "-O", "-c allow_system_table_mods=on"]
     for more in (["--check"], []):
         try:
             server.run_as_server(command + more)

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -165,6 +166,80 @@ def swapped(tests: Tests, here: server.Server, ours: Path) -> None:
     tests.check(status == 2 and "the source has vectorx_pgvector" in output, "vectorx_pgvector in the source: status 2", (status, output))
 
 
+ITEMS = ("CREATE TABLE items (id int PRIMARY KEY, v vector(3))", "INSERT INTO items SELECT i, ARRAY[i, 1, 2] FROM generate_series(1, 500) i",
+         "CREATE INDEX ON items USING hnsw (v vector_l2_ops)")
+
+
+def odd(tests: Tests, here: server.Server) -> None:
+    """Databases whose names, encodings, schemas and settings are not the usual ones."""
+    latin = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    for name, options, target_options, schemas, statements in (
+            ("schemas", "", "", ("ext", '"ext 2"'), ('CREATE TABLE "ext 2".t (x int)',)),
+            ("catalog", "", "", ("pg_catalog",), ()),
+            ("latin1", latin, latin, ("public",), ('CREATE TABLE "café" (x text)', "INSERT INTO \"café\" VALUES ('naïve')")),
+            ("recoded", latin, "", ("public",), ('CREATE TABLE "café" (x text)', "INSERT INTO \"café\" VALUES ('naïve')")),
+            ("ascii", "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'", "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'", ("public",),
+             ('CREATE TABLE t (x text)', "INSERT INTO t VALUES (E'\\351')", 'DO $$ BEGIN EXECUTE format(\'CREATE TABLE %I (x int)\', E\'caf\\351\'); END $$')),
+            ("settings", "", "", ("public",), ("ALTER DATABASE odd_settings SET default_transaction_read_only = on", "ALTER DATABASE odd_settings SET quote_all_identifiers = on",
+                                               "ALTER DATABASE odd_settings SET idle_session_timeout = 300", "ALTER DATABASE odd_settings SET hnsw.ef_search = 66")),
+            ("taken", "", "", ("public",), ("CREATE VIEW pg_stat_hnsw_indexes AS SELECT 1 AS x",))):
+        with here.connect() as conn:
+            conn.execute(f"CREATE DATABASE odd_{name} TEMPLATE template0 {options}")
+            conn.execute(f"CREATE DATABASE odd_{name}_to TEMPLATE template0 {target_options}")
+        with here.connect(f"odd_{name}") as conn:
+            conn.execute("SET client_encoding = 'UTF8'")
+            for schema in schemas:
+                if schema not in ("public", "pg_catalog"):
+                    conn.execute(f"CREATE SCHEMA {schema}")
+            conn.execute(f"CREATE EXTENSION vector SCHEMA {schemas[0]}")
+            conn.execute(f"SET search_path TO public, {schemas[0]}")
+            for statement in (*ITEMS, *statements):
+                conn.execute(statement)
+        status, output = migrate(here, f"odd_{name}", f"odd_{name}_to")
+        if name == "taken":
+            tests.check(status == 3 and "already exists" in output, "a name of vectorx's that is taken: status 3", (status, output))
+            continue
+        tests.check(status == 0, f"{name}: moved, and all is the same", (status, output))
+        with here.connect(f"odd_{name}_to") as conn:
+            got = conn.execute("SELECT (SELECT count(*) FROM public.items), current_setting('hnsw.ef_search', true)").fetchone()
+            tests.check(got[0] == 500 and (name != "settings" or got[1] == "66"), f"{name}: as it was", got)
+    with here.connect() as conn:
+        conn.execute("CREATE DATABASE ext_there TEMPLATE template0")
+    with here.connect("ext_there") as conn:
+        conn.execute("CREATE SCHEMA ext; CREATE EXTENSION vectorx SCHEMA ext")
+    status, output = migrate(here, "odd_schemas", "ext_there")
+    tests.check(status == 0, "with the extension there already", (status, output))
+    with here.connect("ext_there") as conn:
+        tests.check(conn.execute("SELECT to_regclass('\"ext 2\".t') IS NOT NULL").fetchone()[0], "a schema whose name begins with the extension's is moved")
+
+
+def make_large(here: server.Server) -> None:
+    create(here, "source_large")
+    with here.connect("source_large") as conn:
+        conn.execute("CREATE EXTENSION vector")
+        conn.execute("CREATE TABLE items AS SELECT i AS id, ARRAY[random(), random(), random(), random()]::vector(4) AS v FROM generate_series(1, 50000) i")
+        conn.execute("CREATE INDEX ON items USING hnsw (v vector_l2_ops) WITH (m = 8, ef_construction = 16)")
+
+
+def ended(tests: Tests, here: server.Server) -> None:
+    """SIGTERM in the middle of the restore: nothing runs on, nothing is left."""
+    create(here, "killed_to")
+    with tempfile.TemporaryDirectory(prefix="vx.") as folder:
+        run = subprocess.Popen([sys.executable, str(SCRIPT), "--jobs=2", "source_large", "killed_to"], env=here.environment() | {"TMPDIR": folder},
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with here.connect() as conn:
+            building = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'killed_to' AND query LIKE 'CREATE INDEX%'"
+            deadline = time.monotonic() + 120
+            while run.poll() is None and conn.execute(building).fetchone()[0] == 0 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            run.terminate()
+            status = run.wait(60)
+            while (left := conn.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = 'killed_to'").fetchone()[0]) and time.monotonic() < deadline:
+                time.sleep(0.05)
+        tests.check(status == 3 and left == 0, "SIGTERM: status 3, and no session is left", (status, left))
+        tests.check(not any(Path(folder).iterdir()), "nor a file", list(Path(folder).iterdir()))
+
+
 @contextlib.contextmanager
 def extensions(here: server.Server) -> Iterator[tuple[Path, Path]]:
     """Folders with the extension "vector" that is ours, and with one that requires it."""
@@ -200,6 +275,9 @@ def main() -> None:
             refused(tests, here)
             required(tests, here, ours, needs)
             swapped(tests, here, ours)
+            odd(tests, here)
+            make_large(here)
+            ended(tests, here)
     except server.Unavailable as e:
         print(f"not run: from pgvector to vectorx: {e}")
         return

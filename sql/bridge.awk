@@ -40,7 +40,10 @@ FNR == 1 {
 	print "-- pgvector's schema is in the search path: types and operators without one are its"
 	print "DO $$\n" \
 		"BEGIN\n" \
-		"\tIF pg_catalog.to_regtype('vector_sphere') IS NOT NULL THEN\n" \
+		"\tIF EXISTS (SELECT FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_depend d\n" \
+		"\t\t\tON d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid\n" \
+		"\t\tJOIN pg_catalog.pg_type t ON d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid\n" \
+		"\t\tWHERE e.extname = 'vector' AND t.typname = 'vector_sphere') THEN\n" \
 		"\t\tRAISE feature_not_supported USING\n" \
 		"\t\t\tMESSAGE = 'extension \"vector\" is vectorx in this database, not pgvector',\n" \
 		"\t\t\tHINT = 'Its access method hnsw is what vectorx_pgvector is for.';\n" \
@@ -49,6 +52,9 @@ FNR == 1 {
 		"\t\tRAISE feature_not_supported USING\n" \
 		"\t\t\tMESSAGE = 'vectorx_pgvector needs pgvector 0.7.0 or later',\n" \
 		"\t\t\tHINT = 'ALTER EXTENSION vector UPDATE';\n" \
+		"\tEND IF;\n" \
+		"\tIF pg_catalog.current_schema() = 'pg_catalog' THEN\n" \
+		"\t\tSET LOCAL allow_system_table_mods = on;\n" \
 		"\tEND IF;\n" \
 		"END\n" \
 		"$$;"

@@ -3,6 +3,15 @@
 -- complain if script is sourced in psql, rather than via ALTER EXTENSION
 \echo Use "ALTER EXTENSION vectorx UPDATE TO '0.2.0'" to load this file. \quit
 
+DO $$
+BEGIN
+	-- a composite type, or a view, is otherwise refused there
+	IF pg_catalog.current_schema() = 'pg_catalog' THEN
+		SET LOCAL allow_system_table_mods = on;
+	END IF;
+END
+$$;
+
 -- version of the library
 
 CREATE FUNCTION vectorx_version() RETURNS text
@@ -879,14 +888,14 @@ CREATE OPERATOR CLASS halfvec_l2_ops
 	OPERATOR 1 <-> (halfvec, halfvec) FOR ORDER BY float_ops,
 	OPERATOR 2 <<->> (halfvec, halfvec_sphere),
 	FUNCTION 1 halfvec_l2_squared_distance(halfvec, halfvec),
-	FUNCTION 3 ivfflat_halfvec_support(internal);
+	FUNCTION 5 ivfflat_halfvec_support(internal);
 
 CREATE OPERATOR CLASS halfvec_ip_ops
 	FOR TYPE halfvec USING ivfflat AS
 	OPERATOR 1 <#> (halfvec, halfvec) FOR ORDER BY float_ops,
 	OPERATOR 2 <<#>> (halfvec, halfvec_sphere),
 	FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec),
-	FUNCTION 3 ivfflat_halfvec_support(internal);
+	FUNCTION 5 ivfflat_halfvec_support(internal);
 
 CREATE OPERATOR CLASS halfvec_cosine_ops
 	FOR TYPE halfvec USING ivfflat AS
@@ -894,7 +903,7 @@ CREATE OPERATOR CLASS halfvec_cosine_ops
 	OPERATOR 2 <<=>> (halfvec, halfvec_sphere),
 	FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec),
 	FUNCTION 2 l2_norm(halfvec),
-	FUNCTION 3 ivfflat_halfvec_support(internal);
+	FUNCTION 5 ivfflat_halfvec_support(internal);
 
 -- pgvector's name; the same function as hnsw_bit_support, by which the type is known
 CREATE FUNCTION ivfflat_bit_support(internal) RETURNS internal
@@ -905,7 +914,7 @@ CREATE OPERATOR CLASS bit_hamming_ops
 	OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
 	OPERATOR 2 <<~>> (bit, bit_sphere),
 	FUNCTION 1 hamming_distance(bit, bit),
-	FUNCTION 3 ivfflat_bit_support(internal);
+	FUNCTION 5 ivfflat_bit_support(internal);
 
 -- inspection of hnsw indexes
 

@@ -68,7 +68,20 @@ for my $time ('first', 'second')
 }
 spew("$extensions/vector--0.8.5--0.8.6.sql", '');
 isnt((make('install-as-vector'))[0], 0, 'a script of pgvector beside our files is in the way');
+make('uninstall-as-vector');
+is(files(), 'vector--0.8.5--0.8.6.sql', 'and is left where ours are removed');
 unlink "$extensions/vector--0.8.5--0.8.6.sql";
+symlink("$extensions/nowhere", $control) or die "symlink: $!";
+isnt((make('install-as-vector'))[0], 0, 'so is a link that leads nowhere');
+unlink $control;
+is((make('install-as-vector'))[0], 0, 'installed again');
+# what an interruption may leave
+unlink $control;
+is((make('install-as-vector'))[0], 0, 'over a script of ours without the control file');
+unlink $control;
+make('uninstall-as-vector');
+is(files(), '', 'which is removed, too');
+is((make('install-as-vector'))[0], 0, 'and again');
 spew("$extensions/needs_vector.control", "default_version = '1'\nrequires = 'vector'\n");
 spew("$extensions/needs_vector--1.sql", "CREATE FUNCTION origin(int) RETURNS vector LANGUAGE sql IMMUTABLE AS 'SELECT array_fill(0, ARRAY[\$1])::vector';\n");
 
@@ -108,6 +121,40 @@ is(sql('as_vector', "SELECT extversion, extversion >= '0.8', string_to_array(ext
 	'0.8.6|t|t', 'its version is pgvector\'s');
 is(sql($_, 'SELECT vectorx_version()'), sql('postgres', "SELECT default_version FROM pg_available_extensions WHERE name = 'vectorx'"),
 	"$_: vectorx_version") for 'as_vector', 'as_vectorx';
+
+# what is nobody else's schema
+for my $name ('vector', 'vectorx')
+{
+	sql('postgres', "CREATE DATABASE catalog_$name");
+	sql("catalog_$name", "CREATE EXTENSION $name SCHEMA pg_catalog; $form");
+	is(sql("catalog_$name", "SET search_path = ''; SELECT '[1,2]'::vector, count(*) FROM pg_stat_hnsw_indexes"), '[1,2]|1', "$name in pg_catalog");
+	is(sql("catalog_$name", "ALTER EXTENSION $name SET SCHEMA public; ALTER EXTENSION $name SET SCHEMA pg_catalog; SET enable_seqscan = off; $nearest"), sql('as_vector', $nearest),
+		'moved out of it, and back');
+	is(sql("catalog_$name", 'SHOW allow_system_table_mods'), 'off', 'and nothing else may be done there');
+}
+
+# operator classes as applications have made them for pgvector, with its numbers of support functions
+sql('as_vector', q(CREATE OPERATOR CLASS lists_l2 FOR TYPE vector USING ivfflat AS OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 vector_l2_squared_distance(vector, vector), FUNCTION 3 l2_distance(vector, vector);
+CREATE OPERATOR CLASS lists_cosine FOR TYPE halfvec USING ivfflat AS OPERATOR 1 <=> (halfvec, halfvec) FOR ORDER BY float_ops,
+	FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec), FUNCTION 2 l2_norm(halfvec), FUNCTION 3 halfvec_spherical_distance(halfvec, halfvec),
+	FUNCTION 4 l2_norm(halfvec), FUNCTION 5 ivfflat_halfvec_support(internal);
+CREATE INDEX lists ON items USING ivfflat (v lists_l2) WITH (lists = 10);
+CREATE INDEX halves ON items USING ivfflat ((v::halfvec(3)) lists_cosine) WITH (lists = 10)));
+is(sql('as_vector', q(SELECT string_agg(amvalidate(oid)::text, ',') FROM pg_opclass WHERE opcname LIKE 'lists_%')), 'true,true', 'they are valid');
+is(sql('as_vector', "DROP INDEX items_v; SET enable_seqscan = off; EXPLAIN (costs off) $nearest; $nearest") =~ s/.*Index Scan using (\w+).*?\n(\d+)$/$1 $2/sr, 'lists ' . sql('as_vectorx', $nearest),
+	'and an index of them is used');
+sql('as_vector', 'DROP OPERATOR CLASS lists_l2 USING ivfflat CASCADE; DROP OPERATOR CLASS lists_cosine USING ivfflat CASCADE; CREATE INDEX items_v ON items USING hnsw (v vector_l2_ops)');
+
+# the two libraries, in either order
+for my $libraries ('vectorx,vectorx_pgvector', 'vectorx_pgvector,vectorx')
+{
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = '$libraries'\nvectorx.cache = on\nvectorx.cache_size = '64MB'\nhnsw.ef_search = 77");
+	$node->restart;
+	is(sql('as_vector', 'SHOW vectorx.cache; SHOW vectorx.cache_size; SHOW hnsw.ef_search'), "on\n64MB\n77", "settings with $libraries preloaded");
+}
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''\nvectorx.cache = off\nhnsw.ef_search = 40");
+$node->restart;
 
 my $surface = slurp_file("$here/surface.sql");
 my %objects = map { $_ => sql("as_$_", $surface =~ s/:'extension'/'$_'/r) } 'vector', 'vectorx';

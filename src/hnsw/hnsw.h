@@ -16,11 +16,15 @@
 #define HNSW_ORDER_STRATEGY		1
 #define HNSW_WITHIN_STRATEGY	2
 
-/* support function numbers; 1 is required */
+/* support function numbers; 1 is required, and the last one tells the type */
 #define HNSW_DISTANCE_PROC	1
 #define HNSW_NORM_PROC		2
-#define HNSW_TYPE_PROC		3
 #define HNSW_NPROCS			3
+
+/* those of ivfflat, as pgvector has them: two more, which say how it finds lists, mean nothing here */
+#define IVFFLAT_LIST_DISTANCE_PROC	3
+#define IVFFLAT_LIST_NORM_PROC		4
+#define IVFFLAT_NPROCS				5
 
 #define HNSW_DEFAULT_M					16
 #define HNSW_MIN_M						2

@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "hnsw/am/am.h"
 #include "hnsw/am/options.h"
+#include "hnsw/hnsw.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 
@@ -77,5 +78,6 @@ vectorx_ivfflathandler(PG_FUNCTION_ARGS)
 	IndexAmRoutine *am = HnswRoutine();
 
 	am->amoptions = IvfflatOptionsParse;
+	am->amsupport = IVFFLAT_NPROCS;
 	PG_RETURN_POINTER(am);
 }

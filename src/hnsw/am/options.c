@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/reloptions.h"
+#include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "hnsw/am/options.h"
 #include "hnsw/am/recall.h"
@@ -173,6 +174,12 @@ HnswMetaFor(Relation index, int dim, int nonzero, HnswMetaPage *meta)
 	const HnswMetricOps *metric = HnswIndexClass(index, &type);
 	uint64		seed;
 
+	/* its length is but the most that a value may have */
+	if (TupleDescAttr(RelationGetDescr(index), 0)->atttypid == VARBITOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("type bit varying is not supported for hnsw index"),
+				 errhint("Index an expression with a cast, such as ((column)::bit(8)).")));
 	if (dim < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -223,8 +223,10 @@ define(void)
 							"The same for an index that nobody adds to any more.",
 							NULL, &merge_idle, DEFAULT_IDLE, 1, 100,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	/* no one else can define any now; a warning names those set in vain */
+#ifndef VX_BRIDGE
+	/* no one else can define any now; a warning names those set in vain.  The bridge's prefix is vectorx's, too */
 	MarkGUCPrefixReserved(VX_AM);
+#endif
 }
 
 /*

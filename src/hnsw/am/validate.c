@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/amapi.h"
 #include "access/amvalidate.h"
 #include "access/htup_details.h"
 #include "catalog/pg_amop.h"
@@ -29,6 +30,7 @@ typedef struct Family
 {
 	const char *opclass;
 	const char *name;
+	uint16		nprocs;
 	bool		ok;
 } Family;
 
@@ -72,22 +74,19 @@ check_proc(Family *family, Form_pg_amproc proc)
 				 format_procedure(proc->amproc));
 		return;
 	}
-	switch (proc->amprocnum)
+	if (proc->amprocnum < 1 || proc->amprocnum > family->nprocs)
 	{
-		case HNSW_DISTANCE_PROC:
-			fits = check_amproc_signature(proc->amproc, FLOAT8OID, false, 2, 2, type, type);
-			break;
-		case HNSW_NORM_PROC:
-			fits = check_amproc_signature(proc->amproc, FLOAT8OID, false, 1, 1, type);
-			break;
-		case HNSW_TYPE_PROC:
-			fits = check_amproc_signature(proc->amproc, INTERNALOID, true, 1, 1, INTERNALOID);
-			break;
-		default:
-			complain(family, "contains function %s with invalid support number %d",
-					 format_procedure(proc->amproc), proc->amprocnum);
-			return;
+		complain(family, "contains function %s with invalid support number %d",
+				 format_procedure(proc->amproc), proc->amprocnum);
+		return;
 	}
+	if (proc->amprocnum == family->nprocs)
+		fits = check_amproc_signature(proc->amproc, INTERNALOID, true, 1, 1, INTERNALOID);
+	else if (proc->amprocnum == HNSW_DISTANCE_PROC || proc->amprocnum == IVFFLAT_LIST_DISTANCE_PROC)
+		fits = check_amproc_signature(proc->amproc, FLOAT8OID, false, 2, 2, type, type);
+	else
+		/* HNSW_NORM_PROC, IVFFLAT_LIST_NORM_PROC */
+		fits = check_amproc_signature(proc->amproc, FLOAT8OID, false, 1, 1, type);
 	if (!fits)
 		complain(family, "contains function %s with wrong signature for support number %d",
 				 format_procedure(proc->amproc), proc->amprocnum);
@@ -190,6 +189,7 @@ hnswvalidate(Oid opclass)
 
 	family.opclass = NameStr(class->opcname);
 	family.name = NameStr(((Form_pg_opfamily) GETSTRUCT(famtup))->opfname);
+	family.nprocs = GetIndexAmRoutineByAmId(class->opcmethod, false)->amsupport;
 	family.ok = true;
 	if (OidIsValid(class->opckeytype) && class->opckeytype != class->opcintype)
 		complain(&family, "has a STORAGE type in operator class \"%s\"", family.opclass);

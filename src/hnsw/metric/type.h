@@ -36,7 +36,7 @@ typedef struct HnswTypeOps
 {
 	HnswType	number;			/* in the metapage */
 	const char *name;			/* of the SQL type; its operator classes are NAME_METRIC_ops */
-	PGFunction	support;		/* HNSW_TYPE_PROC of its operator classes; NULL: they have none */
+	PGFunction	support;		/* the last support function of its operator classes; NULL: they have none */
 	const char *sizes;			/* what "dim" counts, in messages */
 	int			max_dim;		/* that can be indexed; of floats at most HNSW_MAX_DIM */
 	/*

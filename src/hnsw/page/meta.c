@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "access/amapi.h"
 #include "access/genam.h"
 #include "catalog/index.h"
 #include "hnsw/hnsw.h"
@@ -46,8 +47,9 @@ HnswIndexClass(Relation index, const HnswTypeOps **type)
 {
 	FmgrInfo   *distance = index_getprocinfo(index, 1, HNSW_DISTANCE_PROC);
 	bool		normalised = OidIsValid(index_getprocid(index, 1, HNSW_NORM_PROC));
-	PGFunction	support = OidIsValid(index_getprocid(index, 1, HNSW_TYPE_PROC)) ?
-		index_getprocinfo(index, 1, HNSW_TYPE_PROC)->fn_addr : NULL;
+	const uint16 type_proc = index->rd_indam->amsupport;
+	PGFunction	support = OidIsValid(index_getprocid(index, 1, type_proc)) ?
+		index_getprocinfo(index, 1, type_proc)->fn_addr : NULL;
 	const HnswMetricOps *metric = NULL;
 
 	*type = HnswTypeBySupport(support);
