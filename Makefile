@@ -192,7 +192,7 @@ TEST_OUTPUT ?= .
 installcheck: REGRESS_OPTS += --outputdir=$(TEST_OUTPUT)
 
 .PHONY: check-isolation check-waitpoints check-tap check-simd check-simd-neon check-sanitize-simd \
-	check-sanitize check-assert check-valgrind check-clients bench-simd format lint
+	check-sanitize check-assert check-valgrind check-clients check-docs bench-simd format lint
 
 check-isolation:
 ifeq ($(ISOLATION_SPECS),)
@@ -269,6 +269,10 @@ check-assert:
 # to run instead of those that scripts/valgrind names.
 check-valgrind:
 	PG_CONFIG='$(PG_CONFIG)' bash scripts/valgrind $(VALGRIND_TESTS)
+
+# Examples of the documentation; PAGES says which (default: all).
+check-docs:
+	PG_CONFIG='$(PG_CONFIG)' bash scripts/check-docs $(PAGES)
 
 # Client libraries; CLIENTS says which (scripts/check-clients; default: all).
 check-clients:

@@ -119,7 +119,7 @@ def migration(tests: Tests, here: server.Server) -> None:
         conn.execute("DROP TABLE items; DROP EXTENSION vectorx")
         try:
             conn.execute("CREATE EXTENSION vector")
-            tests.check(False, "vectorx to pgvector, an index of vectorx used", "is possible: README.md says it is not")
+            tests.check(False, "vectorx to pgvector, an index of vectorx used", "is possible: docs/differences.md says it is not")
         except psycopg.Error as e:
             tests.check("attempt to redefine" in str(e), "vectorx to pgvector, an index of vectorx used: refused", e)
     with here.connect("migration") as conn:
