@@ -191,3 +191,17 @@ INSERT INTO hshrink_side SELECT i, random_vector(3000) FROM generate_series(11, 
 SELECT * FROM hnsw_check('hshrink_side_v');
 DROP TABLE hshrink, hshrink_side, hshrink_size;
 RESET hnsw.write_profile;
+-- VACUUM by several processes has no lock to give pages back
+CREATE TABLE hmain_parallel (id serial PRIMARY KEY, v vector(3));
+INSERT INTO hmain_parallel (v) SELECT random_vector(3) FROM generate_series(1, 3000);
+CREATE INDEX hmain_parallel_v ON hmain_parallel USING hnsw (v vector_l2_ops);
+SET min_parallel_index_scan_size = 0;
+DELETE FROM hmain_parallel;
+VACUUM (PARALLEL 2) hmain_parallel;
+SELECT * FROM hnsw_check('hmain_parallel_v');
+INSERT INTO hmain_parallel (v) VALUES ('[1,2,3]');
+DELETE FROM hmain_parallel;
+VACUUM (PARALLEL 0) hmain_parallel;
+SELECT pg_relation_size('hmain_parallel_v') < 200000 AS given_back;
+RESET min_parallel_index_scan_size;
+DROP TABLE hmain_parallel;

@@ -161,6 +161,28 @@ SKIP:
 	}
 	is(leftovers($node), '', 'files on a small disk: nothing is left');
 
+	# the cache of results, for which there is not as much as it may have: results make room for each other
+	$node->safe_psql('postgres', "LOAD 'vectorx'; ALTER SYSTEM SET vectorx.cache_size = '64MB'; SELECT pg_reload_conf(); "
+		  . q(CREATE TABLE cached (id int, v vector(3)); INSERT INTO cached SELECT i, ARRAY[i, 0, 0] FROM generate_series(1, 2000) i; CREATE INDEX cached_v ON cached USING hnsw (v vector_l2_ops)));
+	$node->safe_psql('postgres', q(SET enable_seqscan = off; SET vectorx.cache = on; SELECT id FROM cached ORDER BY v <-> '[1,1,1]' LIMIT 5));
+	fill_disk($disk, 1_500_000);
+	my $flood = $node->safe_psql('postgres', q(SET enable_seqscan = off; SET vectorx.cache = on;
+		DO $$ DECLARE got int; BEGIN FOR i IN 1..4000 LOOP SELECT id INTO got FROM cached ORDER BY v <-> ARRAY[i % 2000 + 1, i / 2000, 0]::vector LIMIT 1;
+			ASSERT got = i % 2000 + 1; END LOOP; END $$;
+		SELECT sum(entries) > 100, sum(evictions) > 1000, sum(bytes) < 20 * 1024 * 1024 FROM vectorx_cache));
+	is($flood, 't|t|t', 'a cache on a full disk: results give way');
+	# nor is there room for a ring of vectors
+	$node->safe_psql('postgres', 'SELECT vectorx_cache_reset(); SET enable_seqscan = off; SET vectorx.cache = on; '
+		  . join('; ', map { "CREATE INDEX cached_$_ ON cached USING hnsw ((v::vector(3)) vector_cosine_ops) WITH (m = $_); SELECT id FROM cached ORDER BY v::vector(3) <=> '[1,1,1]' LIMIT 5; DROP INDEX cached_$_" } 4 .. 9));
+	free_disk($disk);
+	is($node->safe_psql('postgres', q(SET enable_seqscan = off; SET vectorx.cache = on; SELECT count(*) FROM (SELECT vectorx_cache_reset()) s;
+		SELECT count(*) FROM (SELECT id FROM cached ORDER BY v <-> '[7,0,0]' LIMIT 5) s;
+		INSERT INTO cached SELECT 3000 + i, ARRAY[-i, 0, 0] FROM generate_series(1, 1500) i;
+		SELECT count(*) FROM (SELECT id FROM cached ORDER BY v <-> '[7,0,0]' LIMIT 5) s;
+		SELECT merges FROM vectorx_cache WHERE index = 'cached_v'::regclass)), "1\n5\n5\n1", 'and with room again there are rings for vectors');
+	$node->safe_psql('postgres', "DROP TABLE cached; LOAD 'vectorx'; ALTER SYSTEM RESET vectorx.cache_size; SELECT pg_reload_conf()");
+	restart_with('dynamic_shared_memory_type = mmap');
+
 	# ---- some of it from the start, in the server's own shared memory
 
 	restart_with("min_dynamic_shared_memory = '16MB'");

@@ -61,8 +61,23 @@ typedef struct VxCacheFound
 	char	   *bytes;
 	uint32		len;
 	int			nnews;			/* writes since: VxCacheNewsAt */
-	const void *ring;
+	/* where they are; what else is known of that place may have changed */
+	const char *ring_items;
+	uint32		ring_n;			/* a power of two */
+	Size		ring_step;
 } VxCacheFound;
+
+/*
+ * One of the news, the first is 0: in a ring, without a lock, and perhaps written anew or freed since, though there is memory.  What
+ * is read there counts for nothing unless VxCacheNewsHeld says so afterwards; until then no shared memory may be asked for.
+ */
+static inline const VxNews *
+VxCacheNewsAt(const VxCacheFound *found, int i)
+{
+	const uint64 seq = found->stamp.seq - found->nnews + 1 + i;
+
+	return (const VxNews *) (found->ring_items + (seq & (found->ring_n - 1)) * found->ring_step);
+}
 
 /* What a session is to do for a key that has no entry. */
 typedef enum VxCacheTurn
@@ -87,9 +102,6 @@ extern void VxCacheTook(const VxCacheKey *key, uint64 microseconds);
 extern bool VxCacheListens(void);
 extern void VxCacheWritten(const VxCacheIndex *of, const void *bytes, uint32 len);
 extern void VxCacheVoid(const VxCacheIndex *of);
-
-/* ---- states.c ---- */
-extern const VxNews *VxCacheNewsAt(const VxCacheFound *found, int i);
 
 /* ---- table.c ---- */
 extern Size VxCacheMostBytes(void);

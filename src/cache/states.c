@@ -117,7 +117,7 @@ forget_idle(const VxCacheHere *here, Size wanted)
 	}
 }
 
-/* A ring for items of so many bytes, or, where rings would take more than the cache, the least. */
+/* A ring for items of so many bytes, or, where rings would take more than the cache, the least; InvalidDsaPointer: none. */
 static dsa_pointer
 new_ring(const VxCacheHere *here, uint32 item)
 {
@@ -130,7 +130,7 @@ new_ring(const VxCacheHere *here, uint32 item)
 	{
 		forget_idle(here, ring.size);
 		if (pg_atomic_fetch_add_u64(&here->store->ring_bytes, ring.size) + ring.size <= room)
-			at = dsa_allocate_extended(here->area, ring.size, DSA_ALLOC_NO_OOM | DSA_ALLOC_HUGE);
+			at = VxSharedAllocate(here->area, ring.size);
 		if (at == InvalidDsaPointer)
 		{
 			pg_atomic_fetch_sub_u64(&here->store->ring_bytes, ring.size);
@@ -138,8 +138,9 @@ new_ring(const VxCacheHere *here, uint32 item)
 		}
 	}
 	if (at == InvalidDsaPointer)
-		at = dsa_allocate(here->area, ring.size);
-	memcpy(dsa_get_address(here->area, at), &ring, offsetof(VxRing, items));
+		at = VxSharedAllocate(here->area, ring.size);
+	if (at != InvalidDsaPointer)
+		memcpy(dsa_get_address(here->area, at), &ring, offsetof(VxRing, items));
 	return at;
 }
 
@@ -189,7 +190,7 @@ note(VxState *state, VxCacheStamp *stamp)
 
 /*
  * A search begins that is to be kept: its stamp.  The index has a state then, of which every write knows
- * that the search may not see.  item: bytes of what is written, as VxStateWritten will have them.
+ * that the search may not see; epoch 0 where it can have none.  item: bytes of what is written, as VxStateWritten will have them.
  */
 void
 VxStateBegin(const VxCacheHere *here, const VxCacheIndex *of, uint32 item, VxCacheStamp *stamp)
@@ -208,6 +209,11 @@ VxStateBegin(const VxCacheHere *here, const VxCacheIndex *of, uint32 item, VxCac
 	if (state == NULL)
 	{
 		ring = new_ring(here, item);
+		if (ring == InvalidDsaPointer)
+		{
+			stamp->epoch = 0;
+			return;
+		}
 		LWLockAcquire(&group->lock, LW_EXCLUSIVE);
 		state = find(group, of);
 		if (state == NULL)
@@ -250,7 +256,9 @@ VxStateNews(const VxCacheHere *here, const VxCacheIndex *of, bool stale, VxCache
 		good = stale || state->seq - stamp->seq <= ring->n - ring->n / 8;
 		if (good && !stale)
 		{
-			found->ring = ring;
+			found->ring_items = ring->items;
+			found->ring_n = ring->n;
+			found->ring_step = ring->step;
 			found->nnews = (int) (state->seq - stamp->seq);
 			stamp->seq = state->seq;
 		}
@@ -258,16 +266,6 @@ VxStateNews(const VxCacheHere *here, const VxCacheIndex *of, bool stale, VxCache
 	}
 	LWLockRelease(&group->lock);
 	return good;
-}
-
-/*
- * One of the news, the first is 0: in the ring, without a lock.  What is read there counts for nothing unless
- * VxCacheNewsHeld says so afterwards; until then no shared memory may be asked for.
- */
-const VxNews *
-VxCacheNewsAt(const VxCacheFound *found, int i)
-{
-	return ring_item((VxRing *) found->ring, found->stamp.seq - found->nnews + 1 + i);
 }
 
 /* Has the ring had all the news until now? */
@@ -281,7 +279,7 @@ VxStateNewsHeld(const VxCacheHere *here, const VxCacheIndex *of, const VxCacheFo
 	LWLockAcquire(&group->lock, LW_SHARED);
 	state = find(group, of);
 	held = state != NULL && state->epoch == found->stamp.epoch &&
-		state->seq - (found->stamp.seq - found->nnews) <= ((const VxRing *) found->ring)->n;
+		state->seq - (found->stamp.seq - found->nnews) <= found->ring_n;
 	LWLockRelease(&group->lock);
 	return held;
 }

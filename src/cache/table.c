@@ -236,7 +236,7 @@ allocate(const VxCacheHere *here, VxShard *shard, Size size, Size limit)
 
 	if (left == 0)
 	{
-		dsa_pointer at = dsa_allocate_extended(here->area, size, DSA_ALLOC_NO_OOM);
+		dsa_pointer at = VxSharedAllocate(here->area, size);
 
 		if (at != InvalidDsaPointer)
 			return at;
@@ -247,7 +247,7 @@ allocate(const VxCacheHere *here, VxShard *shard, Size size, Size limit)
 	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
 	make_room(here, shard, size, Min(limit, shard->queues[VX_SMALL].bytes + shard->queues[VX_MAIN].bytes));
 	LWLockRelease(&shard->lock);
-	return dsa_allocate_extended(here->area, size, DSA_ALLOC_NO_OOM);
+	return VxSharedAllocate(here->area, size);
 }
 
 /*

@@ -78,6 +78,33 @@ VxSharedTry(void (*act) (void *arg), void *arg)
 	return done;
 }
 
+typedef struct AllocateArgs
+{
+	dsa_area   *from;
+	Size		size;
+	dsa_pointer at;
+} AllocateArgs;
+
+static void
+try_allocate(void *arg)
+{
+	AllocateArgs *args = (AllocateArgs *) arg;
+
+	args->at = dsa_allocate_extended(args->from, args->size, DSA_ALLOC_NO_OOM | DSA_ALLOC_HUGE);
+}
+
+/*
+ * Memory of an area; InvalidDsaPointer: there is none.  With DSA_ALLOC_NO_OOM alone a full /dev/shm is an error all the same.
+ * As VxSharedTry.
+ */
+dsa_pointer
+VxSharedAllocate(dsa_area *from, Size size)
+{
+	AllocateArgs args = {from, size, InvalidDsaPointer};
+
+	return VxSharedTry(try_allocate, &args) ? args.at : InvalidDsaPointer;
+}
+
 /* Find the room, or make it, empty. */
 static void
 find_room(void)

@@ -37,6 +37,7 @@ extern VxSharedRoot *VxSharedRootFind(void);
 extern LWLock *VxSharedLock(void);
 extern dsa_area *VxSharedAttach(void);
 extern const VxSharedTable *VxSharedTableAttach(VxSharedTableId id, Size key_size, Size entry_size);
+extern dsa_pointer VxSharedAllocate(dsa_area *from, Size size);
 extern bool VxSharedTry(void (*act) (void *arg), void *arg);
 
 #endif							/* VECTORX_SHARED_H */

@@ -255,9 +255,9 @@ round_query(const HnswScan *so, int bits, RoundedQuery *out)
 		most = Max(most, fabsf(elements[i]));
 	(void) frexp(most / length, &out->exponent);
 	step = ldexp(1.0, bits - 1 - out->exponent) / length;
-	/* no element is more than 2^exponent */
+	/* no element is more than 2^exponent; the largest becomes no zero */
 	for (int i = 0; i < dim; i++)
-		out->elements[i] = (int16) Min(rint(elements[i] * step), PG_INT16_MAX);
+		out->elements[i] = (int16) Min(round(elements[i] * step), PG_INT16_MAX);
 }
 
 static HnswCached *
@@ -494,6 +494,7 @@ look_through(HnswScan *so, HnswCached *c, const VxCacheFound *found, int *n)
 
 	*n = 0;
 	note_places(c, &seen);
+	HNSW_WAIT_POINT("cache-read");
 	for (int first = 0; first < found->nnews; first += PEEKED)
 	{
 		HnswCandidate nodes[PEEKED];
@@ -508,7 +509,6 @@ look_through(HnswScan *so, HnswCached *c, const VxCacheFound *found, int *n)
 			if (!(nodes[i].key > farthest) || is_known(c, &seen, &nodes[i]))
 				kept[(*n)++] = nodes[i];
 	}
-	HNSW_WAIT_POINT("cache-read");
 	return VxCacheNewsHeld(&c->key, found) ? kept : NULL;
 }
 

@@ -454,6 +454,14 @@ search(IndexScanDesc scan, HnswScan *so)
 	HnswCachedSearch(scan, so, &meta);
 }
 
+/* What the cache had spared. */
+static void
+prepare_at_last(HnswScan *so)
+{
+	so->unsearched = false;
+	(void) HnswPrepareQuery(&so->g->space, HnswCentre(so->g), so->query, &so->search->query);
+}
+
 /*
  * More is asked for than the cache had: a first search is made now.  What has been returned stays so; all
  * else it finds again.
@@ -466,10 +474,9 @@ search_at_last(IndexScanDesc scan, HnswScan *so)
 
 	if (so->target <= 0)
 		so->ef = (int) Min(width, so->settings.max_scan_tuples);
-	so->unsearched = false;
 	so->stats.resumes++;
 	HnswReadMeta(so->g, &meta);
-	(void) HnswPrepareQuery(&so->g->space, HnswCentre(so->g), so->query, &so->search->query);
+	prepare_at_last(so);
 	HnswItemsForget(so, false);
 	so->nfound = so->nwithin = 0;
 	HnswFirstResults(scan, so, &meta);
@@ -515,9 +522,11 @@ is_rare(IndexScanDesc scan, HnswScan *so)
 	double		some = so->settings.iterative_scan == HNSW_ITERATIVE_OFF ?
 		so->nvisible : so->npassed - so->nkilled_all;
 	double		needed = so->settings.ef_search - some;
+	int64		visits = so->unsearched ? HnswCachedVisits(so) : s->nvisits;
+	int64		most = so->unsearched ? HnswSweepCost(so->g) : s->max_visits;
 
-	return s->nvisits + so->ef >= Min(s->max_visits, HnswTablePatience(scan, so)) ||
-		needed * so->npassed / Max(some, 0.5) >= s->max_visits;
+	return visits + so->ef >= Min(most, HnswTablePatience(scan, so)) ||
+		needed * so->npassed / Max(some, 0.5) >= most;
 }
 
 /* Where stored vectors do not tell, a scan looks at so many times ef_search nodes. */
@@ -582,10 +591,10 @@ search_more(IndexScanDesc scan, HnswScan *so)
 		so->ef = (int) Min((int64) so->ef + Min(Min(Max(so->ef / 2, HNSW_RECALL_ROWS), so->max_more), left), PG_INT32_MAX);
 	else
 		so->ef = (int) Min(Max(so->ef, Min(so->nfound, so->max_more)), left);
-	if (so->unsearched)
-		return search_at_last(scan, so);
 	if (limited || !is_rare(scan, so))
 	{
+		if (so->unsearched)
+			return search_at_last(scan, so);
 		so->stats.resumes++;
 		if (so->target > 0)
 		{
@@ -603,6 +612,8 @@ search_more(IndexScanDesc scan, HnswScan *so)
 			return true;
 		}
 	}
+	if (so->unsearched)
+		prepare_at_last(so);
 	start_sweep(scan, so);
 	return true;
 }

@@ -10,7 +10,7 @@
  */
 #include "postgres.h"
 
-#include "access/parallel.h"
+#include "access/xact.h"
 #include "catalog/storage.h"
 #include "compat.h"
 #include "hnsw/am/cached.h"
@@ -225,8 +225,8 @@ HnswShrink(HnswIndex *g, BufferAccessStrategy strategy)
 	BlockNumber used = count_used(g, strategy, nblocks);
 	BlockNumber freed = 0;
 
-	/* a parallel worker can have no such lock on a server with standbys */
-	if (IsParallelWorker() || has_standby() || nblocks - used < Max(MIN_PAGES, nblocks / MIN_SHARE) ||
+	/* such a lock wants a transaction ID, which neither a parallel VACUUM's leader nor its workers can get */
+	if (IsInParallelMode() || has_standby() || nblocks - used < Max(MIN_PAGES, nblocks / MIN_SHARE) ||
 		!ConditionalLockRelation(g->rel, AccessExclusiveLock))
 		return 0;
 	nblocks = RelationGetNumberOfBlocks(g->rel);
