@@ -1353,6 +1353,34 @@ CREATE FUNCTION hnsw_search(
 COMMENT ON FUNCTION hnsw_search(regclass, anyarray, int, int) IS
 	'the k nearest rows of each of many query vectors, by an hnsw index';
 
+CREATE FUNCTION hnsw_recall(
+	index regclass,
+	sample int DEFAULT 200,
+	k int DEFAULT 10,
+	OUT recall float8,
+	OUT lower float8,
+	OUT upper float8,
+	OUT k int,
+	OUT sample int)
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_recall' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED COST 100000;
+
+COMMENT ON FUNCTION hnsw_recall(regclass, int, int) IS
+	'recall of an hnsw index with the settings of the session, measured by rows of the table that are left out';
+
+CREATE FUNCTION hnsw_recall(
+	index regclass,
+	queries anyarray,
+	k int DEFAULT 10,
+	OUT recall float8,
+	OUT lower float8,
+	OUT upper float8,
+	OUT k int,
+	OUT sample int)
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_recall_queries' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED COST 100000;
+
+COMMENT ON FUNCTION hnsw_recall(regclass, anyarray, int) IS
+	'the same by these queries';
+
 CREATE FUNCTION hnsw_calibrate(index regclass, queries anyarray)
 	RETURNS int
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_calibrate' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100000;

@@ -287,6 +287,13 @@ CompatFindSetting(const char *name)
 #endif
 }
 
+/* What is found by name is pg_catalog's from here on, until the level of settings ends: from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define CompatRestrictSearchPath()	RestrictSearchPath()
+#else
+#define CompatRestrictSearchPath()	((void) 0)
+#endif
+
 /* A scan of an index; what it does is not counted for EXPLAIN. */
 #if PG_VERSION_NUM >= 180000
 #define CompatIndexBeginScan(heap, index, snapshot, nkeys, norderbys) \

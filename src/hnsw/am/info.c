@@ -221,9 +221,9 @@ add_calibration(HnswCalibration *cal, Datum *values, bool *nulls, int n)
 	return n;
 }
 
-/* Read the metapage.  Errors: index_corrupted if it is none of a sound index. */
-static void
-read_meta(HnswInspect *x)
+/* Read the metapage, and tell the layout by it.  Errors: index_corrupted if it is none of a sound index. */
+void
+HnswInspectMeta(HnswInspect *x)
 {
 	if (x->nblocks == 0)
 		ereport(ERROR,
@@ -262,7 +262,7 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 		elog(ERROR, VX_FUNCTION("info") " must return a row of %d columns", (int) lengthof(values));
 
 	HnswInspectOpen(&x, PG_GETARG_OID(0));
-	read_meta(&x);
+	HnswInspectMeta(&x);
 
 	memset(&info, 0, sizeof(info));
 	for (BlockNumber blk = 0; blk < x.nblocks; blk++)

@@ -19,11 +19,12 @@ typedef struct HnswInspect
 	BufferAccessStrategy strategy;
 	BlockNumber	nblocks;
 	HnswMetaPage meta;
-	HnswLayout	lay; /* set by the caller, from meta */
+	HnswLayout	lay; /* from meta: HnswInspectMeta, or the caller */
 	char	   *page; /* copy of the page being looked at */
 } HnswInspect;
 
 extern void HnswInspectOpen(HnswInspect *x, Oid relid);
+extern void HnswInspectMeta(HnswInspect *x);
 extern void HnswInspectClose(HnswInspect *x);
 extern void HnswInspectReadPart(HnswInspect *x, BlockNumber blk, Size from, Size n, char *to,
 								BufferAccessStrategy strategy);

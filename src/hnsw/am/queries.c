@@ -10,6 +10,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/parallel.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "catalog/index.h"
@@ -93,9 +94,26 @@ HnswCheckQueries(Relation index, Oid type)
 				 errhint("Cast the array to %s[].", format_type_be(own))));
 }
 
-/* Open the index; an error if it, or its table's rows, must not be used. */
+/*
+ * From here on as the table's owner, who cannot change the session: functions in the index's expressions and
+ * predicate are his, and the caller has not named them.  As VACUUM and CREATE INDEX have it.
+ */
 static void
-open_index(HnswQueries *q, Oid relid, Oid type)
+become_owner(HnswQueries *q)
+{
+	GetUserIdAndSecContext(&q->caller, &q->caller_context);
+	SetUserIdAndSecContext(q->x.heap->rd_rel->relowner, q->caller_context | SECURITY_RESTRICTED_OPERATION);
+	q->guc_level = NewGUCNestLevel();
+	CompatRestrictSearchPath();
+}
+
+/*
+ * Open an index for queries of a type (InvalidOid: its own), for a function of this name; an error if
+ * it, or its table's rows, must not be used.  The caller's privileges are asked here; until
+ * HnswQueriesClose the user is the table's owner.
+ */
+void
+HnswQueriesOpenIndex(HnswQueries *q, const char *function, Oid relid, Oid type)
 {
 	HnswInspectOpen(&q->x, relid);
 	if (!q->x.index->rd_index->indisvalid)
@@ -110,14 +128,17 @@ open_index(HnswQueries *q, Oid relid, Oid type)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" is too new for this transaction's snapshot",
 						RelationGetRelationName(q->x.index))));
-	/* policies are conditions, which only a query has */
-	if (check_enable_rls(RelationGetRelid(q->x.heap), InvalidOid, false) == RLS_ENABLED)
+	/* policies are conditions, which only a query has; a worker's leader has asked, and is the owner now */
+	if (!IsParallelWorker() &&
+		check_enable_rls(RelationGetRelid(q->x.heap), InvalidOid, false) == RLS_ENABLED)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg(VX_FUNCTION("search") " cannot be used with row-level security on table \"%s\"",
-						RelationGetRelationName(q->x.heap)),
+				 errmsg("%s cannot be used with row-level security on table \"%s\"",
+						function, RelationGetRelationName(q->x.heap)),
 				 errhint("Use a query with ORDER BY and LIMIT.")));
-	HnswCheckQueries(q->x.index, type);
+	if (OidIsValid(type))
+		HnswCheckQueries(q->x.index, type);
+	become_owner(q);
 	find_distance(q);
 	q->info = BuildIndexInfo(q->x.index);
 	q->estate = CreateExecutorState();
@@ -132,7 +153,7 @@ HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k)
 {
 	q->queries = HnswReadArray(queries, &q->n);
 	q->k = k;
-	open_index(q, index, ARR_ELEMTYPE(queries));
+	HnswQueriesOpenIndex(q, VX_FUNCTION("search"), index, ARR_ELEMTYPE(queries));
 }
 
 void
@@ -141,12 +162,24 @@ HnswQueriesClose(HnswQueries *q)
 	index_endscan(q->scan);
 	ExecDropSingleTupleTableSlot(q->slot);
 	FreeExecutorState(q->estate);
+	AtEOXact_GUC(false, q->guc_level);
+	SetUserIdAndSecContext(q->caller, q->caller_context);
 	HnswInspectClose(&q->x);
 }
 
+/* Begin to search for the nearest k rows of a query: index_getnext_slot(q->scan, ForwardScanDirection, q->slot). */
+void
+HnswQueriesAsk(HnswQueries *q, Datum query, int k)
+{
+	ScanKeyData key;
+
+	ScanKeyEntryInitialize(&key, SK_ORDER_BY, 1, 1, InvalidOid, HnswHintOfRows(k), q->distance.fn_oid, query);
+	index_rescan(q->scan, NULL, 0, &key, 1);
+}
+
 /* The indexed value's distance from the query, of the row in q->slot. */
-static double
-distance_of(HnswQueries *q, Datum query)
+double
+HnswQueriesDistance(HnswQueries *q, Datum query)
 {
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
@@ -182,10 +215,8 @@ void
 HnswQueriesSearch(HnswQueries *q, int number)
 {
 	Datum		query = q->queries[number - 1];
-	ScanKeyData key;
 
-	ScanKeyEntryInitialize(&key, SK_ORDER_BY, 1, 1, InvalidOid, HnswHintOfRows(q->k), q->distance.fn_oid, query);
-	index_rescan(q->scan, NULL, 0, &key, 1);
+	HnswQueriesAsk(q, query, q->k);
 	for (int rank = 1; rank <= q->k && index_getnext_slot(q->scan, ForwardScanDirection, q->slot); rank++)
 	{
 		Datum		values[HNSW_QUERIES_COLUMNS];
@@ -194,7 +225,7 @@ HnswQueriesSearch(HnswQueries *q, int number)
 		values[0] = Int32GetDatum(number);
 		values[1] = Int32GetDatum(rank);
 		values[2] = PointerGetDatum(&q->slot->tts_tid);
-		values[3] = Float8GetDatum(distance_of(q, query));
+		values[3] = Float8GetDatum(HnswQueriesDistance(q, query));
 		put_row(q, values);
 	}
 	ExecClearTuple(q->slot);

@@ -1,6 +1,6 @@
 /*
  * queries.h
- *		What queries.c (hnsw_search) and queries_parallel.c (its workers) share.
+ *		What queries.c (hnsw_search), queries_parallel.c (its workers) and measure.c (hnsw_recall) share.
  */
 #ifndef HNSW_AM_QUERIES_H
 #define HNSW_AM_QUERIES_H
@@ -29,6 +29,10 @@ typedef struct HnswQueries
 	struct IndexInfo *info;		/* for expressions */
 	struct EState *estate;
 	FmgrInfo	distance;		/* of the operator */
+	/* what HnswQueriesClose goes back to */
+	Oid			caller;
+	int			caller_context;
+	int			guc_level;
 	int			k;
 	Datum	   *queries;
 	int			n;
@@ -42,7 +46,10 @@ typedef struct HnswQueries
 extern void HnswCheckArray(ArrayType *queries);
 extern Datum *HnswReadArray(ArrayType *queries, int *n);
 extern void HnswCheckQueries(Relation index, Oid type);
+extern void HnswQueriesOpenIndex(HnswQueries *q, const char *function, Oid relid, Oid type);
 extern void HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k);
+extern void HnswQueriesAsk(HnswQueries *q, Datum query, int k);
+extern double HnswQueriesDistance(HnswQueries *q, Datum query);
 extern void HnswQueriesSearch(HnswQueries *q, int number);
 extern void HnswQueriesClose(HnswQueries *q);
 

@@ -72,6 +72,7 @@ release_search(HnswScan *so, bool error)
 	if (s == NULL)
 		return;
 	HnswStatsAddSearch(&so->stats, s);
+	s->without.blk = InvalidBlockNumber;
 	if (!error && so->g->search == NULL &&
 		MemoryContextMemAllocated(s->cxt, true) <= KEPT_SEARCH_BYTES + HnswQueryBytes(so->g->lay))
 		so->g->search = s;
@@ -107,6 +108,7 @@ hnswbeginscan(Relation index, int nkeys, int norderbys)
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, cb);
 	so->g = HnswOpen(index);
 	so->stats.index = RelationGetRelid(index);
+	so->without.blk = InvalidBlockNumber;
 	HnswCountersOpen(so);
 	scan->opaque = so;
 	return scan;
@@ -412,7 +414,7 @@ HnswFirstResults(IndexScanDesc scan, HnswScan *so, HnswMetaPage *meta)
 static bool
 find_cached(IndexScanDesc scan, HnswScan *so)
 {
-	if (likely(!HnswCachedMay(scan, so)))
+	if (likely(!HnswCachedMay(scan, so)) || so->without.blk != InvalidBlockNumber)
 		return false;
 	so->by_row = so->search->query.far = false;
 	so->target = HnswScanTarget(so, &so->calibration);
@@ -430,6 +432,9 @@ search(IndexScanDesc scan, HnswScan *so)
 	HnswReadMeta(g, &meta);		/* also loads the centre */
 	so->calibration = meta.calibration;
 	HnswMarksReset(&s->taken);
+	s->without = so->without;
+	if (s->without.blk != InvalidBlockNumber)
+		HnswMarksSet(&s->taken, HnswNodeNumber(g, s->without.blk, s->without.slot));
 	s->nvisits_all = s->nvisits = s->nscored = 0;
 	s->radius = -INFINITY;
 	share_memory(so);

@@ -63,6 +63,7 @@ typedef struct HnswScan
 	bool		ordered;		/* else rows come in any order */
 	bool		recheck;		/* the executor is to check the index's conditions */
 	HnswSettings settings;		/* of the session when the scan began */
+	HnswCandidate without;		/* a node that counts as not there, nor are results cached then; none: no block (measure.c) */
 
 	int64		expected;		/* nodes that are likely to be asked for; 0: not known */
 	bool		by_row;			/* each row has a distance of its own, and all are to be in order */
@@ -165,6 +166,7 @@ extern void HnswScanHold(HnswScan *so);
 /* ---- table.c ---- */
 extern void HnswTableNoteRow(HnswScan *so, const ItemPointerData *tid);
 extern int64 HnswTablePatience(IndexScanDesc scan, HnswScan *so);
+extern bool HnswRowRoot(TupleTableSlot *slot, ItemPointer tid, OffsetNumber *roots, BlockNumber *roots_of);
 extern bool HnswMatchesBegin(HnswMatches *m, IndexScanDesc scan, HnswScan *so);
 extern bool HnswMatchesNext(void *arg, HnswFound *found, double *dist);
 extern void HnswMatchesEnd(HnswMatches *m);

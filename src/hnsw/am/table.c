@@ -201,9 +201,12 @@ HnswTablePatience(IndexScanDesc scan, HnswScan *so)
 	return so->patience;
 }
 
-/* Where an index's TID of a row in a slot leads to: the beginning of its HOT chain. */
-static bool
-find_root(HnswMatches *m, TupleTableSlot *slot, ItemPointer tid)
+/*
+ * The TID by which an index has the row of a heap's slot: where its HOT chain begins.  The caller keeps
+ * those of a page for the next call: MaxHeapTuplesPerPage, and the block, InvalidBlockNumber before.
+ */
+bool
+HnswRowRoot(TupleTableSlot *slot, ItemPointer tid, OffsetNumber *roots, BlockNumber *roots_of)
 {
 	BufferHeapTupleTableSlot *heap = (BufferHeapTupleTableSlot *) slot;
 	OffsetNumber root;
@@ -211,14 +214,14 @@ find_root(HnswMatches *m, TupleTableSlot *slot, ItemPointer tid)
 	*tid = slot->tts_tid;
 	if (!HeapTupleIsHeapOnly(heap->base.tuple))
 		return true;
-	if (m->roots_of != ItemPointerGetBlockNumber(tid))
+	if (*roots_of != ItemPointerGetBlockNumber(tid))
 	{
 		LockBuffer(heap->buffer, BUFFER_LOCK_SHARE);
-		heap_get_root_tuples(BufferGetPage(heap->buffer), m->roots);
+		heap_get_root_tuples(BufferGetPage(heap->buffer), roots);
 		LockBuffer(heap->buffer, BUFFER_LOCK_UNLOCK);
-		m->roots_of = ItemPointerGetBlockNumber(tid);
+		*roots_of = ItemPointerGetBlockNumber(tid);
 	}
-	root = m->roots[ItemPointerGetOffsetNumber(tid) - 1];
+	root = roots[ItemPointerGetOffsetNumber(tid) - 1];
 	if (root == InvalidOffsetNumber)
 		return false;
 	ItemPointerSetOffsetNumber(tid, root);
@@ -273,7 +276,7 @@ HnswMatchesNext(void *arg, HnswFound *found, double *dist)
 	while (table_scan_getnextslot(m->rows, ForwardScanDirection, m->slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!meets_conditions(so, m->slot) || !find_root(m, m->slot, &found->tids[0]) ||
+		if (!meets_conditions(so, m->slot) || !HnswRowRoot(m->slot, &found->tids[0], m->roots, &m->roots_of) ||
 			was_returned(so, &found->tids[0]) || !HnswSlotDistance(m->scan, so, m->slot, dist))
 			continue;
 		*dist /= so->search->query.unit;
