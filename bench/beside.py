@@ -170,7 +170,7 @@ def dump_and_restore(tests: Tests, here: server.Server) -> None:
     with here.connect("restored") as conn:
         after = tests.statements("vectorx: the same statements", conn, *STATEMENTS)
         tests.check(after == before[2:], "rows, nearest rows and indexes are the same", (before, after))
-        tests.check(conn.execute("SELECT count(*) FROM pg_stat_hnsw_indexes, hnsw_check(indexrelid)").fetchone() == (0,), "all indexes are sound")
+        tests.check(conn.execute("SELECT count(*) FROM pg_stat_vectorx_indexes, hnsw_check(indexrelid)").fetchone() == (0,), "all indexes are sound")
 
 
 def main() -> None:

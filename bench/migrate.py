@@ -77,8 +77,8 @@ def answers(tests: Tests, here: server.Server, database: str, what: str) -> None
                 if now != (answer,):
                     wrong.append((statement, answer, now))
             tests.check(not wrong, f"{what}: pgvector's answers, index scans {index}", wrong)
-        indexes = conn.execute("SELECT count(*) FROM pg_stat_hnsw_indexes").fetchone()
-        bad = conn.execute("SELECT relname, problem FROM pg_stat_hnsw_indexes, hnsw_check(indexrelid)").fetchall()
+        indexes = conn.execute("SELECT count(*) FROM pg_stat_vectorx_indexes").fetchone()
+        bad = conn.execute("SELECT relname, problem FROM pg_stat_vectorx_indexes, hnsw_check(indexrelid)").fetchall()
         tests.check(indexes == (28,) and not bad, f"{what}: 28 indexes, all sound", (indexes, bad))
 
 

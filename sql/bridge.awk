@@ -93,7 +93,7 @@ FNR == 1 {
 	sub(/\n.*/, "", about)
 }
 
-about ~ /_sphere|_within_|<<|hnsw|vectorx_version/ { write() }
+about ~ /_sphere|_within_|<<|hnsw|vectorx_version|vectorx_indexes/ { write() }
 
 # Name and arguments in CREATE FUNCTION.
 function signature() {

@@ -49,7 +49,7 @@ ALTER INDEX items_l2 SET (m = 24);
 REINDEX INDEX items_l2;
 VACUUM FULL items;
 SELECT m FROM hnsw_info('items_l2');
-SELECT indexrelname, scans > 0 FROM pg_stat_hnsw_indexes WHERE relname = 'items' ORDER BY 1;
+SELECT indexrelname, scans > 0 FROM pg_stat_vectorx_indexes WHERE relname = 'items' ORDER BY 1;
 -- empty, unlogged, partitioned, concurrently, an expression
 CREATE UNLOGGED TABLE unlogged_items (v vector(3));
 CREATE INDEX ON unlogged_items USING ivfflat (v);

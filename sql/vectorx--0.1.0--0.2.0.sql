@@ -988,36 +988,51 @@ CREATE FUNCTION hnsw_index_stats(
 	OUT reranked bigint,
 	OUT returned bigint,
 	OUT shed bigint,
+	OUT inserts bigint,
+	OUT pending_inserts bigint,
+	OUT merges bigint,
+	OUT merged_rows bigint,
+	OUT cache_hits bigint,
+	OUT cache_misses bigint,
 	OUT stats_reset timestamptz)
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_index_stats' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION hnsw_index_stats() IS
-	'what scans of hnsw indexes of the database have done, in all sessions';
+	'what has been done with hnsw indexes of the database, in all sessions';
 
-CREATE VIEW pg_stat_hnsw_indexes AS
-	SELECT i.indrelid AS relid, i.indexrelid, n.nspname AS schemaname, t.relname, c.relname AS indexrelname,
-		coalesce(s.scans, 0) AS scans, coalesce(s.searches, 0) AS searches, coalesce(s.resumes, 0) AS resumes,
-		coalesce(s.sweeps, 0) AS sweeps, coalesce(s.visited, 0) AS visited, coalesce(s.scored, 0) AS scored,
-		coalesce(s.reranked, 0) AS reranked, coalesce(s.returned, 0) AS returned,
-		coalesce(s.shed, 0) AS shed, s.stats_reset
+CREATE VIEW pg_stat_vectorx_indexes AS
+	WITH s AS (
+		SELECT * FROM hnsw_index_stats()
+	), n AS (
+		SELECT CASE WHEN NOT EXISTS (SELECT FROM s WHERE index = 0) THEN 0::bigint END AS none
+	)
+	SELECT i.indrelid AS relid, i.indexrelid, ns.nspname AS schemaname, t.relname, c.relname AS indexrelname,
+		coalesce(s.scans, n.none) AS scans, coalesce(s.searches, n.none) AS searches, coalesce(s.resumes, n.none) AS resumes,
+		coalesce(s.sweeps, n.none) AS sweeps, coalesce(s.visited, n.none) AS visited, coalesce(s.scored, n.none) AS scored,
+		coalesce(s.reranked, n.none) AS reranked, coalesce(s.returned, n.none) AS returned, coalesce(s.shed, n.none) AS shed,
+		coalesce(s.inserts, n.none) AS inserts, coalesce(s.pending_inserts, n.none) AS pending_inserts,
+		coalesce(s.merges, n.none) AS merges, coalesce(s.merged_rows, n.none) AS merged_rows,
+		CASE WHEN pg_has_role('pg_monitor', 'USAGE') THEN coalesce(s.cache_hits, n.none) END AS cache_hits,
+		CASE WHEN pg_has_role('pg_monitor', 'USAGE') THEN coalesce(s.cache_misses, n.none) END AS cache_misses, s.stats_reset
 	FROM pg_index i
 		JOIN pg_class c ON c.oid = i.indexrelid AND c.relkind = 'i'
 		JOIN pg_am a ON a.oid = c.relam AND a.amhandler IN ('hnswhandler(internal)'::regprocedure, 'ivfflathandler(internal)'::regprocedure)
 		JOIN pg_class t ON t.oid = i.indrelid
-		JOIN pg_namespace n ON n.oid = t.relnamespace
-		LEFT JOIN hnsw_index_stats() s ON s.index = i.indexrelid;
+		JOIN pg_namespace ns ON ns.oid = t.relnamespace
+		CROSS JOIN n
+		LEFT JOIN s ON s.index = i.indexrelid;
 
-COMMENT ON VIEW pg_stat_hnsw_indexes IS
-	'hnsw indexes of the database, and what scans have done in all sessions';
+COMMENT ON VIEW pg_stat_vectorx_indexes IS
+	'hnsw indexes of the database, and what has been done with them in all sessions';
 
-GRANT SELECT ON pg_stat_hnsw_indexes TO PUBLIC;
+GRANT SELECT ON pg_stat_vectorx_indexes TO PUBLIC;
 
 CREATE FUNCTION hnsw_stats_reset(index regclass DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_stats_reset' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION hnsw_stats_reset(regclass) IS
-	'sets what pg_stat_hnsw_indexes counts of an index, or of all of the database, to zero';
+	'sets what pg_stat_vectorx_indexes counts of an index, or of all of the database, to zero';
 
 REVOKE ALL ON FUNCTION hnsw_stats_reset(regclass) FROM PUBLIC;
 

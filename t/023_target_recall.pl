@@ -65,7 +65,7 @@ is($busy[1], 1, 'a search for less is counted');
 cmp_ok($busy[2], '<', $calm[2], 'and visits less');
 $node->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO%'));
 eval { $busy->quit; };
-is($node->safe_psql('postgres', q(SELECT shed > 0 FROM pg_stat_hnsw_indexes WHERE indexrelname = 'items_idx')), 't', 'for all sessions, too');
+is($node->safe_psql('postgres', q(SELECT shed > 0 FROM pg_stat_vectorx_indexes WHERE indexrelname = 'items_idx')), 't', 'for all sessions, too');
 
 # another session's temporary table: its pages are not to be had, but a plan is
 my $other = $node->background_psql('postgres');

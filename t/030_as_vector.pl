@@ -204,7 +204,7 @@ sql('as_vector', 'DROP EXTENSION needs_vector');
 sql('as_vector', 'ALTER EXTENSION vector SET SCHEMA elsewhere; ALTER DATABASE as_vector SET search_path = public, elsewhere');
 is(sql('as_vector', "SELECT count(*) FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' "
 	  . "AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'vector') AND p.pronamespace <> 'elsewhere'::regnamespace"), 0, 'SET SCHEMA moves all');
-is(sql('as_vector', "INSERT INTO items (v) VALUES ('[3,4,5.1]'); SET enable_seqscan = off; $nearest; SELECT count(*) FROM pg_stat_hnsw_indexes, hnsw_check(indexrelid)"), "601\n0", 'and it works there');
+is(sql('as_vector', "INSERT INTO items (v) VALUES ('[3,4,5.1]'); SET enable_seqscan = off; $nearest; SELECT count(*) FROM pg_stat_vectorx_indexes, hnsw_check(indexrelid)"), "601\n0", 'and it works there');
 sql('as_vector', 'DROP TABLE items; DROP EXTENSION vector; CREATE EXTENSION vectorx; DROP EXTENSION vectorx; CREATE EXTENSION vector');
 
 # ---- a dump of pgvector's
@@ -228,7 +228,7 @@ sub restored
 		}
 		is(join("\n", @wrong), '', "$what: pgvector's answers, $how");
 	}
-	is(sql($database, 'SELECT count(*) FROM pg_stat_hnsw_indexes; SELECT * FROM pg_stat_hnsw_indexes, hnsw_check(indexrelid)'), 28, "$what: 28 indexes, all sound");
+	is(sql($database, 'SELECT count(*) FROM pg_stat_vectorx_indexes; SELECT * FROM pg_stat_vectorx_indexes, hnsw_check(indexrelid)'), 28, "$what: 28 indexes, all sound");
 }
 
 for my $name ('vector', 'vectorx')

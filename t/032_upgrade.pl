@@ -298,7 +298,7 @@ is(sql('postgres', "SELECT age(relfrozenxid) < 50 FROM pg_class WHERE relname = 
 sql('postgres', 'DELETE FROM exact WHERE id % 10 = 2');
 like(told('postgres', 'VACUUM (INDEX_CLEANUP on) exact'), $other, 'of one with dead rows stops: their places must not be taken');
 is(told('postgres', 'VACUUM (INDEX_CLEANUP off, FREEZE) exact'), '', 'INDEX_CLEANUP off freezes that, too');
-is(told('postgres', 'ANALYZE exact', 'ALTER INDEX exact_v SET (target_recall = 0.9)', 'ALTER INDEX exact_v RESET (target_recall)', 'SELECT * FROM pg_stat_hnsw_indexes'), '', 'ANALYZE, ALTER INDEX, statistics');
+is(told('postgres', 'ANALYZE exact', 'ALTER INDEX exact_v SET (target_recall = 0.9)', 'ALTER INDEX exact_v RESET (target_recall)', 'SELECT * FROM pg_stat_vectorx_indexes'), '', 'ANALYZE, ALTER INDEX, statistics');
 $node->command_ok([ 'pg_dump', '-h', $node->host, '-p', $node->port, '-f', "$folder/dump", 'postgres' ], 'pg_dump');
 is(told('postgres', 'REINDEX INDEX CONCURRENTLY exact_v', 'REINDEX INDEX v100_v', 'DROP INDEX int8_v'), '', 'REINDEX and DROP');
 is(told('postgres', "INSERT INTO exact (v) VALUES ('[1,2,3]')"), '', 'the index is built again');

@@ -22,7 +22,7 @@
  * name counts the forms: a session that has another version of the library loaded
  * has a room of its own.
  */
-#define ROOM_NAME	"vectorx room 3"
+#define ROOM_NAME	"vectorx room 4"
 typedef struct Room
 {
 	LWLock		lock;			/* of area and tables: who makes them */

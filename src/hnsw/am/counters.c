@@ -1,27 +1,30 @@
 /*
  * counters.c
- *		What index scans of all sessions have done: the view pg_stat_hnsw_indexes, and
- *		hnsw_stats_reset.
+ *		What all sessions have done with indexes, scans, inserts and merges: the view
+ *		pg_stat_vectorx_indexes, and hnsw_stats_reset.
  *
  * A session counts in its own memory, an entry for each index, and tells the others,
  * that is adds to the shared entry, before its transaction commits, when it ends, and
- * in a long transaction once a second at the end of a search.  README, "Counters".
+ * in a long transaction once a second at the end of a search, or of some inserts.  README, "Counters".
  */
 #include "postgres.h"
 
 #include "access/amapi.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "hnsw/am/am.h"
+#include "hnsw/am/counters.h"
 #include "hnsw/am/scan.h"
 #include "miscadmin.h"
 #include "names.h"
 #include "shared/shared.h"
 #include "storage/ipc.h"
+#include "utils/acl.h"
 #include "utils/hsearch.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -41,6 +44,12 @@ typedef enum Counter
 	COUNT_RERANKED,
 	COUNT_RETURNED,
 	COUNT_SHED,
+	COUNT_INSERTS,
+	COUNT_PENDING_INSERTS,
+	COUNT_MERGES,
+	COUNT_MERGED_ROWS,
+	COUNT_CACHE_HITS,
+	COUNT_CACHE_MISSES,
 	COUNTERS					/* so many */
 } Counter;
 
@@ -84,6 +93,8 @@ typedef struct Counted
 /* A session in a long transaction tells the others so often, and removes so often, at most. */
 #define TELL_MS		1000
 #define PRUNE_MS	60000
+/* It looks for whether it is time after so many inserts. */
+#define INSERTS_A_LOOK	256
 
 static HTAB *pending_of = NULL;	/* HnswPending by index */
 static TimestampTz told_at = 0;
@@ -136,6 +147,16 @@ add_pending(void *arg)
 	dshash_release_lock(table->hash, entry);
 }
 
+/* Is there anything that the others have not been told? */
+static bool
+is_untold(const HnswPending *p)
+{
+	for (int i = 0; i < COUNTERS; i++)
+		if (p->n[i] != 0)
+			return true;
+	return false;
+}
+
 /*
  * Tell the others: add what is pending to the shared entries.  What cannot be added is
  * forgotten.  To be called with no LWLock held.
@@ -154,7 +175,7 @@ tell(void)
 	hash_seq_init(&seq, pending_of);
 	while ((p = hash_seq_search(&seq)) != NULL)
 	{
-		if (telling && p->n[COUNT_SEARCHES] + p->n[COUNT_SCANS] > 0)
+		if (telling && is_untold(p))
 			telling = VxSharedTry(add_pending, p);
 		memset(p->n, 0, sizeof(p->n));
 		if (p->nscans == 0)
@@ -275,23 +296,63 @@ init_pending(void)
 	pending_of = hash_create("hnsw counters", 16, &ctl, HASH_ELEM | HASH_BLOBS);
 }
 
-/* A scan begins: it has where to count until HnswCountersClose. */
-void
-HnswCountersOpen(HnswScan *so)
+/* What this session has counted for an index; it stays where it is while a scan holds on to it, or until tell(). */
+static HnswPending *
+find_pending(Oid index)
 {
+	HnswPending *p;
 	bool		found;
 
 	if (pending_of == NULL)
 		init_pending();
 	if (table != NULL && pg_atomic_read_u32(table->nentries) >= MAX_ENTRIES)
 		make_room();
-	so->pending = hash_search(pending_of, &so->stats.index, HASH_ENTER, &found);
+	p = hash_search(pending_of, &index, HASH_ENTER, &found);
 	if (!found)
 	{
-		so->pending->nscans = 0;
-		memset(so->pending->n, 0, sizeof(so->pending->n));
+		p->nscans = 0;
+		memset(p->n, 0, sizeof(p->n));
 	}
+	return p;
+}
+
+/* A scan begins: it has where to count until HnswCountersClose. */
+void
+HnswCountersOpen(HnswScan *so)
+{
+	so->pending = find_pending(so->stats.index);
 	so->pending->nscans++;
+}
+
+/* Tell the others, if they have not been told for a second. */
+static void
+tell_in_time(void)
+{
+	if (TimestampDifferenceExceeds(told_at, GetCurrentTimestamp(), TELL_MS))
+		tell();
+}
+
+/* A row has been inserted into an index, and is pending, or not.  To be called with no LWLock held. */
+void
+HnswCountersInsert(Oid index, bool pending)
+{
+	static uint32 ninserts = 0;
+	HnswPending *p = find_pending(index);
+
+	p->n[COUNT_INSERTS]++;
+	p->n[COUNT_PENDING_INSERTS] += pending;
+	if (++ninserts % INSERTS_A_LOOK == 0)
+		tell_in_time();
+}
+
+/* So many pending rows of an index have been merged. */
+void
+HnswCountersMerge(Oid index, int64 nrows)
+{
+	HnswPending *p = find_pending(index);
+
+	p->n[COUNT_MERGES]++;
+	p->n[COUNT_MERGED_ROWS] += nrows;
 }
 
 /* Count what a scan has done since it was counted last. */
@@ -310,6 +371,8 @@ count(HnswScan *so)
 	n[COUNT_RERANKED] += now->reranked - then->reranked;
 	n[COUNT_RETURNED] += now->returned - then->returned;
 	n[COUNT_SHED] += now->shed - then->shed;
+	n[COUNT_CACHE_HITS] += now->cache_hits - then->cache_hits;
+	n[COUNT_CACHE_MISSES] += now->cache_misses - then->cache_misses;
 	so->counted = *now;
 }
 
@@ -320,8 +383,7 @@ HnswCountersAdd(HnswScan *so)
 	if (so->stats.searches == so->counted.searches)
 		return;
 	count(so);
-	if (TimestampDifferenceExceeds(told_at, GetCurrentTimestamp(), TELL_MS))
-		tell();
+	tell_in_time();
 }
 
 /* A scan ends, maybe by an error: allocates nothing, takes no lock. */
@@ -339,21 +401,30 @@ HnswCountersClose(HnswScan *so)
 
 /* ---- SQL ---- */
 
-/* An error when there is no shared memory to be had, for who asks for it. */
+/* A row of hnsw_index_stats(); all NULL but the OID where there are no counters. */
 static void
-attach_or_error(void)
+put_stats(ReturnSetInfo *out, Oid index, const Counted *counted)
 {
-	tell();
-	if (!attach())
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("no shared memory for the counters of hnsw indexes"),
-				 errdetail("It could not be allocated, now or less than a minute ago.")));
+	Datum		values[COUNTERS + 2];
+	bool		nulls[COUNTERS + 2];
+
+	memset(nulls, counted == NULL, sizeof(nulls));
+	values[0] = ObjectIdGetDatum(index);
+	nulls[0] = false;
+	for (int i = 0; counted && i < COUNTERS; i++)
+		values[1 + i] = Int64GetDatum(counted->n[i]);
+	if (counted)
+		values[1 + COUNTERS] = TimestampTzGetDatum(counted->since);
+	/* they tell whether others have asked the same: as the view vectorx_cache they are not for all */
+	if (!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
+		nulls[1 + COUNT_CACHE_HITS] = nulls[1 + COUNT_CACHE_MISSES] = true;
+	tuplestore_putvalues(out->setResult, out->setDesc, values, nulls);
 }
 
 /*
- * hnsw_index_stats(): a row for each index of the database that has been scanned: its OID,
- * the counters, and since when they count.  Entries of what has gone are removed.
+ * hnsw_index_stats(): a row for each index of the database that anything has been done with: its OID,
+ * the counters, and since when they count.  Entries of what has gone are removed.  Where there is no
+ * shared memory to be had, now or a moment ago, one row of OID 0, and NULLs.
  */
 Datum
 vectorx_hnsw_index_stats(PG_FUNCTION_ARGS)
@@ -362,23 +433,18 @@ vectorx_hnsw_index_stats(PG_FUNCTION_ARGS)
 	Counted    *all;
 	int			n;
 
-	attach_or_error();
 	InitMaterializedSRF(fcinfo, 0);
+	tell();
+	if (!attach())
+	{
+		put_stats(out, InvalidOid, NULL);
+		return (Datum) 0;
+	}
 	all = copy_entries(&n);
 	n = prune(all, n);
 	for (int i = 0; i < n; i++)
-	{
-		Datum		values[COUNTERS + 2];
-		bool		nulls[COUNTERS + 2] = {false};
-
-		if (all[i].key.database != MyDatabaseId)
-			continue;
-		values[0] = ObjectIdGetDatum(all[i].key.index);
-		for (int j = 0; j < COUNTERS; j++)
-			values[1 + j] = Int64GetDatum(all[i].n[j]);
-		values[1 + COUNTERS] = TimestampTzGetDatum(all[i].since);
-		tuplestore_putvalues(out->setResult, out->setDesc, values, nulls);
-	}
+		if (all[i].key.database == MyDatabaseId)
+			put_stats(out, all[i].key.index, &all[i]);
 	return (Datum) 0;
 }
 
@@ -428,7 +494,10 @@ vectorx_hnsw_stats_reset(PG_FUNCTION_ARGS)
 
 	if (!PG_ARGISNULL(0))
 		check_index(PG_GETARG_OID(0));
-	attach_or_error();
+	tell();
+	/* else there is nothing to set to zero */
+	if (!attach())
+		PG_RETURN_VOID();
 	if (!PG_ARGISNULL(0))
 	{
 		reset(PG_GETARG_OID(0));

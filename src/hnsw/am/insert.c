@@ -6,6 +6,7 @@
 
 #include "hnsw/am/am.h"
 #include "hnsw/am/cached.h"
+#include "hnsw/am/counters.h"
 #include "hnsw/am/merge.h"
 #include "hnsw/am/options.h"
 #include "hnsw/graph/insert.h"
@@ -72,6 +73,8 @@ insert_row(InsertState *st, Relation index, HnswValue value, ItemPointer heap_ti
 	}
 	HnswInserterDone(g);
 	HnswUnlockInserts(index);
+	if (done != HNSW_NOT_INDEXED)
+		HnswCountersInsert(RelationGetRelid(index), done == HNSW_PENDING);
 	if (done != HNSW_NOT_INDEXED)
 		HnswCachedInsert(g, &placed);
 	/* now and then, to count is not for nothing */

@@ -12,6 +12,7 @@
 #include "access/xlog.h"
 #include "compat.h"
 #include "fmgr.h"
+#include "hnsw/am/counters.h"
 #include "hnsw/am/info.h"
 #include "hnsw/am/merge.h"
 #include "hnsw/base/waitpoint.h"
@@ -172,6 +173,7 @@ HnswMerge(Relation index)
 		merged = merge_at_once(g, &slice, limit);
 		if (merged < 0)
 			merged = merge_in_turn(g, &slice, limit);
+		HnswCountersMerge(RelationGetRelid(index), merged);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);

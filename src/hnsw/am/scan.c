@@ -439,7 +439,10 @@ search(IndexScanDesc scan, HnswScan *so)
 	s->radius = -INFINITY;
 	share_memory(so);
 	if (find_cached(scan, so))
+	{
+		so->stats.cache_hits++;
 		return;
+	}
 	if (!HnswPrepareQuery(&g->space, HnswCentre(g), so->query, &s->query))
 		so->exact = false;
 	so->by_row = so->ordered && so->exact && so->expected >= HNSW_ALL_ROWS && g->lay->metric->normalised;
@@ -457,6 +460,8 @@ search(IndexScanDesc scan, HnswScan *so)
 		return;
 	}
 	HnswCachedSearch(scan, so, &meta);
+	so->stats.cache_hits += so->unsearched;
+	so->stats.cache_misses += so->cached != NULL && !so->unsearched;
 }
 
 /* What the cache had spared. */

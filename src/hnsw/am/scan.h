@@ -49,6 +49,8 @@ typedef struct HnswScanStats
 	int64		reranked;		/* rows whose vector was read from the table */
 	int64		returned;		/* nodes handed out */
 	int64		shed;			/* searches for less recall, because of load */
+	int64		cache_hits;		/* first searches whose result was the cache's, and those that it was to know */
+	int64		cache_misses;
 } HnswScanStats;
 
 typedef struct HnswScan
