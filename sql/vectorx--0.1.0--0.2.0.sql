@@ -953,7 +953,9 @@ CREATE FUNCTION hnsw_info(
 	OUT pending_pages bigint,
 	OUT merges bigint,
 	OUT merged_rows bigint,
-	OUT format int)
+	OUT format int,
+	OUT dead_rows bigint,
+	OUT stale_links float8)
 	AS 'MODULE_PATHNAME', 'vectorx_hnsw_info' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION hnsw_info(regclass) IS

@@ -504,7 +504,7 @@ vectorx_hnsw_check(PG_FUNCTION_ARGS)
 	bool		locked;
 
 	memset(&c, 0, sizeof(c));
-	HnswInspectOpen(&c.x, relid);
+	HnswInspectOpen(&c.x, relid, true);
 	InitMaterializedSRF(fcinfo, 0);
 	c.out = (ReturnSetInfo *) fcinfo->resultinfo;
 	/* reads catalogs, whose locks are not to be waited for under the one that follows */

@@ -63,7 +63,7 @@ open_owned(HnswInspect *x, Oid relid)
 {
 	PreventCommandDuringRecovery(VX_FUNCTION("calibrate()"));
 	PreventCommandIfReadOnly(VX_FUNCTION("calibrate()"));
-	HnswInspectOpen(x, relid);
+	HnswInspectOpen(x, relid, false);
 	if (!CompatOwnsRelation(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(x->index));
 }

@@ -9,10 +9,12 @@
  */
 #include "postgres.h"
 
+#include "access/amapi.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/index.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
@@ -33,6 +35,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(vectorx_hnsw_info);
 
@@ -40,12 +43,22 @@ PG_FUNCTION_INFO_V1(vectorx_hnsw_info);
 
 /* ---- opening, closing, reading ---- */
 
+/* May the user look into the indexes of a table: read it, or monitor, where "monitors" may? */
+static bool
+may_inspect(Oid heapid, bool monitors)
+{
+	return pg_class_aclcheck(heapid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		CompatOwnsRelation(heapid, GetUserId()) ||
+		(monitors && has_privs_of_role(GetUserId(), ROLE_PG_MONITOR));
+}
+
 /*
  * Open an hnsw index for inspection, with AccessShareLock on its table and on
- * it.  Errors: not an hnsw index, no right to read the table.
+ * it.  monitors: members of pg_monitor may, too, for what is told is no row's.  Errors: not an
+ * hnsw index, no right to read the table.
  */
 void
-HnswInspectOpen(HnswInspect *x, Oid relid)
+HnswInspectOpen(HnswInspect *x, Oid relid, bool monitors)
 {
 	char		kind = get_rel_relkind(relid);
 	char	   *name = get_rel_name(relid);
@@ -68,8 +81,7 @@ HnswInspectOpen(HnswInspect *x, Oid relid)
 
 	/* nobody is to wait for a lock, or hold up others, without the right */
 	heapid = IndexGetRelation(relid, false);
-	if (pg_class_aclcheck(heapid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
-		!CompatOwnsRelation(heapid, GetUserId()))
+	if (!may_inspect(heapid, monitors))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(heapid));
 	/* the table's lock comes before the index's */
 	x->heap = table_open(heapid, AccessShareLock);
@@ -239,8 +251,23 @@ HnswInspectMeta(HnswInspect *x)
 	Assert(x->lay.metric != NULL);
 }
 
+/* Is it a partitioned index of ours, which has no pages itself? */
+static bool
+is_partitioned(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		is;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	is = ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_PARTITIONED_INDEX &&
+		HnswIsAm(GetIndexAmRoutineByAmId(((Form_pg_class) GETSTRUCT(tuple))->relam, false));
+	ReleaseSysCache(tuple);
+	return is;
+}
+
 /*
- * hnsw_info(index regclass): one row about the index.  Pages are read one
+ * hnsw_info(index regclass): one row about the index, of NULLs if it is partitioned.  Pages are read one
  * after the other while others may write: the counts are of no single moment.
  * An older version of the extension has only the first of the columns.
  */
@@ -249,10 +276,11 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 {
 	HnswInspect	x;
 	Info		info;
+	HnswStale	stale = { 0 };
 	HnswLayout *lay = &x.lay;
 	TupleDesc	desc;
-	Datum		values[31];
-	bool		nulls[31] = { false };
+	Datum		values[33] = { 0 };
+	bool		nulls[33] = { false };
 	int			n = 0;
 	ItemPointerData entry;
 	char	   *pending;
@@ -261,7 +289,12 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 		desc->natts > (int) lengthof(values))
 		elog(ERROR, VX_FUNCTION("info") " must return a row of %d columns", (int) lengthof(values));
 
-	HnswInspectOpen(&x, PG_GETARG_OID(0));
+	if (is_partitioned(PG_GETARG_OID(0)))
+	{
+		memset(nulls, true, sizeof(nulls));
+		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	}
+	HnswInspectOpen(&x, PG_GETARG_OID(0), true);
 	HnswInspectMeta(&x);
 
 	memset(&info, 0, sizeof(info));
@@ -310,6 +343,10 @@ vectorx_hnsw_info(PG_FUNCTION_ARGS)
 	values[n++] = Int64GetDatum((int64) x.meta.merges);
 	values[n++] = Int64GetDatum((int64) x.meta.merged);
 	values[n++] = Int32GetDatum((int32) x.meta.version);
+	if (desc->natts > n)
+		HnswCountStale(&x, &stale);
+	values[n++] = Int64GetDatum(stale.dead_rows);
+	values[n++] = Float8GetDatum(stale.links > 0 ? (double) stale.stale_links / stale.links : 0);
 	Assert(n == lengthof(values));
 
 	HnswInspectClose(&x);

@@ -204,7 +204,7 @@ vectorx_hnsw_merge(PG_FUNCTION_ARGS)
 
 	PreventCommandDuringRecovery(VX_FUNCTION("merge()"));
 	PreventCommandIfReadOnly(VX_FUNCTION("merge()"));
-	HnswInspectOpen(&x, relid);
+	HnswInspectOpen(&x, relid, false);
 	if (!CompatOwnsRelation(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(x.index));
 	/* so that the commit waits for the WAL */

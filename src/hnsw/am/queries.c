@@ -115,7 +115,7 @@ become_owner(HnswQueries *q)
 void
 HnswQueriesOpenIndex(HnswQueries *q, const char *function, Oid relid, Oid type)
 {
-	HnswInspectOpen(&q->x, relid);
+	HnswInspectOpen(&q->x, relid, false);
 	if (!q->x.index->rd_index->indisvalid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
