@@ -1,4 +1,4 @@
--- what VACUUM has still to do in an index, as hnsw_info tells it; and who may ask
+-- what VACUUM has still to do in an index, as hnsw_info tells it, and who may ask; hnsw_prewarm
 SELECT setseed(0.5);
 CREATE TABLE hstale (id int, v vector(8));
 INSERT INTO hstale SELECT i, random_vector(8) FROM generate_series(1, 2000) AS i;
@@ -40,6 +40,7 @@ VACUUM hstale, hupdated;
 SELECT live_nodes, heap_tids, dead_nodes, pending_rows, dead_rows, stale_links FROM hnsw_info('hstale_v');
 SELECT heap_tids, dead_rows, stale_links FROM hnsw_info('hupdated_v');
 -- temporary and empty ones
+SET temp_buffers = '1MB';
 CREATE TEMPORARY TABLE htemporary (v vector(2));
 CREATE INDEX htemporary_v ON htemporary USING hnsw (v vector_l2_ops);
 SELECT heap_tids, dead_rows, stale_links FROM hnsw_info('htemporary_v');
@@ -64,6 +65,18 @@ SELECT outcome($$SELECT live_nodes > 0 FROM hnsw_info('hstale_v')$$);
 SELECT outcome($$SELECT count(*) FROM hnsw_check('hstale_v')$$);
 SELECT outcome($$SELECT count(*) FROM hnsw_search('hstale_v', ARRAY['[1,2,3,4,5,6,7,8]']::vector[], 1)$$);
 SELECT outcome($$SELECT recall FROM hnsw_recall('hstale_v')$$);
+SELECT outcome($$SELECT hnsw_prewarm('hstale_v')$$);
+RESET ROLE;
+-- into the buffer cache: all pages; of those that do not fit, as many as do
+SELECT hnsw_prewarm('hstale_v') = pg_relation_size('hstale_v') / current_setting('block_size')::int AS whole;
+SELECT hnsw_prewarm('htemporary_v') = pg_relation_size('htemporary_v') / current_setting('block_size')::int AS whole;
+INSERT INTO htemporary SELECT ARRAY[i, i * i] FROM generate_series(1, 20000) AS i;
+SELECT hnsw_prewarm('htemporary_v') * 4 / 3 AS pages, pg_size_bytes(current_setting('temp_buffers')) / current_setting('block_size')::int AS buffers;
+SELECT outcome($$SELECT hnsw_prewarm('hstale')$$);
+SELECT outcome($$SELECT hnsw_prewarm('hparted_v')$$);
+GRANT SELECT ON hstale TO regress_hstale_monitor;
+SET ROLE regress_hstale_monitor;
+SELECT outcome($$SELECT hnsw_prewarm('hstale_v') > 0$$);
 RESET ROLE;
 DROP TABLE hstale, hupdated, htemporary, hparted;
 DROP ROLE regress_hstale_monitor;

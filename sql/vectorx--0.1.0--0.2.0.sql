@@ -963,6 +963,13 @@ COMMENT ON FUNCTION hnsw_info(regclass) IS
 
 ALTER FUNCTION hnsw_check(regclass) PARALLEL RESTRICTED;
 
+CREATE FUNCTION hnsw_prewarm(index regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_prewarm' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED COST 10000;
+
+COMMENT ON FUNCTION hnsw_prewarm(regclass) IS
+	'read an hnsw index into the buffer cache; returns how many pages';
+
 CREATE FUNCTION hnsw_last_scan(
 	OUT index oid,
 	OUT searches bigint,

@@ -1238,6 +1238,13 @@ CREATE FUNCTION hnsw_check(
 COMMENT ON FUNCTION hnsw_check(regclass) IS
 	'violated invariants of an hnsw index; no rows if it is sound';
 
+CREATE FUNCTION hnsw_prewarm(index regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'vectorx_hnsw_prewarm' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED COST 10000;
+
+COMMENT ON FUNCTION hnsw_prewarm(regclass) IS
+	'read an hnsw index into the buffer cache; returns how many pages';
+
 CREATE FUNCTION hnsw_last_scan(
 	OUT index oid,
 	OUT searches bigint,
