@@ -44,6 +44,8 @@ SELECT abs(avg((SELECT count(*) FROM unnest(f.distances) d WHERE d <= e.distance
 	FROM found f JOIN exact e ON e.n = f.query;
 RESET hnsw.ef_search;
 RESET hnsw.iterative_scan;
+-- to measure is no use of an index
+SELECT scans, searches, visited FROM pg_stat_vectorx_indexes WHERE indexrelname = 'hmeasure_l2';
 -- fewer rows than k; equal ones; those without a distance are no queries
 CREATE TABLE hfew (v vector(2));
 CREATE INDEX hfew_v ON hfew USING hnsw (v vector_cosine_ops);

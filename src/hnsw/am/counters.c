@@ -376,11 +376,19 @@ count(HnswScan *so)
 	so->counted = *now;
 }
 
+/* A scan is no use of the index, but a measurement: it is not counted, not by the server either. */
+void
+HnswCountersLeave(HnswScan *so)
+{
+	so->pending->nscans--;
+	so->pending = NULL;
+}
+
 /* A scan begins anew. */
 void
 HnswCountersAdd(HnswScan *so)
 {
-	if (so->stats.searches == so->counted.searches)
+	if (so->pending == NULL || so->stats.searches == so->counted.searches)
 		return;
 	count(so);
 	tell_in_time();

@@ -372,6 +372,7 @@ measure(FunctionCallInfo fcinfo, ArrayType *queries, int sample, int k)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("k must be between 1 and %d", MAX_K)));
 	HnswQueriesOpenIndex(&m.q, VX_FUNCTION("recall"), PG_GETARG_OID(0), queries ? ARR_ELEMTYPE(queries) : InvalidOid);
+	HnswCountersLeave((HnswScan *) m.q.scan->opaque);
 	m.predicate = ExecPrepareQual(m.q.info->ii_Predicate, m.q.estate);
 	if (queries)
 	{

@@ -831,7 +831,8 @@ start(IndexScanDesc scan, HnswScan *so)
 				 errmsg("hnsw index \"%s\" can only be scanned with an MVCC snapshot",
 						RelationGetRelationName(scan->indexRelation))));
 
-	pgstat_count_index_scan(scan->indexRelation);
+	if (so->pending)
+		pgstat_count_index_scan(scan->indexRelation);
 	CompatCountSearch(scan);
 	old = MemoryContextSwitchTo(so->cxt);
 	so->empty = !HnswReadKeys(scan, so);

@@ -125,7 +125,7 @@ typedef struct HnswScan
 
 	HnswScanStats stats;
 	HnswScanStats counted;		/* of these, those in pending */
-	struct HnswPending *pending;	/* this session's counters of the index (counters.c) */
+	struct HnswPending *pending;	/* this session's counters of the index (counters.c); NULL: it is not counted */
 	struct HnswCached *cached;	/* what the cache is to know, or has told (cached.c); NULL: nothing */
 	bool		unsearched;		/* what was found is the cache's: there has been no search */
 
@@ -187,6 +187,7 @@ extern void HnswStatsEndScan(const HnswScanStats *stats);
 
 /* ---- counters.c ---- */
 extern void HnswCountersOpen(HnswScan *so);
+extern void HnswCountersLeave(HnswScan *so);
 extern void HnswCountersAdd(HnswScan *so);
 extern void HnswCountersClose(HnswScan *so);
 
