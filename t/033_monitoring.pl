@@ -1,0 +1,189 @@
+# What docs/monitoring.md tells, where it wants several sessions, roles or a restart: recall is not measured by a
+# plan of the index, can be cancelled, and is that of its snapshot while others write; pages stay in the cache that
+# hnsw_prewarm has read; on a standby, too; scripts/doctor says what is wrong, and nothing when nothing is.
+use strict;
+use warnings FATAL => 'all';
+
+use File::Basename qw(dirname);
+use Cwd qw(abs_path);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use VectorxTest;
+
+my $root = abs_path(dirname(__FILE__) . '/..');
+my $doctor = "$root/scripts/doctor";
+# of the server's own extensions, which not every package of it has
+chomp(my $libraries = qx("@{[ $ENV{PG_CONFIG} || 'pg_config' ]}" --pkglibdir));
+my %has = map { $_ => -e "$libraries/$_.so" } qw(pg_stat_statements pg_buffercache);
+my $node = new_node('monitoring', q(
+jit = off
+max_parallel_maintenance_workers = 0
+shared_buffers = 64MB
+maintenance_work_mem = 64MB
+) . ($has{pg_stat_statements} ? "shared_preload_libraries = 'pg_stat_statements'\n" : ''), allows_streaming => 1);
+
+sub sql { return $node->safe_psql('postgres', join(';', @_)); }
+
+sql(q(CREATE EXTENSION vectorx), q(SELECT setseed(0.5)),
+	q(CREATE TABLE items (id int, v vector(24)) WITH (autovacuum_enabled = off)),
+	q(INSERT INTO items SELECT i, ARRAY(SELECT random() - 0.5 FROM generate_series(1, 24) WHERE i > 0)::real[] FROM generate_series(1, 12000) i),
+	q(CREATE INDEX items_v ON items USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 10)), q(VACUUM ANALYZE items));
+
+# ---- recall
+
+my $measured = q(SELECT recall FROM hnsw_recall('items_v', 200));
+my ($little, $more) = map { sql("SET hnsw.ef_search = $_", 'SET hnsw.iterative_scan = off', $measured) } 10, 300;
+cmp_ok($little, '<', 0.9, "with little effort recall is low: $little");
+cmp_ok($more, '>', $little + 0.05, "and higher with more: $more");
+
+# a statement that is prepared keeps its plan, and so compares the index with itself; this does not
+my $same = sql('SET plan_cache_mode = force_generic_plan', 'SET hnsw.ef_search = 10', 'SET hnsw.iterative_scan = off', "PREPARE measured AS $measured",
+	'EXECUTE measured', 'SET enable_seqscan = off', 'EXECUTE measured', 'SET enable_indexscan = off', 'EXECUTE measured');
+cmp_ok($_, '<', 0.9, "whatever plans may have: $_") foreach split /\n/, $same;
+
+# its bounds have the recall of all rows between them about as often as they should: 95 of 100, at least 85 here
+my $all = sql('SET hnsw.ef_search = 20', q(SELECT recall FROM hnsw_recall('items_v', 6000)));
+my $within = sql('SET hnsw.ef_search = 20', qq(SELECT count(*) FILTER (WHERE $all BETWEEN lower AND upper) FROM generate_series(1, 40) i, LATERAL hnsw_recall('items_v', 50 + 0 * i)));
+cmp_ok($within, '>=', 34, "40 measurements by 50 rows: the recall of 6,000 is between the bounds of $within");
+
+my ($out, $err) = ('', '');
+$node->psql('postgres', q(SET statement_timeout = 100; SELECT * FROM hnsw_recall('items_v', 10000)), stderr => \$err);
+like($err, qr/canceling statement due to statement timeout/, 'it is cancelled');
+
+# others write, merge and vacuum meanwhile
+my $writer = session($node, q(DO $$ BEGIN FOR i IN 1..300 LOOP
+	INSERT INTO items SELECT 100000 + i, ARRAY(SELECT random() - 0.5 FROM generate_series(1, 24) WHERE i > 0)::real[];
+	DELETE FROM items WHERE id = i * 7;
+	COMMIT;
+END LOOP; END $$), q(VACUUM items), q(SELECT hnsw_merge('items_v')));
+my $meanwhile = sql('SET hnsw.ef_search = 12000', q(SELECT min(recall), max(sample) FROM generate_series(1, 10) i, LATERAL hnsw_recall('items_v', 20 + 0 * i)));
+is($meanwhile, '1|20', 'while others write, an exhaustive search misses no row of the snapshot');
+is(end_session($writer), '', 'and others do write');
+sql('VACUUM items');	# now that no snapshot is in its way
+is(sql(q(SELECT dead_rows, stale_links, pending_rows FROM hnsw_info('items_v'))), '0|0|0', 'which VACUUM and a merge leave nothing of');
+sql('DELETE FROM items WHERE id % 2 = 0');
+
+# what an old snapshot sees is not dead
+my $old = $node->background_psql('postgres');
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM items');
+sql('DELETE FROM items WHERE id % 3 = 0');
+my $dead = sql(q(SELECT dead_rows FROM hnsw_info('items_v')));
+$old->query_safe('COMMIT');
+$old->quit;
+my $later = sql(q(SELECT dead_rows FROM hnsw_info('items_v')));
+cmp_ok($dead, '>', 5000, "$dead rows are dead to all");
+cmp_ok($later, '>', $dead + 1500, "$later when the old snapshot has gone");
+
+# ---- a restart
+
+my $pages = sql(q(SELECT pg_relation_size('items_v') / current_setting('block_size')::int));
+$node->restart;
+my $cached = q(SELECT count(*) FROM pg_buffercache b WHERE relfilenode = pg_relation_filenode('items_v') AND relforknumber = 0);
+sql('CREATE EXTENSION pg_buffercache') if $has{pg_buffercache};
+is(sql($cached), 0, 'after a restart nothing of an index is cached') if $has{pg_buffercache};
+is(sql(q(SELECT hnsw_prewarm('items_v'))), $pages, 'all of it is read');
+SKIP:
+{
+	skip('the server has no pg_buffercache', 1) if !$has{pg_buffercache};
+	is(sql($cached), $pages, 'and stays');
+}
+# too large: what all searches need is there
+$node->append_conf('postgresql.conf', 'shared_buffers = 1MB');
+$node->restart;
+is(sql(q(SELECT hnsw_prewarm('items_v'))), 96, 'three quarters of the buffers');
+cmp_ok($pages, '>', 96, 'of more pages');
+$node->append_conf('postgresql.conf', 'shared_buffers = 64MB');
+$node->restart;
+
+# ---- a standby
+
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('monitoring_standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby);
+is($standby->safe_psql('postgres', q(SELECT hnsw_prewarm('items_v'))), $pages, 'on a standby an index is read');
+is($standby->safe_psql('postgres', q(SET hnsw.ef_search = 10000; SELECT recall, sample FROM hnsw_recall('items_v', 20))), '1|20', 'its recall measured');
+is($standby->safe_psql('postgres', q(SELECT dead_rows FROM hnsw_info('items_v'))), $later, 'and what is dead told');
+
+# ---- the doctor
+
+sub doctor
+{
+	my ($status, $what, $patterns, @args) = @_;
+	my ($out, $err) = ('', '');
+	local $ENV{PGHOST} = $node->host;
+	local $ENV{PGPORT} = $node->port;
+
+	IPC::Run::run([ $doctor, @args ], '>', \$out, '2>', \$err);
+	is($? >> 8, $status, "doctor: $what") or diag("$out$err");
+	like("$out$err", $_, "$what: $_") foreach @$patterns;
+	return $out;
+}
+
+sql('CREATE EXTENSION pg_stat_statements') if $has{pg_stat_statements};
+sql('VACUUM ANALYZE items', 'ALTER INDEX items_v SET (m = 16, ef_construction = 64)', 'REINDEX INDEX items_v');
+my $found = doctor(0, 'nothing to change', [ qr/nothing to change/, qr/note: recall: public\.items_v: recall\@10 is /, qr/1 indexes/ ], '--recall', '0.5', 'postgres');
+unlike($found, qr/^advice/m, 'and no advice');
+doctor(0, 'a connection string', [ qr/nothing to change/ ], '--recall', '0.5', '--quiet', 'dbname=postgres application_name=doctor');
+is(sql(q(SELECT scans, searches FROM pg_stat_vectorx_indexes WHERE indexrelname = 'items_v')), '0|0', 'its measurements are no use of an index');
+doctor(1, 'recall', [ qr/advice: recall: public\.items_v: .* with hnsw\.ef_search = 5, and is to be 0\.9\n +SET hnsw\.ef_search = \d+; gives (0\.9|1\.0)/ ],
+	'--recall', '0.9', "dbname=postgres options='-c hnsw.ef_search=5 -c hnsw.iterative_scan=off'");
+# in sessions that do not know the settings yet
+sql("ALTER DATABASE postgres SET $_") foreach 'hnsw.ef_serch = 7', 'hnsw.max_scan_tuples = 0', 'enable_indexscan = off';
+sql('DELETE FROM items WHERE id < 6000', 'CREATE INDEX items_w ON items USING hnsw (v vector_l2_ops)',
+	'CREATE TABLE open AS SELECT v::vector FROM items, generate_series(1, 12)', 'ANALYZE open');
+sql(q(SET enable_indexscan = on; SET enable_seqscan = off; SELECT id FROM items ORDER BY v <-> '[1,2,3,4,5,6,7,8,9,10,11,12,1,2,3,4,5,6,7,8,9,10,11,12]' LIMIT 1));
+sql(q(SELECT count(*) FROM (SELECT id FROM items ORDER BY v <=> (SELECT v FROM items LIMIT 1) LIMIT 3) s),
+	q(SELECT count(*) FROM (SELECT id FROM items ORDER BY cosine_distance(v, (SELECT v FROM items LIMIT 1)) LIMIT 3) s));
+my $wrong = doctor(1, 'much to change', [
+	qr/settings: this session: enable_indexscan is off \(database\)/,
+	qr/settings: DATABASE postgres: there is no setting hnsw\.ef_serch\n +ALTER DATABASE postgres RESET hnsw\.ef_serch;/,
+	qr/settings: DATABASE postgres: hnsw\.max_scan_tuples = 0 is not between 1 and/,
+	qr/dimensions: public\.open \(v\)/,
+	$has{pg_stat_statements} ? (qr/operators: public\.items: 1 queries order by <=>, and its indexes are for <->/,
+		qr/operators: public\.items: 1 queries order by a function instead of its operator/) : qr/note: operators: this database: has no pg_stat_statements/,
+	qr/duplicate: public\.items_w: does what public\.items_v does/,
+	qr/dead: public\.items_v: /,
+	qr/memory: public\.items_v: /,
+	qr/\d+ to change/ ], 'dbname=postgres options=-cmaintenance_work_mem=1MB');
+is(sql(q(SELECT count(*) FROM items)) > 0, 1, 'nothing has been changed');
+sql('ALTER DATABASE postgres RESET ALL', 'DROP INDEX items_w', 'DROP TABLE open', 'VACUUM ANALYZE items');
+sql('SELECT pg_stat_statements_reset()') if $has{pg_stat_statements};
+doctor(0, 'all mended', [ qr/nothing to change/ ], '--sample', '0', 'postgres');
+
+# an index that is left over of one that failed; roles that may read, or monitor, only
+$node->psql('postgres', q(CREATE INDEX CONCURRENTLY items_bad ON items USING hnsw ((CASE WHEN id > 0 THEN ('[' || id || ',1]')::vector(2) END) vector_l2_ops) WHERE 1 / (id - 11999) < 5));
+doctor(1, 'an invalid index', [ qr/invalid: public\.items_bad: / ], '--sample', '0', 'postgres');
+sql('DROP INDEX items_bad', 'CREATE ROLE watcher LOGIN', 'GRANT pg_monitor TO watcher', 'CREATE ROLE reader LOGIN', 'GRANT SELECT ON items TO reader', 'CREATE ROLE nobody LOGIN');
+doctor(0, 'who monitors is told of contents', [ qr/note: recall: public\.items_v: not looked at: permission denied/ ], 'dbname=postgres user=watcher');
+doctor(0, 'who reads is told all of a table', [ qr/note: recall: public\.items_v: recall/ ], '--recall', '0.5', 'dbname=postgres user=reader');
+doctor(0, 'others are told that they are not', [ qr/note: contents: public\.items_v: not looked at: permission denied/ ], 'dbname=postgres user=nobody');
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('BEGIN; LOCK TABLE items');
+doctor(2, 'a table that is locked', [ qr/^doctor: canceling statement due to statement timeout/m ], '--timeout', '1', 'postgres');
+$locker->query_safe('COMMIT');
+$locker->quit;
+sql('INSERT INTO items SELECT 200000 + i, ARRAY(SELECT random() - 0.5 FROM generate_series(1, 24) WHERE i > 0)::real[] FROM generate_series(1, 20000) i', 'VACUUM ANALYZE items');
+doctor(0, 'a measurement that takes too long', [ qr/note: recall: public\.items_v: not looked at: canceling statement due to statement timeout\n +--timeout/ ],
+	'--timeout', '1', '--sample', '10000', 'postgres');
+# nothing to look at
+doctor(2, 'no such database', [ qr/^doctor: .*nosuch/ ], 'nosuch');
+doctor(2, 'no vectorx', [ qr/^doctor: the database has no extension of vectorx/ ], 'template1');
+doctor(2, 'no such option', [ qr/usage: doctor/ ], '--sample', '-1', 'postgres');
+doctor(0, 'help', [ qr/Exit status, for CI/, qr/--ignore/ ], '--help');
+# standbys are looked at as well
+{
+	my ($out, $err) = ('', '');
+	$node->wait_for_catchup($standby);
+	IPC::Run::run([ $doctor, '--recall', '0.5', 'host=' . $standby->host . ' port=' . $standby->port . ' dbname=postgres' ], '>', \$out, '2>', \$err);
+	like("$out$err", qr/nothing to change/, 'a standby');
+}
+
+$standby->stop;
+$node->stop;
+log_is_clean($node);
+
+done_testing();
