@@ -287,6 +287,22 @@ CompatFindSetting(const char *name)
 #endif
 }
 
+/*
+ * What a process waits for, as pg_stat_activity has it: from 17 on by a name of ours, before as all extensions
+ * do.  *event is static, 0 before the first call; which may raise an error.
+ */
+static inline uint32
+CompatWaitEvent(uint32 *event, const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*event == 0)
+		*event = WaitEventExtensionNew(name);
+	return *event;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
 /* What is found by name is pg_catalog's from here on, until the level of settings ends: from 17 on. */
 #if PG_VERSION_NUM >= 170000
 #define CompatRestrictSearchPath()	RestrictSearchPath()

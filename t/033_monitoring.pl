@@ -1,6 +1,7 @@
 # What docs/monitoring.md tells, where it wants several sessions, roles or a restart: recall is not measured by a
 # plan of the index, can be cancelled, and is that of its snapshot while others write; pages stay in the cache that
-# hnsw_prewarm has read; on a standby, too; scripts/doctor says what is wrong, and nothing when nothing is.
+# hnsw_prewarm has read; on a standby, too; the log tells of phases, pg_stat_activity of what is waited for;
+# scripts/doctor says what is wrong, and nothing when nothing is.
 use strict;
 use warnings FATAL => 'all';
 
@@ -107,6 +108,34 @@ $node->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', q(SELECT hnsw_prewarm('items_v'))), $pages, 'on a standby an index is read');
 is($standby->safe_psql('postgres', q(SET hnsw.ef_search = 10000; SELECT recall, sample FROM hnsw_recall('items_v', 20))), '1|20', 'its recall measured');
 is($standby->safe_psql('postgres', q(SELECT dead_rows FROM hnsw_info('items_v'))), $later, 'and what is dead told');
+
+# ---- the log, and what is waited for
+
+sub told
+{
+	my ($level, @sql) = @_;
+	my $told = '';
+
+	$node->psql('postgres', join(';', "SET client_min_messages = $level", @sql), stderr => \$told);
+	return join("\n", $told =~ /DEBUG:  (index "logged_v": .*|using \d+ parallel workers)/g);
+}
+
+my $logged = 'CREATE TABLE logged AS SELECT id, v::vector(24) FROM items';
+my $rows = sql('SELECT count(*) FROM items');
+my @phases = ("index \"logged_v\": $rows rows read", qr/index "logged_v": \d+ nodes linked and written/, qr/index "logged_v": \d+ rows inserted one by one/,
+	qr/index "logged_v": \d+ queries have told how far searches go for a recall/, qr/index "logged_v": \d+ pages logged/);
+my $phases = join("\n", map { ref($_) ? $_ : quotemeta } @phases);
+like(told('debug1', $logged, 'CREATE INDEX logged_v ON logged USING hnsw (v vector_l2_ops)'), qr/^$phases$/, 'DEBUG1 has the phases of a build');
+is(told('notice', 'REINDEX INDEX logged_v'), '', 'and NOTICE none');
+sql('INSERT INTO logged SELECT * FROM items LIMIT 50');
+like(told('debug1', q(SELECT hnsw_merge('logged_v'))), qr/^index "logged_v": \d+ pending rows of \d+ pages merged$/, 'a merge');
+sql('DELETE FROM logged WHERE id % 5 = 0');
+like(told('debug2', 'VACUUM logged'), qr/dead rows taken out\n.*records without rows\n.*lists repaired\n.*nodes freed/, 'DEBUG2 those of VACUUM');
+sql('ALTER INDEX logged_v SET (pending_limit = 100)', q(SET hnsw.write_profile = latency), 'INSERT INTO logged SELECT * FROM items WHERE id % 2 = 1 LIMIT 90');
+my $event = $node->pg_version >= 17 ? 'VectorxMergerMain' : 'Extension';
+ok($node->poll_query_until('postgres', qq(SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'vectorx merger' AND wait_event_type = 'Extension' AND wait_event = '$event')),
+	"the worker that merges waits for $event");
+sql('DROP TABLE logged');
 
 # ---- the doctor
 

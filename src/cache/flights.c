@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "cache/store.h"
+#include "compat.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
 #include "storage/ipc.h"
@@ -52,6 +53,8 @@ is_under_way(VxFlight *f, uint64 ticket)
 static void
 wait_for(VxFlight *f, uint64 ticket, long ms)
 {
+	static uint32 event = 0;
+	const uint32 waits = CompatWaitEvent(&event, "VectorxCacheSearch");
 	instr_time	began;
 	instr_time	now;
 	long		left = ms;
@@ -60,7 +63,7 @@ wait_for(VxFlight *f, uint64 ticket, long ms)
 	ConditionVariablePrepareToSleep(&f->landed);
 	while (left > 0 && is_under_way(f, ticket))
 	{
-		(void) ConditionVariableTimedSleep(&f->landed, left, PG_WAIT_EXTENSION);
+		(void) ConditionVariableTimedSleep(&f->landed, left, waits);
 		INSTR_TIME_SET_CURRENT(now);
 		INSTR_TIME_SUBTRACT(now, began);
 		left = ms - (long) INSTR_TIME_GET_MILLISEC(now);

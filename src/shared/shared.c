@@ -41,6 +41,16 @@ static dsa_area *area = NULL;
 static VxSharedTable tables[VX_SHARED_TABLES];
 static TimestampTz failed_at = 0;
 
+/* Tell of the error that is to be forgotten, for who looks why there is no room. */
+static void
+tell_error(void)
+{
+	ErrorData  *error = CopyErrorData();
+
+	ereport(DEBUG1, (errmsg_internal("shared memory of vectorx: %s", error->message)));
+	FreeErrorData(error);
+}
+
 /*
  * Do something with shared memory that may raise an error, such as for want of memory:
  * false then, and the error is forgotten.  To be called with no LWLock held.  What it
@@ -68,6 +78,7 @@ VxSharedTry(void (*act) (void *arg), void *arg)
 		LWLockReleaseAll();
 		InterruptHoldoffCount = holdoff;	/* an error forgets it */
 		MemoryContextSwitchTo(TopMemoryContext);
+		tell_error();
 		FlushErrorState();
 		done = false;
 	}

@@ -253,6 +253,14 @@ log_pages(BuildState *st)
 	}
 }
 
+/* The leader tells of a phase that is over, and how many it was about. */
+static void
+tell_phase(const BuildState *st, double n, const char *what)
+{
+	if (HnswTeamLeader(st->team))
+		ereport(DEBUG1, (errmsg_internal("index \"%s\": %.0f %s", RelationGetRelationName(st->index), n, what)));
+}
+
 /* What every participant does. */
 static void
 take_part(BuildState *st)
@@ -270,11 +278,13 @@ take_part(BuildState *st)
 		HnswTeamStart(team);
 	else
 		HnswTeamJoin(team);
+	tell_phase(st, sh->indexed, "rows read");
 
 	b = HnswBatchCreate(st->g, team, &sh->batch, (Size) maintenance_work_mem * 1024);
 	if (leader)
 		fill_batch(st, b);
 	(void) HnswBulkBuild(b);
+	tell_phase(st, sh->batch.n, "nodes linked and written");
 	HnswBatchDestroy(b);
 	if (leader)
 	{
@@ -294,6 +304,7 @@ take_part(BuildState *st)
 
 	if (leader)
 	{
+		tell_phase(st, rest, "rows inserted one by one");
 		HnswCalibrateBuild(st->g);
 		sh->nblocks = RelationGetNumberOfBlocks(st->index);
 		sh->log = RelationNeedsWAL(st->index);
@@ -303,6 +314,7 @@ take_part(BuildState *st)
 	}
 	(void) HnswTeamSync(team);
 	log_pages(st);
+	tell_phase(st, sh->log ? sh->nblocks : 0, "pages logged");
 	MemoryContextDelete(st->row_cxt);
 }
 

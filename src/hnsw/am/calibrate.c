@@ -520,6 +520,9 @@ HnswCalibrate(HnswIndex *g, HnswCalibrated kind, int n, HnswAsk next, void *arg)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(c->cxt);
+	ereport(DEBUG1,
+			(errmsg_internal("index \"%s\": %d queries have told how far searches go for a recall%s",
+							 RelationGetRelationName(g->rel), nqueries, nqueries < HNSW_MIN_ANSWERS ? ", too few" : "")));
 	return nqueries;
 }
 

@@ -174,6 +174,9 @@ HnswMerge(Relation index)
 		if (merged < 0)
 			merged = merge_in_turn(g, &slice, limit);
 		HnswCountersMerge(RelationGetRelid(index), merged);
+		ereport(DEBUG1,
+				(errmsg_internal("index \"%s\": %lld pending rows of %d pages merged",
+								 RelationGetRelationName(index), (long long) merged, slice.npages)));
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);

@@ -115,7 +115,8 @@ HnswRequestMerger(void)
 	strlcpy(worker.bgw_library_name, VX_LIBRARY, BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "vectorx_merger_main", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
-	(void) RegisterDynamicBackgroundWorker(&worker, NULL);
+	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
+		ereport(DEBUG1, (errmsg_internal("no background worker to merge pending rows: max_worker_processes are in use")));
 }
 
 /* Become the worker of the database; false if there is one. */
@@ -304,6 +305,8 @@ round_of(Merger *m, MemoryContext cxt)
 static void
 nap(void)
 {
+	static uint32 event = 0;
+	const uint32 waits = CompatWaitEvent(&event, "VectorxMergerMain");
 	HnswSettings settings;
 	TimestampTz until;
 	long		left;
@@ -312,7 +315,7 @@ nap(void)
 	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.merge_naptime);
 	while ((left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left, waits);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -356,6 +359,7 @@ vectorx_merger_main(Datum arg)
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	if (!become_merger())
 		proc_exit(0);
+	ereport(DEBUG1, (errmsg_internal("worker that merges pending rows begins")));
 	m.cxt = AllocSetContextCreate(TopMemoryContext, "vectorx merger", ALLOCSET_DEFAULT_SIZES);
 	cxt = AllocSetContextCreate(m.cxt, "vectorx merger round", ALLOCSET_DEFAULT_SIZES);
 	while (idle < IDLE_ROUNDS)
@@ -371,5 +375,6 @@ vectorx_merger_main(Datum arg)
 		pgstat_report_activity(STATE_IDLE, NULL);
 		nap();
 	}
+	ereport(DEBUG1, (errmsg_internal("worker that merges pending rows has nothing to do and ends")));
 	proc_exit(0);
 }

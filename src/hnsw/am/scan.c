@@ -273,6 +273,7 @@ start_sweep(IndexScanDesc scan, HnswScan *so)
 	args.memory = Min(HnswScanMemory(&so->settings) / 1024, MAX_KILOBYTES);
 	HnswItemsForget(so, matches);
 	so->stats.sweeps++;
+	ereport(DEBUG2, (errmsg_internal("index \"%s\": a scan reads all of it", RelationGetRelationName(so->g->rel))));
 	so->sweep = HnswSweepBegin(so->g, so->search, &args);
 	if (matches)
 		HnswMatchesEnd(&rows);

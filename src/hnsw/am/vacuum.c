@@ -599,6 +599,14 @@ message_level(const IndexVacuumInfo *info)
 	return info->message_level;
 }
 
+/* A phase is over: how many it was about. */
+static void
+tell_phase(const VacuumState *st, int64 n, const char *what)
+{
+	ereport(DEBUG2,
+			(errmsg_internal("index \"%s\": %lld %s", RelationGetRelationName(st->g->rel), (long long) n, what)));
+}
+
 /* Tell what has been done. */
 static void
 tell(const VacuumState *st)
@@ -658,11 +666,13 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	HnswDeadInit(&st.repair.dead, RelationGetNumberOfBlocks(info->index), st.g->lay->per_page);
 
 	strip(&st);
+	tell_phase(&st, (int64) stats->tuples_removed, "dead rows taken out");
 	if (st.repair.dead.n > 0)
 	{
 		HnswMetaPage meta;
 		BlockNumber repaired;
 
+		tell_phase(&st, st.repair.dead.n, "records without rows");
 		HnswReadMeta(st.g, &meta);	/* the centre, for what follows */
 		HNSW_WAIT_POINT("vacuum-barrier");
 		HnswWaitForInserts(info->index);
@@ -673,6 +683,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		HNSW_WAIT_POINT("vacuum-root");
 		HnswMoveRoot(&st.repair, &st.best, st.best_level);
 		(void) HnswRepair(&st.repair, repaired);
+		tell_phase(&st, st.repaired.nchosen + st.repaired.nlost, "lists repaired");
 		HNSW_WAIT_POINT("vacuum-free");
 		free_dead(&st);
 		tell(&st);
