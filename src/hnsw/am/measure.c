@@ -169,7 +169,7 @@ static void
 match_node(Measure *m, BlockNumber blk, uint16 slot, const char *node)
 {
 	const HnswRecord *rec = (const HnswRecord *) node;
-	Asked		key;
+	Asked		key = {0};
 	Asked	   *found;
 
 	if (rec->state != HNSW_LIVE || rec->ntids != 1 || rec->overflow != InvalidBlockNumber)

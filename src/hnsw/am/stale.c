@@ -155,7 +155,7 @@ read_rows(StaleState *st, BlockNumber blk, const HnswPageHeader *header)
 		BlockNumber owner = HnswLinkBlock(&o->owner);
 		uint16		slot = HnswLinkSlot(&o->owner);
 
-		for (int i = 0; owner < st->x->nblocks && slot < lay->per_page && i < Min(o->ntids, HNSW_OVERFLOW_TIDS); i++)
+		for (int i = 0; owner < st->x->nblocks && slot < lay->per_page && i < Min(o->ntids, (int) HNSW_OVERFLOW_TIDS); i++)
 			add_row(st, node_number(st, owner, slot), &HnswOverflowTids(o)[i]);
 	}
 	for (int slot = 0; slot < count_slots(st, header); slot++)
