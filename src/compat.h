@@ -303,12 +303,19 @@ CompatWaitEvent(uint32 *event, const char *name)
 #endif
 }
 
-/* What is found by name is pg_catalog's from here on, until the level of settings ends: from 17 on. */
+/*
+ * What is found by name is pg_catalog's from here on, until the level of settings ends.  Before 17 the server does not do
+ * so for functions of indexes; here those are called for who is not their owner.
+ */
+static inline void
+CompatRestrictSearchPath(void)
+{
 #if PG_VERSION_NUM >= 170000
-#define CompatRestrictSearchPath()	RestrictSearchPath()
+	RestrictSearchPath();
 #else
-#define CompatRestrictSearchPath()	((void) 0)
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 #endif
+}
 
 /* A scan of an index; what it does is not counted for EXPLAIN. */
 #if PG_VERSION_NUM >= 180000
