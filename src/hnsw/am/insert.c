@@ -74,9 +74,10 @@ insert_row(InsertState *st, Relation index, HnswValue value, ItemPointer heap_ti
 	HnswInserterDone(g);
 	HnswUnlockInserts(index);
 	if (done != HNSW_NOT_INDEXED)
+	{
 		HnswCountersInsert(RelationGetRelid(index), done == HNSW_PENDING);
-	if (done != HNSW_NOT_INDEXED)
 		HnswCachedInsert(g, &placed);
+	}
 	/* now and then, to count is not for nothing */
 	if (st->pending_limit > 0 && (g->pending_tail != tail || done == HNSW_LINKED || ++appended % ASK_EVERY == 0) &&
 		!merges_itself(st) && !RelationUsesLocalBuffers(index) && HnswPendingCount(g) >= st->pending_limit / 2)
