@@ -35,7 +35,7 @@ my $node = new_node('damage', qq(
 shared_buffers = '32MB'
 restart_after_crash = off
 statement_timeout = '${seconds}s'
-));
+), damaged => 1);
 
 # A database to copy: each table has rows from a build and from inserts, free
 # slots, and rows that are dead and not yet vacuumed.

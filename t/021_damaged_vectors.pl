@@ -19,7 +19,7 @@ my %width = (int8 => 1, fp16 => 2, fp32 => 4);
 # of words, in bytes: with five before the elements of sparse vectors
 my %words = (bits => 8, sparse => 4 * (5 + DIM));
 
-my $node = new_node('damaged_vectors', '');
+my $node = new_node('damaged_vectors', '', damaged => 1);
 $node->safe_psql('postgres', q(
 CREATE EXTENSION vectorx;
 SELECT setseed(0.25);

@@ -23,7 +23,7 @@ my @cases = (
 # Where a metapage has what was measured: behind a page's header (40), and what was there before (72).
 my $META_CALIBRATION = 40 + 72;
 
-my $node = new_node('target', "shared_buffers = '128MB'\n", allows_streaming => 1);
+my $node = new_node('target', "shared_buffers = '128MB'\n", allows_streaming => 1, damaged => 1);
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
@@ -94,7 +94,6 @@ my $rows = q(SET enable_seqscan = off; SET enable_sort = off; SET hnsw.target_re
 SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = (SELECT min(id) FROM items)) LIMIT 10;
 SELECT visited FROM hnsw_last_scan());
 my $file = $node->data_dir . '/' . $node->safe_psql('postgres', q(SELECT pg_relation_filepath('items_idx')));
-$node->append_conf('postgresql.conf', "ignore_checksum_failure = on\n");
 for my $damage ([ 'every byte', 4, "\xff" x 204 ], [ 'factors that are negative', 16, pack('f', -1) x 24 ],
 	[ 'factors that are none', 16, pack('L', 0x7fc00000) x 24 ], [ 'begun from nowhere', 8, "\0" x 8 ])
 {

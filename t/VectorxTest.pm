@@ -49,13 +49,16 @@ our %kinds = (
 
 # A server that has been started: nothing but the test writes to it, and its log
 # holds no statements.  "conf" is added, and may say otherwise; "init" is for
-# PostgreSQL::Test::Cluster's, but install_path, which says where the server is.
+# PostgreSQL::Test::Cluster's, but install_path, which says where the server is, and
+# "damaged", where a test writes to pages: without checksums, which from 18 on are the default.
 sub new_node
 {
 	my ($name, $conf, %init) = @_;
 	my $path = delete $init{install_path};
+	my $damaged = delete $init{damaged};
 	my $node = PostgreSQL::Test::Cluster->new($name, defined $path ? (install_path => $path) : ());
 
+	$init{extra} = ['--no-data-checksums'] if $damaged && $node->pg_version >= 18;
 	$node->init(%init);
 	$node->append_conf('postgresql.conf', "autovacuum = off\nlog_statement = none\n$conf");
 	$node->start;
