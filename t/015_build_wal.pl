@@ -135,6 +135,8 @@ foreach my $case ([ 0, '64MB' ], [ 2, '64MB' ], [ 2, '1MB' ])
 	# a table of the same transaction, and one that was there
 	$minimal->safe_psql('postgres', "DROP TABLE IF EXISTS same_old, same_new; CREATE TABLE same_old AS TABLE v100; ALTER TABLE same_old ALTER v TYPE vector(100);
 		ALTER TABLE same_old SET (parallel_workers = $workers)");
+	# hint bits, which are logged where there are checksums
+	$minimal->safe_psql('postgres', 'VACUUM same_old');
 	my $wal = wal_of($minimal, "SET maintenance_work_mem = '$memory';
 		BEGIN;
 		CREATE TABLE same_new (LIKE v100) WITH (parallel_workers = $workers);
