@@ -13,6 +13,7 @@ use VectorxTest;
 
 my $seconds = $ENV{VX_SOAK_SECONDS} || 5;
 my %rows = (l1 => 2000, wide => 600);
+my $ef = 40;    # of searches whose visits are counted
 
 $kinds{wide} = { dim => 500, opclass => 'vector_l1_ops', op => '<+>', keep => 700 };
 
@@ -65,6 +66,7 @@ sub visited_and_scored
 	my $counts = $node->safe_psql('postgres', qq(
 SET enable_seqscan = off;
 SET enable_sort = off;
+SET hnsw.ef_search = $ef;
 $make
 $search
 $search
@@ -122,7 +124,8 @@ foreach my $name (sort keys %rows)
 {
 	my ($visited, $scored) = visited_and_scored($name);
 
-	cmp_ok($visited, '<', $scored / 2, "$name: most neighbours are only looked at ($visited visited, $scored scored)");
+	# as many as a search keeps it has to visit; how many neighbours these have is the graph's matter
+	cmp_ok($visited - $ef, '<', $scored / 4, "$name: most neighbours are only looked at ($visited visited, $scored scored)");
 	($visited, $scored) = visited_and_scored($name, 1);
 	cmp_ok($visited, '>', $scored, "$name: in a temporary table none is");
 	recall_of($node, $name, 0.95, 'all in memory');
