@@ -432,64 +432,18 @@ read_placed(HnswIndex *g, const HnswCandidate *at, HnswRecord *rec)
 	return node != NULL;
 }
 
-/* Of more nodes that hang on one nothing is said. */
-#define MANY_BELOW	10000
-
-/* The nodes that hang on a node, itself among them, into a queue of which all have been taken; false: they are too many. */
-static bool
-list_below(HnswIndex *g, const HnswCandidate *node, HnswTreeQueue *below)
-{
-	HnswCandidate at;
-	HnswPin		pin;
-
-	HnswTreeQueueInit(below);
-	HnswTreePush(below, node->blk, node->slot);
-	while (HnswTreePop(below, &at))
-	{
-		const char *record;
-
-		CHECK_FOR_INTERRUPTS();
-		if (below->list.n > MANY_BELOW)
-			return false;
-		HnswAcquire(g, at.blk, BUFFER_LOCK_SHARE, &pin);
-		record = HnswNodeAt(g, &pin, at.slot);
-		if (((const HnswRecord *) record)->state != HNSW_FREE && ((const HnswRecord *) record)->level == 0)
-			HnswTreePushChildren(below, g->lay, record);
-		HnswRelease(g, &pin);
-	}
-	return true;
-}
-
 /*
- * A node that a merge at once has left which was cut off has its list, maybe nodes that hang on it, and maybe no
- * other's list leads to it.  It gets a tree link from the nearest of those found that do not hang on it, or else from the root or one
- * below, and is offered to them as an insert's node is.  False when there is no live one to hang on.
+ * Give a node a tree link from the root or one below it, not from one that may itself hang on the node.
+ * False when there is no live one.
  */
 static bool
-link_again(HnswIndex *g, const HnswCandidate *root, const HnswCandidate *node)
+hang_on_root(HnswIndex *g, const HnswCandidate *root, const HnswCandidate *node)
 {
-	HnswSearch *s = HnswInserterOf(g)->search;
-	const HnswResult *res = &s->results;
-	HnswCandidate near[HNSW_MAX_FANOUT + 1];
-	int			n = 0;
-	HnswTreeQueue below;
 	float	   *vec = palloc(g->lay->dim * sizeof(float));
-	bool		done;
+	bool		done = HnswReadVector(g, node->blk, node->slot, 0, vec) &&
+		HnswAddTreeLink(g, root, 1, node, vec, 0);
 
-	if (list_below(g, node, &below))
-		for (int i = 0; i < res->nfound && n < g->lay->fanout; i++)
-		{
-			const HnswFound *f = &res->found[res->order[i].idx];
-
-			if (nodeset_lookup(below.queued, NODESET_KEY(f->blk, f->slot)) == NULL)
-				near[n++] = (HnswCandidate){.blk = f->blk,.slot = f->slot};
-		}
-	HnswTreeQueueFree(&below);
-	near[n] = *root;
-	done = HnswReadVector(g, node->blk, node->slot, 0, vec) && HnswAddTreeLink(g, near, n + 1, node, vec, 0);
 	pfree(vec);
-	if (done)
-		HnswAddBackLinks(g, s, 0, near, n, node);
 	return done;
 }
 
@@ -505,7 +459,6 @@ settle(HnswIndex *g, const HnswCandidate *node, const HnswRecord *rec, int level
 	HnswCandidate at = *node;
 	HnswMetaPage meta;
 	HnswCandidate root;
-	bool		cut_off;
 	int			top = 0;
 
 	HnswReadMeta(g, &meta);
@@ -514,16 +467,16 @@ settle(HnswIndex *g, const HnswCandidate *node, const HnswRecord *rec, int level
 	HnswResultInit(res, g->lay, s->cxt, g->lay->ef_construction, true);
 	if (!HnswTidIsSet(&meta.root))
 		return HnswConnectRoot(g, &meta, NULL, s, res, rec, g->scratch->own, NULL, &at);
+	/* what a merge that was cut off has left has its list already, and maybe nodes that hang on it */
 	if (root.blk == node->blk && root.slot == node->slot)
 		linked = true;
-	cut_off = !linked && rec->nlinks > 0;
+	else if (!linked && rec->nlinks > 0)
+		linked = hang_on_root(g, &root, node);
 	if (linked && level == 0)
 		return true;
 	top = Min(level, (int) meta.entry_level);
 	HnswKnownReset(s);
 	search_levels(g, HnswInserterOf(g), &meta, top);
-	if (cut_off)
-		linked = link_again(g, &root, node);
 	if (!linked && (res->nfound == 0 || !HnswConnectPlaced(g, s, res, rec, g->scratch->own, &at)) &&
 		!HnswConnectRoot(g, &meta, NULL, s, res, rec, g->scratch->own, NULL, &at))
 		return false;
