@@ -182,7 +182,7 @@ def odd(tests: Tests, here: server.Server) -> None:
              ('CREATE TABLE t (x text)', "INSERT INTO t VALUES (E'\\351')", 'DO $$ BEGIN EXECUTE format(\'CREATE TABLE %I (x int)\', E\'caf\\351\'); END $$')),
             ("settings", "", "", ("public",), ("ALTER DATABASE odd_settings SET default_transaction_read_only = on", "ALTER DATABASE odd_settings SET quote_all_identifiers = on",
                                                "ALTER DATABASE odd_settings SET idle_session_timeout = 300", "ALTER DATABASE odd_settings SET hnsw.ef_search = 66")),
-            ("taken", "", "", ("public",), ("CREATE VIEW pg_stat_hnsw_indexes AS SELECT 1 AS x",))):
+            ("taken", "", "", ("public",), ("CREATE VIEW pg_stat_vectorx_indexes AS SELECT 1 AS x",))):
         with here.connect() as conn:
             conn.execute(f"CREATE DATABASE odd_{name} TEMPLATE template0 {options}")
             conn.execute(f"CREATE DATABASE odd_{name}_to TEMPLATE template0 {target_options}")

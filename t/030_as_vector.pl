@@ -127,7 +127,7 @@ for my $name ('vector', 'vectorx')
 {
 	sql('postgres', "CREATE DATABASE catalog_$name");
 	sql("catalog_$name", "CREATE EXTENSION $name SCHEMA pg_catalog; $form");
-	is(sql("catalog_$name", "SET search_path = ''; SELECT '[1,2]'::vector, count(*) FROM pg_stat_hnsw_indexes"), '[1,2]|1', "$name in pg_catalog");
+	is(sql("catalog_$name", "SET search_path = ''; SELECT '[1,2]'::vector, count(*) FROM pg_stat_vectorx_indexes"), '[1,2]|1', "$name in pg_catalog");
 	is(sql("catalog_$name", "ALTER EXTENSION $name SET SCHEMA public; ALTER EXTENSION $name SET SCHEMA pg_catalog; SET enable_seqscan = off; $nearest"), sql('as_vector', $nearest),
 		'moved out of it, and back');
 	is(sql("catalog_$name", 'SHOW allow_system_table_mods'), 'off', 'and nothing else may be done there');
