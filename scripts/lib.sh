@@ -197,6 +197,50 @@ copy_server() {
   [ "${bindir#"$work"}" != "$bindir" ] || die "a copy of the server still uses $bindir"
 }
 
+# Where packages of Debian come from: what apt is configured for, or else its default.
+mirror() {
+  local site=
+  # shellcheck disable=SC2016 # for apt
+  if command -v apt-get >/dev/null; then
+    site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' \
+      'Label: Debian' 2>/dev/null | head -n 1 || true)
+  fi
+  say "${site:-https://deb.debian.org/debian}"
+}
+
+# in_root FOLDER [OUTSIDE=INSIDE ...] -- COMMAND...: run a command as root of the system in that
+# folder, which has mounts and processes of its own until then, and sees the network as this one
+# does.  The folders named are seen inside, too.
+in_root() {
+  # shellcheck disable=SC2016 # for the inner shell
+  as_root unshare --mount --pid --fork --kill-child bash -c '
+    set -e
+    root=$1
+    shift
+    mount --bind "$root" "$root"
+    while [ "$1" != -- ]; do
+      mount --bind "${1%%=*}" "$root${1#*=}"
+      shift
+    done
+    shift
+    cd "$root"
+    mount -t proc proc proc
+    mount -t sysfs sysfs sys
+    mount -t tmpfs -o mode=755 tmpfs dev
+    for device in null zero full random urandom tty; do
+      touch "dev/$device"
+      mount --bind "/dev/$device" "dev/$device"
+    done
+    ln -s /proc/self/fd dev/fd
+    mkdir -m 1777 dev/shm
+    mount -t tmpfs tmpfs dev/shm
+    pivot_root . mnt
+    cd /
+    umount -l /mnt
+    exec env -u LD_LIBRARY_PATH -u CC PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C "$@"
+  ' sh "$@" </dev/null
+}
+
 # Wait for a server that has crashed.
 server_answers() {
   local i
