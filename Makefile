@@ -19,7 +19,9 @@
 # The targets installcheck, check-isolation and check-waitpoints use the running
 # server that PGHOST, PGPORT and PGUSER name, and check-tap starts its own; all
 # need an installed library.  "make check" needs nothing: it runs scripts/test; nor do
-# "make soak" (scripts/soak), "make bench-quick" and "make bench" (scripts/bench).
+# "make soak" (scripts/soak), "make bench-quick" and "make bench" (scripts/bench),
+# "make check-packages" (scripts/test-packages; PACKAGES are its arguments) and
+# "make dist", the zip for PGXN.
 #   SOAK        a factor for the length of "make soak"
 #   BENCH_ARGS  arguments for bench/compare.py (make bench)
 
@@ -110,9 +112,9 @@ PG_CONFIG ?= pg_config
 
 # PGXS has a "check" of its own that only says that it does nothing.
 # The benchmarks bring a server of their own.
-ifneq ($(filter check soak bench bench-quick,$(MAKECMDGOALS)),)
+ifneq ($(filter check soak bench bench-quick check-packages dist,$(MAKECMDGOALS)),)
 
-.PHONY: check soak bench bench-quick
+.PHONY: check soak bench bench-quick check-packages dist
 check:
 	$(if $(filter file,$(origin PG_CONFIG)),,PG_CONFIG='$(PG_CONFIG)') bash scripts/test
 
@@ -124,6 +126,15 @@ bench-quick:
 
 bench:
 	bash scripts/bench $(BENCH_ARGS)
+
+# Debian packages, the Dockerfile and PGXN's zip, each built and tried.
+check-packages:
+	bash scripts/test-packages $(PACKAGES)
+
+# What PGXN takes: the files of the last commit.
+dist:
+	git archive --format=zip --prefix=vectorx-$(VX_VERSION)/ -o vectorx-$(VX_VERSION).zip HEAD
+	@test -z "$$(git status --porcelain)" || echo "dist: what is not committed is not in it"
 
 else
 
