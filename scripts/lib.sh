@@ -210,7 +210,7 @@ mirror() {
 
 # in_root FOLDER [OUTSIDE=INSIDE ...] -- COMMAND...: run a command as root of the system in that
 # folder, which has mounts and processes of its own until then, and sees the network as this one
-# does.  The folders named are seen inside, too.
+# does.  The folders named are seen inside, too.  Its compiler and PostgreSQL are its own.
 in_root() {
   # shellcheck disable=SC2016 # for the inner shell
   as_root unshare --mount --pid --fork --kill-child bash -c '
@@ -237,7 +237,7 @@ in_root() {
     pivot_root . mnt
     cd /
     umount -l /mnt
-    exec env -u LD_LIBRARY_PATH -u CC PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C "$@"
+    exec env -u LD_LIBRARY_PATH -u CC -u PG_CONFIG PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C "$@"
   ' sh "$@" </dev/null
 }
 
