@@ -35,8 +35,11 @@ room_for(Relation index)
 static void
 read_block(HnswInspect *x, BlockNumber blk)
 {
+	Buffer		buf;
+
 	CHECK_FOR_INTERRUPTS();
-	ReleaseBuffer(ReadBufferExtended(x->index, MAIN_FORKNUM, blk, RBM_NORMAL, NULL));
+	buf = ReadBufferExtended(x->index, MAIN_FORKNUM, blk, RBM_NORMAL, NULL);
+	ReleaseBuffer(buf);
 }
 
 /* Is a page one that all searches come to? */
