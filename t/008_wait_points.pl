@@ -68,7 +68,7 @@ my %statements = (
 		  . 'SELECT count(*) FROM (SELECT FROM items ORDER BY v <-> (SELECT v FROM items LIMIT 1) LIMIT 10) s', rows => 300 } }
 		  qw(cache-begin cache-search cache-put)),
 	'cache-read' => { sql => 'SET vectorx.cache = on; SET enable_seqscan = off; SET enable_sort = off; '
-		  . join("; $one; ", ('SELECT count(*) FROM (SELECT FROM items ORDER BY v <-> (SELECT v FROM items LIMIT 1) LIMIT 10) s') x 2), rows => 300 },
+		  . 'BEGIN; ' . join("; $one; ", ('SELECT count(*) FROM (SELECT FROM items ORDER BY v <-> (SELECT v FROM items LIMIT 1) LIMIT 10) s') x 2) . '; COMMIT', rows => 300 },
 	'build-page' => { sql => $create, rows => 1, more => 2000, skip => 30 },
 	'build-context' => { sql => "ALTER TABLE items SET (parallel_workers = 2); $create", rows => 1, more => 2000 },
 );
