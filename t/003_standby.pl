@@ -76,7 +76,7 @@ sub catch_up
 }
 
 # The rows of index scans, in order, with their distances, for some queries.  Which of several
-# that are equally far comes first may differ, and so may which of them are among the 40.
+# that are equally far comes first may differ, so that the first is as any, and so may which of them are among the 40.
 sub scans
 {
 	my ($node, $salt, @tables) = @_;
@@ -89,7 +89,7 @@ sub scans
 
 		push @sql, "SET hnsw.ef_search = $_;\nSELECT '$name', q.id, s.* FROM (SELECT id, v FROM $name "
 		  . "ORDER BY hashtext(id::text || '$salt') LIMIT 8) q, LATERAL "
-		  . '(SELECT CASE WHEN d < max(d) OVER () THEN id END, d, d < lag(d) OVER (ORDER BY n) AS disordered FROM '
+		  . '(SELECT CASE WHEN d < max(d) OVER () THEN id END, d, coalesce(d < lag(d) OVER (ORDER BY n), false) AS disordered FROM '
 		  . '(SELECT id, d, row_number() OVER () AS n FROM '
 		  . "(SELECT id, t.v $op q.v AS d FROM $name t ORDER BY t.v $op q.v LIMIT 40) f) f ORDER BY d, 1) s;\n"
 		  foreach 15, 60;
