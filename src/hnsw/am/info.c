@@ -128,6 +128,26 @@ HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page, BufferAccessStrateg
 	HnswInspectReadPart(x, blk, 0, BLCKSZ, page, strategy);
 }
 
+/* A page in a pass over all of them: copied to x->page, whose header is returned; NULL for one that is new, or not ours. */
+const HnswPageHeader *
+HnswInspectPage(HnswInspect *x, BlockNumber blk)
+{
+	const HnswPageHeader *header = HnswPageGetHeader(x->page);
+
+	CHECK_FOR_INTERRUPTS();
+	HnswInspectRead(x, blk, x->page, x->strategy);
+	return PageIsNew((Page) x->page) || header->magic != HNSW_MAGIC ? NULL : header;
+}
+
+/* How many slots of that page have been used; 0: it is none of nodes. */
+int
+HnswInspectSlots(const HnswInspect *x)
+{
+	const HnswPageHeader *header = HnswPageGetHeader(x->page);
+
+	return header->kind == HNSW_PAGE_NODE ? Min(header->nslots, x->lay.per_page) : 0;
+}
+
 static inline HnswRecord *
 record_at(HnswInspect *x, uint16 slot)
 {

@@ -31,6 +31,8 @@ extern void HnswInspectReadPart(HnswInspect *x, BlockNumber blk, Size from, Size
 								BufferAccessStrategy strategy);
 extern void HnswInspectRead(HnswInspect *x, BlockNumber blk, char *page,
 							BufferAccessStrategy strategy);
+extern const HnswPageHeader *HnswInspectPage(HnswInspect *x, BlockNumber blk);
+extern int	HnswInspectSlots(const HnswInspect *x);
 
 /* What VACUUM has still to do. */
 typedef struct HnswStale

@@ -190,13 +190,9 @@ find_nodes(Measure *m)
 	qsort(m->asked, m->n, sizeof(Asked), cmp_root);
 	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < x->nblocks && m->n > 0; blk++)
 	{
-		HnswPageHeader *header = HnswPageGetHeader(x->page);
+		const int	nslots = HnswInspectPage(x, blk) ? HnswInspectSlots(x) : 0;
 
-		CHECK_FOR_INTERRUPTS();
-		HnswInspectRead(x, blk, x->page, x->strategy);
-		if (PageIsNew((Page) x->page) || header->magic != HNSW_MAGIC || header->kind != HNSW_PAGE_NODE)
-			continue;
-		for (int slot = 0; slot < Min(header->nslots, x->lay.per_page); slot++)
+		for (int slot = 0; slot < nslots; slot++)
 			match_node(m, blk, (uint16) slot, x->page + HnswSlotOffset(&x->lay, slot));
 	}
 }

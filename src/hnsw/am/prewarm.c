@@ -46,11 +46,9 @@ read_block(HnswInspect *x, BlockNumber blk)
 static bool
 is_shared(HnswInspect *x, BlockNumber blk)
 {
-	const HnswPageHeader *header = HnswPageGetHeader(x->page);
+	const HnswPageHeader *header = HnswInspectPage(x, blk);
 
-	HnswInspectRead(x, blk, x->page, x->strategy);
-	return !PageIsNew((Page) x->page) && header->magic == HNSW_MAGIC &&
-		header->kind != HNSW_PAGE_NODE && header->kind != HNSW_PAGE_SIDE &&
+	return header != NULL && header->kind != HNSW_PAGE_NODE && header->kind != HNSW_PAGE_SIDE &&
 		header->kind != HNSW_PAGE_OVERFLOW && header->kind != HNSW_PAGE_FREE;
 }
 
@@ -62,11 +60,8 @@ read_some(HnswInspect *x, BlockNumber room)
 	BlockNumber nread = 0;
 
 	for (BlockNumber blk = 0; blk < x->nblocks; blk++)
-	{
-		CHECK_FOR_INTERRUPTS();
 		if (is_shared(x, blk))
 			(void) HnswBitmapSet(shared, blk);
-	}
 	for (int turn = 0; turn < 2; turn++)
 		for (BlockNumber blk = 0; blk < x->nblocks && nread < room; blk++)
 			if (HnswBitmapTest(shared, blk) == (turn == 0))

@@ -126,20 +126,11 @@ for_pages(StaleState *st, PageAction act)
 
 	for (BlockNumber blk = HNSW_META_BLOCK + 1; blk < x->nblocks; blk++)
 	{
-		const HnswPageHeader *header = HnswPageGetHeader(x->page);
+		const HnswPageHeader *header = HnswInspectPage(x, blk);
 
-		CHECK_FOR_INTERRUPTS();
-		HnswInspectRead(x, blk, x->page, x->strategy);
-		if (!PageIsNew((Page) x->page) && header->magic == HNSW_MAGIC)
+		if (header != NULL)
 			act(st, blk, header);
 	}
-}
-
-/* A page's slots that have been used; 0: it is none of nodes. */
-static inline int
-count_slots(const StaleState *st, const HnswPageHeader *header)
-{
-	return header->kind == HNSW_PAGE_NODE ? Min(header->nslots, st->x->lay.per_page) : 0;
 }
 
 /* A PageAction: the rows of its nodes, or of the node that an overflow page belongs to. */
@@ -147,6 +138,7 @@ static void
 read_rows(StaleState *st, BlockNumber blk, const HnswPageHeader *header)
 {
 	const HnswLayout *lay = &st->x->lay;
+	const int	nslots = HnswInspectSlots(st->x);
 	char	   *page = st->x->page;
 
 	if (header->kind == HNSW_PAGE_OVERFLOW)
@@ -158,7 +150,7 @@ read_rows(StaleState *st, BlockNumber blk, const HnswPageHeader *header)
 		for (int i = 0; owner < st->x->nblocks && slot < lay->per_page && i < Min(o->ntids, (int) HNSW_OVERFLOW_TIDS); i++)
 			add_row(st, node_number(st, owner, slot), &HnswOverflowTids(o)[i]);
 	}
-	for (int slot = 0; slot < count_slots(st, header); slot++)
+	for (int slot = 0; slot < nslots; slot++)
 	{
 		const char *node = page + HnswSlotOffset(lay, slot);
 		const HnswRecord *rec = (const HnswRecord *) node;
@@ -173,8 +165,9 @@ static void
 read_links(StaleState *st, BlockNumber blk, const HnswPageHeader *header)
 {
 	const HnswLayout *lay = &st->x->lay;
+	const int	nslots = HnswInspectSlots(st->x);
 
-	for (int slot = 0; slot < count_slots(st, header); slot++)
+	for (int slot = 0; slot < nslots; slot++)
 	{
 		const char *node = st->x->page + HnswSlotOffset(lay, slot);
 		const HnswRecord *rec = (const HnswRecord *) node;
