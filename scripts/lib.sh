@@ -258,6 +258,11 @@ cpu_count() {
   getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1
 }
 
+# The version of vectorx that this tree is.
+vx_version() {
+  sed -n "s/^default_version = '\(.*\)'/\1/p" "$VX_ROOT/vectorx.control"
+}
+
 vx_build() {
   "${VX_MAKE[@]}" -j "$(cpu_count)"
 }
