@@ -77,6 +77,102 @@ SELECT row_to_json(i) ->> 'live_nodes' AS live_nodes, row_to_json(i)::text ~ '7[
 	FROM hnsw_info('hpriv.docs_idx') i;
 SELECT * FROM hnsw_check('hpriv.docs_idx');
 RESET ROLE;
+-- hnsw_search and hnsw_recall. Functions in an index that a user can have written run as the owner, and may come to
+-- code of the caller's by what they name: only for who has the owner's privileges. What a call gives.
+CREATE FUNCTION searched(role name, index text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('role', role, true);
+	RETURN NEXT outcome(format('SELECT count(*) FROM public.hnsw_search(%L, ARRAY[''[3,0,7]'']::public.vector[], 3)', index));
+	RETURN NEXT outcome(format('SELECT sample FROM public.hnsw_recall(%L, 5, 1)', index));
+	PERFORM set_config('role', 'none', true);
+END
+$$;
+SET ROLE regress_hnsw_owner;
+CREATE TYPE hpriv.kind AS ENUM ('good', 'bad');
+CREATE DOMAIN hpriv.even AS int CHECK (VALUE % 2 = 0);
+CREATE TABLE hpriv.items (id int, kind hpriv.kind, e hpriv.even, j jsonb, v vector(3));
+GRANT SELECT ON hpriv.items TO regress_hnsw_reader;
+CREATE FUNCTION hpriv.of_json(j jsonb) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	RETURN (j ->> 'e')::vector;
+END
+$$;
+CREATE FUNCTION hpriv.of_sql(v vector) RETURNS vector LANGUAGE sql IMMUTABLE AS 'SELECT v';
+CREATE FUNCTION hpriv.unit(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN l2_normalize(v); END';
+-- what every reader may use
+CREATE INDEX items_cast ON hpriv.items USING hnsw ((v::halfvec(3)::vector(3)) vector_l2_ops) WHERE id > 0 AND kind = 'good' AND e IN (2, 4, 6, 8);
+CREATE INDEX items_bits ON hpriv.items USING hnsw ((binary_quantize(v)::bit(3)) bit_hamming_ops);
+CREATE INDEX items_part ON hpriv.items USING hnsw ((CASE WHEN id < 5 THEN subvector(v, 1, 3) ELSE l2_normalize(v) + v END::vector(3)) vector_l2_ops);
+-- and what not: of an expression, inlined, of a predicate, as a domain, or not looked into
+CREATE INDEX items_json ON hpriv.items USING hnsw ((hpriv.of_json(j)::vector(3)) vector_l2_ops);
+CREATE INDEX items_sql ON hpriv.items USING hnsw ((hpriv.of_sql(v)::vector(3)) vector_l2_ops);
+CREATE INDEX items_where ON hpriv.items USING hnsw (v vector_l2_ops) WHERE hpriv.of_sql(v) IS NOT NULL;
+CREATE INDEX items_domain ON hpriv.items USING hnsw (v vector_l2_ops) WHERE id::hpriv.even > 0;
+CREATE INDEX items_greatest ON hpriv.items USING hnsw (v vector_l2_ops) WHERE greatest(id, 1) > 0;
+CREATE INDEX items_unit ON hpriv.items USING hnsw ((hpriv.unit(v)::vector(3)) vector_l2_ops);
+INSERT INTO hpriv.items SELECT i, 'good', i, jsonb_build_object('e', ARRAY[i, 0, 7.25]), ARRAY[i, 0.0, 7.25]::vector FROM generate_series(2, 8, 2) i;
+RESET ROLE;
+SELECT index, ARRAY(SELECT searched('regress_hnsw_reader', 'hpriv.items_' || index)) AS reader
+	FROM unnest('{cast,part,json,sql,where,domain,greatest}'::text[]) WITH ORDINALITY AS i(index, n) ORDER BY n;
+SET ROLE regress_hnsw_reader;
+SELECT count(*) FROM hnsw_search('hpriv.items_bits', ARRAY['101']::bit(3)[], 3);
+-- by the name of a type a reader would come to run his own as the owner
+CREATE FUNCTION pg_temp.own(v public.vector) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE NOTICE 'as %', current_user;
+	RETURN true;
+END
+$$;
+CREATE DOMAIN pg_temp.vector AS public.vector CHECK (pg_temp.own(VALUE));
+SELECT outcome($$SELECT count(*) FROM hnsw_search('hpriv.items_json', ARRAY['[3,0,7]']::public.vector[], 3)$$);
+SELECT outcome($$SELECT sample FROM hnsw_recall('hpriv.items_json', 2, 1)$$);
+DROP DOMAIN pg_temp.vector;
+DROP FUNCTION pg_temp.own;
+RESET ROLE;
+-- who has the owner's privileges has them run as the owner, and they find what VACUUM's find: before 17 by the search_path
+CREATE FUNCTION hpriv.who(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	IF current_user <> 'regress_hnsw_owner' THEN
+		RAISE 'as %', current_user;
+	END IF;
+	RETURN v;
+END
+$$;
+SET ROLE regress_hnsw_owner;
+CREATE INDEX items_who ON hpriv.items USING hnsw ((hpriv.who(v)::vector(3)) vector_l2_ops);
+RESET ROLE;
+SELECT searched('none', 'hpriv.items_who');
+SELECT searched('regress_hnsw_owner', 'hpriv.items_who');
+GRANT regress_hnsw_owner TO regress_hnsw_none;
+SELECT searched('regress_hnsw_none', 'hpriv.items_who');
+REVOKE regress_hnsw_owner FROM regress_hnsw_none;
+SELECT CASE WHEN current_setting('server_version_num')::int < 170000 THEN result IN ('3', '4') ELSE result LIKE '42883 %' END AS as_vacuum
+	FROM searched('regress_hnsw_owner', 'hpriv.items_unit') result;
+SELECT current_setting('search_path');
+-- row security holds in any parallel worker, where a function that says it may run there calls one of these
+GRANT CREATE ON SCHEMA hpriv TO regress_hnsw_reader;
+SET ROLE regress_hnsw_reader;
+CREATE FUNCTION hpriv.in_worker() RETURNS int LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN pg_backend_pid(); END';
+CREATE FUNCTION hpriv.hidden_search() RETURNS int LANGUAGE plpgsql PARALLEL SAFE AS $$
+BEGIN
+	RETURN (SELECT count(*) FROM hnsw_search('hpriv.docs_idx', ARRAY['[3,0,7]']::vector[], 20));
+END
+$$;
+CREATE FUNCTION hpriv.hidden_recall() RETURNS int LANGUAGE plpgsql PARALLEL SAFE AS $$
+BEGIN
+	RETURN (SELECT sample FROM hnsw_recall('hpriv.docs_idx', 20, 1));
+END
+$$;
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SELECT hpriv.in_worker() AS pid \gset
+SELECT :pid <> pg_backend_pid() AS in_worker;
+SELECT outcome('SELECT hpriv.hidden_search()');
+SELECT outcome('SELECT hpriv.hidden_recall()');
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+RESET ROLE;
+-- nor do plans give them to workers
+SELECT p.oid::regprocedure AS function, proparallel FROM pg_proc p WHERE proname ~ '^hnsw_(search|recall|calibrate)$' ORDER BY p.oid::regprocedure::text COLLATE "C";
+DROP FUNCTION searched;
 -- no function runs with another user's rights, none changes a setting or looks names up
 SELECT p.oid::regprocedure AS function, prosecdef, proconfig, lanname
 	FROM pg_proc p JOIN pg_language l ON l.oid = prolang

@@ -304,16 +304,14 @@ CompatWaitEvent(uint32 *event, const char *name)
 }
 
 /*
- * What is found by name is pg_catalog's from here on, until the level of settings ends.  Before 17 the server does not do
- * so for functions of indexes; here those are called for who is not their owner.
+ * What functions of an index find by name is pg_catalog's from here on, until the level of settings ends, where the
+ * server has it so for VACUUM and CREATE INDEX.
  */
 static inline void
 CompatRestrictSearchPath(void)
 {
 #if PG_VERSION_NUM >= 170000
 	RestrictSearchPath();
-#else
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 #endif
 }
 

@@ -367,7 +367,7 @@ measure(FunctionCallInfo fcinfo, ArrayType *queries, int sample, int k)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("k must be between 1 and %d", MAX_K)));
-	HnswQueriesOpenIndex(&m.q, VX_FUNCTION("recall"), PG_GETARG_OID(0), queries ? ARR_ELEMTYPE(queries) : InvalidOid);
+	HnswQueriesOpenIndex(&m.q, VX_FUNCTION("recall"), PG_GETARG_OID(0), queries ? ARR_ELEMTYPE(queries) : InvalidOid, false);
 	HnswCountersLeave((HnswScan *) m.q.scan->opaque);
 	m.predicate = ExecPrepareQual(m.q.info->ii_Predicate, m.q.estate);
 	if (queries)

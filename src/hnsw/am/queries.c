@@ -10,7 +10,6 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/parallel.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "catalog/index.h"
@@ -25,6 +24,7 @@
 #include "hnsw/hnsw.h"
 #include "miscadmin.h"
 #include "names.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -95,25 +95,51 @@ HnswCheckQueries(Relation index, Oid type)
 }
 
 /*
- * From here on as the table's owner, who cannot change the session: functions in the index's expressions and
- * predicate are his, and the caller has not named them.  As VACUUM and CREATE INDEX have it.
+ * If the index runs code that a user can have written (HnswRunsUserCode), then from here on as the table's owner,
+ * who cannot change the session: the caller has not named it, and is not to run it as himself.  It finds what it
+ * names as in this server's VACUUM: by pg_catalog and pg_temp from 17 on, before by the caller's search_path.  Either
+ * way it can come to code of the caller's, which then runs as the owner; so he must have the owner's
+ * privileges, as for VACUUM, and gains none.
+ *
+ * Else nothing runs but what superusers have put there, and the caller stays who he is.
  */
 static void
-become_owner(HnswQueries *q)
+become_owner(HnswQueries *q, const char *function)
 {
-	GetUserIdAndSecContext(&q->caller, &q->caller_context);
+	if (!HnswRunsUserCode(q->x.index))
+		return;
+	if (!CompatOwnsRelation(RelationGetRelid(q->x.heap), q->caller))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table \"%s\" to use %s: its index \"%s\" calls functions that a user can have written",
+						RelationGetRelationName(q->x.heap), function, RelationGetRelationName(q->x.index)),
+				 errhint("Use a query with ORDER BY and LIMIT.")));
 	SetUserIdAndSecContext(q->x.heap->rd_rel->relowner, q->caller_context | SECURITY_RESTRICTED_OPERATION);
-	q->guc_level = NewGUCNestLevel();
 	CompatRestrictSearchPath();
+}
+
+/* An error where policies hide rows from the caller: they are conditions, which only a query has. */
+static void
+refuse_policies(const HnswQueries *q, const char *function)
+{
+	if (check_enable_rls(RelationGetRelid(q->x.heap), InvalidOid, false) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be used with row-level security on table \"%s\"",
+						function, RelationGetRelationName(q->x.heap)),
+				 errhint("Use a query with ORDER BY and LIMIT.")));
 }
 
 /*
  * Open an index for queries of a type (InvalidOid: its own), for a function of this name; an error if
  * it, or its table's rows, must not be used.  The caller's privileges are asked here; until
- * HnswQueriesClose the user is the table's owner.
+ * HnswQueriesClose the user may be the table's owner (become_owner).
+ *
+ * worker: in one that HnswQueriesParallel has started, which has the leader's user, path and settings of
+ * then: he has asked, and may be the owner already.  Any other parallel worker is a caller like all.
  */
 void
-HnswQueriesOpenIndex(HnswQueries *q, const char *function, Oid relid, Oid type)
+HnswQueriesOpenIndex(HnswQueries *q, const char *function, Oid relid, Oid type, bool worker)
 {
 	HnswInspectOpen(&q->x, relid, false);
 	if (!q->x.index->rd_index->indisvalid)
@@ -128,17 +154,14 @@ HnswQueriesOpenIndex(HnswQueries *q, const char *function, Oid relid, Oid type)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" is too new for this transaction's snapshot",
 						RelationGetRelationName(q->x.index))));
-	/* policies are conditions, which only a query has; a worker's leader has asked, and is the owner now */
-	if (!IsParallelWorker() &&
-		check_enable_rls(RelationGetRelid(q->x.heap), InvalidOid, false) == RLS_ENABLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s cannot be used with row-level security on table \"%s\"",
-						function, RelationGetRelationName(q->x.heap)),
-				 errhint("Use a query with ORDER BY and LIMIT.")));
+	if (!worker)
+		refuse_policies(q, function);
 	if (OidIsValid(type))
 		HnswCheckQueries(q->x.index, type);
-	become_owner(q);
+	GetUserIdAndSecContext(&q->caller, &q->caller_context);
+	q->guc_level = NewGUCNestLevel();
+	if (!worker)
+		become_owner(q, function);
 	find_distance(q);
 	q->info = BuildIndexInfo(q->x.index);
 	q->estate = CreateExecutorState();
@@ -149,11 +172,11 @@ HnswQueriesOpenIndex(HnswQueries *q, const char *function, Oid relid, Oid type)
 
 /* Open an index for queries (an array of one dimension without nulls), of which so many rows are wanted. */
 void
-HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k)
+HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k, bool worker)
 {
 	q->queries = HnswReadArray(queries, &q->n);
 	q->k = k;
-	HnswQueriesOpenIndex(q, VX_FUNCTION("search"), index, ARR_ELEMTYPE(queries));
+	HnswQueriesOpenIndex(q, VX_FUNCTION("search"), index, ARR_ELEMTYPE(queries), worker);
 }
 
 void
@@ -282,7 +305,7 @@ vectorx_hnsw_search(PG_FUNCTION_ARGS)
 	memset(&q, 0, sizeof(q));
 	q.out = (ReturnSetInfo *) fcinfo->resultinfo;
 	array = PG_GETARG_ARRAYTYPE_P(1);
-	HnswQueriesOpen(&q, PG_GETARG_OID(0), array, PG_GETARG_INT32(2));
+	HnswQueriesOpen(&q, PG_GETARG_OID(0), array, PG_GETARG_INT32(2), false);
 	if (!PG_ARGISNULL(3))
 		level = set_ef_search(PG_GETARG_INT32(3));
 	workers = HnswQueriesWorkers(&q);

@@ -1,6 +1,7 @@
 /*
  * queries.h
- *		What queries.c (hnsw_search), queries_parallel.c (its workers) and measure.c (hnsw_recall) share.
+ *		What queries.c (hnsw_search), queries_parallel.c (its workers) and measure.c (hnsw_recall) share,
+ *		and whose functions they run (expressions.c).
  */
 #ifndef HNSW_AM_QUERIES_H
 #define HNSW_AM_QUERIES_H
@@ -15,6 +16,7 @@
 #include "storage/dsm.h"
 #include "storage/shm_toc.h"
 #include "utils/array.h"
+#include "utils/relcache.h"
 #include "utils/tuplesort.h"
 
 /* Of the result: query, rank, ctid, distance. */
@@ -46,12 +48,15 @@ typedef struct HnswQueries
 extern void HnswCheckArray(ArrayType *queries);
 extern Datum *HnswReadArray(ArrayType *queries, int *n);
 extern void HnswCheckQueries(Relation index, Oid type);
-extern void HnswQueriesOpenIndex(HnswQueries *q, const char *function, Oid relid, Oid type);
-extern void HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k);
+extern void HnswQueriesOpenIndex(HnswQueries *q, const char *function, Oid relid, Oid type, bool worker);
+extern void HnswQueriesOpen(HnswQueries *q, Oid index, ArrayType *queries, int k, bool worker);
 extern void HnswQueriesAsk(HnswQueries *q, Datum query, int k);
 extern double HnswQueriesDistance(HnswQueries *q, Datum query);
 extern void HnswQueriesSearch(HnswQueries *q, int number);
 extern void HnswQueriesClose(HnswQueries *q);
+
+/* ---- expressions.c ---- */
+extern bool HnswRunsUserCode(Relation index);
 
 /* ---- queries_parallel.c ---- */
 extern int	HnswQueriesWorkers(const HnswQueries *q);

@@ -220,7 +220,7 @@ HnswQueriesWorker(dsm_segment *seg, shm_toc *toc)
 	tuplesort_attach_shared(sort, seg);
 	InstrStartParallelQuery();
 	memset(&q, 0, sizeof(q));
-	HnswQueriesOpen(&q, shared->index, shm_toc_lookup(toc, KEY_QUERIES, false), shared->k);
+	HnswQueriesOpen(&q, shared->index, shm_toc_lookup(toc, KEY_QUERIES, false), shared->k, true);
 	search_some(&q, shared, sort, desc);
 	HnswQueriesClose(&q);
 	InstrEndParallelQuery(&((BufferUsage *) shm_toc_lookup(toc, KEY_BUFFERS, false))[ParallelWorkerNumber],
