@@ -31,6 +31,14 @@ SELECT m, ef_construction, fanout, sketch, own_vector, after_reindex FROM hnsw_i
 ALTER INDEX hopt_v RESET (m, ef_construction, sketch_bits, own_vector);
 REINDEX INDEX hopt_v;
 SELECT m, ef_construction, fanout, sketch, own_vector, after_reindex FROM hnsw_info('hopt_v');
+-- who creates an index has the settings, with options or without
+\c
+CREATE INDEX ON hopt USING hnsw (v vector_l2_ops);
+SHOW hnsw.ef_search;
+\c
+CREATE INDEX ON hopt USING ivfflat (v vector_l2_ops);
+SHOW hnsw.ef_search;
+SHOW ivfflat.probes;
 DROP TABLE hopt;
 -- what REINDEX would refuse
 CREATE TABLE hopt (v vector(5000));

@@ -79,6 +79,7 @@ is(sql('SET enable_seqscan = off', 'SET vectorx.ef_search = 90', 'SET vectorx.it
 sql('CREATE TABLE large AS SELECT i AS id, waves(i) AS v FROM generate_series(1, 12000) i', 'ALTER TABLE large ALTER v TYPE vector(16), SET (parallel_workers = 2)');
 my (undef, undef, $told) = $node->psql('postgres', 'SET client_min_messages = debug1; SET max_parallel_maintenance_workers = 2; CREATE INDEX large_v ON large USING vectorx (v vector_l2_ops)');
 like($told, qr/using 2 parallel workers/, 'a build with workers');
+is(sql('CREATE INDEX again ON large USING vectorx (v vector_l2_ops)', 'DROP INDEX again', 'SHOW vectorx.ef_search'), 40, 'who creates an index has the settings');
 is(sql("SELECT live_nodes > 8000, (SELECT count(*) FROM vectorx_check('large_v')) FROM vectorx_info('large_v')"), 't|0', 'makes a sound index');
 is(sql('SET max_parallel_workers_per_gather = 2', "SELECT count(DISTINCT query), count(*) FROM vectorx_search('large_v', (SELECT array_agg(v) FROM large WHERE id <= 400), 5)"), '400|2000',
 	'vectorx_search');

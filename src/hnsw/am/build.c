@@ -423,6 +423,8 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" already contains data", RelationGetRelationName(index))));
 
+	/* an index without options has not been through HnswOptionsParse */
+	HnswSettingsDefine();
 	HnswMetaFor(index, HnswBuildDim(heap, index, info), HnswBuildNonzero(heap, index, info), &meta);
 	IvfflatTell(index);
 	memset(&st, 0, sizeof(st));

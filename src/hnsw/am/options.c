@@ -104,7 +104,7 @@ HnswOptionsInit(void)
 					  IVFFLAT_DEFAULT_LISTS, 1, IVFFLAT_MAX_LISTS, AccessExclusiveLock);
 }
 
-/* Options of an index; for whoever creates one, the first use of the access method. */
+/* Options of an index; for whoever creates one with some, the first use of the access method. */
 static bytea *
 parse_options(Datum reloptions, bool validate, relopt_kind kind)
 {
