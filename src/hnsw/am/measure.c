@@ -274,8 +274,8 @@ typedef struct Recall
 {
 	int			n;				/* queries that have an answer */
 	int			nmissed;		/* with a row that was not found */
-	double		sum;			/* of their recalls */
-	double		squares;
+	double		found;			/* rows that they found, were each to find k */
+	double		squares;		/* of the same of each */
 } Recall;
 
 static Recall
@@ -286,17 +286,24 @@ ask_all(Measure *m)
 	for (int i = 0; i < m->n; i++)
 	{
 		Asked	   *a = &m->asked[i];
-		double		recall;
+		double		found;
 
 		if (a->n == 0)
 			continue;
-		recall = (double) count_found(m, a) / a->n;
+		/* whole numbers where there are k: their sums are exact */
+		found = (double) count_found(m, a) * m->k / a->n;
 		r.n++;
-		r.nmissed += recall < 1;
-		r.sum += recall;
-		r.squares += recall * recall;
+		r.nmissed += found < m->k;
+		r.found += found;
+		r.squares += found * found;
 	}
 	return r;
+}
+
+static double
+mean_recall(const Recall *r, int k)
+{
+	return r->found / ((double) r->n * k);
 }
 
 /*
@@ -307,8 +314,8 @@ ask_all(Measure *m)
 static double
 effective_size(const Recall *r, int k)
 {
-	double		mean = r->sum / r->n;
-	double		variance = (r->squares - r->sum * mean) / Max(r->n - 1, 1) / r->n;
+	double		mean = mean_recall(r, k);
+	double		variance = (r->squares - r->found * r->found / r->n) / k / k / Max(r->n - 1, 1) / r->n;
 	double		size;
 
 	if (variance <= 0 || r->nmissed == 0)
@@ -344,7 +351,7 @@ form_result(FunctionCallInfo fcinfo, const Recall *r, int k)
 		elog(ERROR, VX_FUNCTION("recall") " must return a row of %d columns", (int) lengthof(values));
 	if (r->n > 0)
 	{
-		mean = r->sum / r->n;
+		mean = mean_recall(r, k);
 		interval(mean, effective_size(r, k), &lower, &upper);
 	}
 	nulls[0] = nulls[1] = nulls[2] = r->n == 0;
