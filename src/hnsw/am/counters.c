@@ -345,14 +345,14 @@ HnswCountersInsert(Oid index, bool pending)
 		tell_in_time();
 }
 
-/* So many pending rows of an index have been merged. */
+/* So many pending nodes of an index have been merged: rows of one count once. */
 void
-HnswCountersMerge(Oid index, int64 nrows)
+HnswCountersMerge(Oid index, int64 nnodes)
 {
 	HnswPending *p = find_pending(index);
 
 	p->n[COUNT_MERGES]++;
-	p->n[COUNT_MERGED_ROWS] += nrows;
+	p->n[COUNT_MERGED_ROWS] += nnodes;
 }
 
 /* Count what a scan has done since it was counted last. */

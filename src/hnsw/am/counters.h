@@ -6,6 +6,6 @@
 #define HNSW_AM_COUNTERS_H
 
 extern void HnswCountersInsert(Oid index, bool pending);
-extern void HnswCountersMerge(Oid index, int64 nrows);
+extern void HnswCountersMerge(Oid index, int64 nnodes);
 
 #endif							/* HNSW_AM_COUNTERS_H */
