@@ -14,6 +14,9 @@
 #   SANITIZE=1  a library for scripts/sanitize, which no ordinary server can load
 #   MEMCHECK=1  a library for scripts/valgrind; wants Valgrind's headers
 #   REGRESS     SQL regression tests to run (default: all of sql/)
+#   ISOLATION_SPECS, WAIT_POINT_SPECS  isolation tests to run (default: all of specs/,
+#               specs/waitpoints/), by names such as waitpoints/merge
+#   LINT_FILES  C files for "make lint" instead of all
 #   PROVE_TESTS TAP tests to run (default: t/*.pl)
 #
 # The targets installcheck, check-isolation and check-waitpoints use the running
@@ -309,6 +312,6 @@ format:
 # Whole builds with every compiler that is here, warnings as errors, in a copy
 # of the sources so that no object of the working tree is touched.
 lint:
-	PG_CONFIG='$(PG_CONFIG)' bash scripts/lint
+	PG_CONFIG='$(PG_CONFIG)' LINT_FILES='$(LINT_FILES)' bash scripts/lint
 
 endif
