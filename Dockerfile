@@ -17,7 +17,7 @@ RUN apt-get update && \
     rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Makefile LICENSE vectorx.control vectorx_pgvector.control ./
-COPY scripts/as-vector scripts/lib.sh scripts/
+COPY scripts/as-vector scripts/lib.sh scripts/doctor scripts/migrate-from-pgvector scripts/
 COPY sql sql/
 COPY simd simd/
 COPY src src/
@@ -25,7 +25,8 @@ COPY src src/
 RUN pg_config="/usr/lib/postgresql/$PG_MAJOR/bin/pg_config" && \
     make -j "$(nproc)" PG_CONFIG="$pg_config" && \
     make install ${AS_VECTOR:+install-as-vector} PG_CONFIG="$pg_config" DESTDIR=/installed && \
-    install -D -m 644 LICENSE /installed/usr/share/doc/vectorx/LICENSE
+    install -D -m 644 LICENSE /installed/usr/share/doc/vectorx/LICENSE && \
+    install -D -t /installed/usr/share/doc/vectorx/examples scripts/doctor scripts/migrate-from-pgvector
 
 FROM postgres:${PG_MAJOR}
 COPY --from=builder /installed/ /

@@ -23,7 +23,7 @@ jit = off
 max_parallel_maintenance_workers = 0
 shared_buffers = 64MB
 maintenance_work_mem = 64MB
-) . ($has{pg_stat_statements} ? "shared_preload_libraries = 'pg_stat_statements'\n" : ''), allows_streaming => 1);
+) . ($has{pg_stat_statements} ? "shared_preload_libraries = 'pg_stat_statements'\n" : ''), allows_streaming => 1, damaged => 1);
 
 sub sql { return $node->safe_psql('postgres', join(';', @_)); }
 
@@ -170,7 +170,7 @@ sql(q(SELECT count(*) FROM (SELECT id FROM items ORDER BY v <=> (SELECT v FROM i
 my $wrong = doctor(1, 'much to change', [
 	qr/settings: this session: enable_indexscan is off \(database\)/,
 	qr/settings: DATABASE postgres: there is no setting hnsw\.ef_serch\n +ALTER DATABASE postgres RESET hnsw\.ef_serch;/,
-	qr/settings: DATABASE postgres: hnsw\.max_scan_tuples = 0 is not between 1 and/,
+	qr/settings: DATABASE postgres: hnsw\.max_scan_tuples = 0: 0 is outside the valid range/,
 	qr/dimensions: public\.open \(v\)/,
 	$has{pg_stat_statements} ? (qr/operators: public\.items: 1 queries order by <=>, and its indexes are for <->/,
 		qr/operators: public\.items: 1 queries order by a function instead of its operator/) : qr/note: operators: this database: has no pg_stat_statements/,
@@ -192,12 +192,83 @@ doctor(0, 'who reads is told all of a table', [ qr/note: recall: public\.items_v
 doctor(0, 'others are told that they are not', [ qr/note: contents: public\.items_v: not looked at: permission denied/ ], 'dbname=postgres user=nobody');
 my $locker = $node->background_psql('postgres');
 $locker->query_safe('BEGIN; LOCK TABLE items');
-doctor(2, 'a table that is locked', [ qr/^doctor: canceling statement due to statement timeout/m ], '--timeout', '1', 'postgres');
+doctor(0, 'a table that is locked', [ qr/note: contents: public\.items_v: not looked at: canceling statement due to lock timeout/, qr/1 indexes; nothing to change/ ], '--timeout', '10', 'postgres');
 $locker->query_safe('COMMIT');
 $locker->quit;
 sql('INSERT INTO items SELECT 200000 + i, ARRAY(SELECT random() - 0.5 FROM generate_series(1, 24) WHERE i > 0)::real[] FROM generate_series(1, 20000) i', 'VACUUM ANALYZE items');
 doctor(0, 'a measurement that takes too long', [ qr/note: recall: public\.items_v: not looked at: canceling statement due to statement timeout\n +--timeout/ ],
 	'--timeout', '1', '--sample', '10000', 'postgres');
+# ---- what others have made
+
+# names that psql would take for its commands, in a database where a backslash is an escape
+my $owned = PostgreSQL::Test::Utils::tempdir() . '/owned';
+my $evil = qq{"\\' in '');\n\\! touch $owned\n --"};
+sql('CREATE DATABASE evil');
+$node->safe_psql('evil', qq(CREATE SCHEMA "o'x"; CREATE EXTENSION vectorx SCHEMA "o'x"; SET search_path = public, "o'x";
+	ALTER DATABASE evil SET standard_conforming_strings = off;
+	CREATE TABLE $evil AS SELECT i, ARRAY[random(), random(), 1]::real[]::vector(3) AS v FROM generate_series(1, 2000) i; CREATE INDEX ON $evil USING hnsw (v vector_l2_ops)));
+# a function which is called by who plans a query of its table, whichever index that takes
+$node->safe_psql('evil', q(SET search_path = public, "o'x";
+	CREATE FUNCTION p(int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM 1 / (1 - current_setting(''evil.on'', true)::int); RETURN true; END';
+	CREATE TABLE good AS SELECT i, ARRAY[random(), random(), 1]::real[]::vector(3) AS v FROM generate_series(1, 12000) i;
+	CREATE TABLE called_t AS TABLE good; CREATE INDEX called_v ON called_t USING hnsw (v vector_l2_ops); CREATE INDEX called_i ON called_t (i) WHERE p(5);
+	CREATE INDEX good_v ON good USING hnsw (v vector_l2_ops); ANALYZE;
+	CREATE FUNCTION "o'x".hnsw_info(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE ''hnsw_info(int)''; END';
+	CREATE FUNCTION "o'x".hnsw_recall(regclass, int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE ''hnsw_recall(regclass, int)''; END'));
+my $others = doctor(0, 'names and functions of others', [ qr/note: recall: public\."\\' in ''\);\\n\\! touch .*: recall\@10 is/, qr/note: recall: public\.good_v: recall/,
+	qr/note: recall: public\.called_v: neither plan nor recall looked at: its table's indexes or statistics call functions/, qr/3 indexes; nothing/ ],
+	'--check', "dbname=evil options='-c evil.on=1'");
+unlike($others, qr/division by zero|hnsw_(info|recall)\(/, 'none is called');
+ok(!-e $owned, 'and no command');
+# a damaged page is advice, whoever meets it
+my $file = $node->data_dir . '/' . $node->safe_psql('evil', q(CHECKPOINT; SELECT pg_relation_filepath('good_v')));
+$node->stop;
+open(my $page, '+<:raw', $file) or die $!;
+seek($page, 24, 0);
+print $page "\xff" x 400;
+close $page;
+$node->start;
+doctor(1, 'a damaged index', [ qr/advice: damaged: public\.good_v: .*\n +REINDEX INDEX CONCURRENTLY public\.good_v;/, qr/3 indexes; 1 to change/ ], '--quiet', '--sample', '0', 'evil');
+doctor(0, 'that is mended', [ qr/nothing to change/ ], '--quiet', '--sample', '0', 'evil') if $node->safe_psql('evil', 'REINDEX INDEX good_v; SELECT true');
+# names that are no UTF-8
+sql(q(CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0));
+$node->safe_psql('ascii', q(CREATE EXTENSION vectorx; DO $$ BEGIN EXECUTE convert_from('\x435245415445205441424c452022e42220287620766563746f7228332929', 'SQL_ASCII');
+	EXECUTE convert_from('\x43524541544520494e444558204f4e2022e422205553494e4720686e737720287620766563746f725f6c325f6f707329', 'SQL_ASCII'); END $$));
+doctor(0, 'SQL_ASCII', [ qr/1 indexes; nothing to change/ ], 'ascii');
+# statements
+SKIP:
+{
+	skip('the server has no pg_stat_statements', 1) if !$has{pg_stat_statements};
+	$node->safe_psql('evil', q(CREATE EXTENSION pg_stat_statements; CREATE TABLE "o'x".r (i int, v "o'x".vector(3), p point); CREATE INDEX r_v ON "o'x".r USING hnsw (v "o'x".vector_l2_ops)));
+	my @session = (q(SET search_path = public, "o'x", pg_catalog), q(SELECT pg_stat_statements_reset()));
+	my $q = q('[1,2,3]'::vector);
+	my %told = (
+		# names within others, types of others, operators elsewhere, another search around it
+		'nothing' => [ 0, qr/nothing to change/, "SELECT i AS r FROM good ORDER BY v <-> $q LIMIT 1", q(SELECT 1 FROM r ORDER BY p <-> point '(1,2)' LIMIT 1), "SELECT v <=> $q FROM r ORDER BY i",
+			"SELECT i FROM (SELECT i, v FROM r ORDER BY v <-> $q LIMIT 5) s ORDER BY v <=> $q LIMIT 1", "SELECT i, '\x{e2}\x{80}\x{a8}' AS \"\x{e2}\x{80}\x{a8}\x{c2}\x{85}\" FROM r ORDER BY r.v <-> $q" ],
+		'another operator' => [ 1, qr/operators: "o'x"\.r: 2 queries order by <=>, and/, qq(select i from "o'x".R order by V <=> $q limit 1), qq(SELECT v <=> $q AS d FROM "r" x ORDER BY d) ],
+		'another expression' => [ 1, qr/operators: "o'x"\.r: 1 queries order by <-> of an expression of v, /, q(SELECT i FROM r ORDER BY v::halfvec(3) <-> '[1,2,3]'::halfvec LIMIT 1) ],
+		'1 -' => [ 1, qr/operators: "o'x"\.r: 1 queries order by an expression of a distance/, "SELECT i, 1 - (v <-> $q) AS s FROM r ORDER BY s DESC LIMIT 1" ],
+		'DISTINCT' => [ 1, qr/operators: "o'x"\.r: 1 queries order by a distance, with DISTINCT/, "SELECT DISTINCT i, v <-> $q FROM r ORDER BY v <-> $q LIMIT 1" ],
+		'DESC' => [ 1, qr/operators: "o'x"\.r: 1 queries order by a distance, DESC/, "SELECT i FROM r ORDER BY v <-> $q DESC LIMIT 1" ],
+	);
+	foreach my $what (sort keys %told)
+	{
+		my ($status, $pattern, @statements) = @{ $told{$what} };
+		$node->safe_psql('evil', join(';', @session, @statements));
+		doctor($status, "statements: $what", [ $pattern ], '--sample', '0', 'evil');
+	}
+	$node->safe_psql('evil', q(DROP EXTENSION pg_stat_statements; CREATE SCHEMA hidden; CREATE EXTENSION pg_stat_statements SCHEMA hidden));
+	doctor(0, 'pg_stat_statements out of reach', [ qr/note: operators: this database: not looked at: permission denied for schema hidden/, qr/nothing to change/ ], 'dbname=evil user=nobody');
+}
+# settings that the server will not take
+$node->safe_psql('evil', "ALTER DATABASE evil SET $_") foreach q(hnsw.target_recall = '1.5'), q(hnsw.ef_search = '1e6');
+sql(q(ALTER ROLE watcher SET enable_indexscan = 'of'));
+doctor(1, 'bad values', [ qr/hnsw\.target_recall = 1\.5: invalid value/, qr/hnsw\.ef_search = 1e6: 1000000 is outside/, qr/ROLE watcher: enable_indexscan is off/ ], '--sample', '0', 'evil');
+sql('ALTER ROLE watcher RESET ALL', 'DROP DATABASE evil', 'DROP DATABASE ascii');
+doctor(2, 'no such check', [ qr/invalid choice: 'recal'/ ], '--ignore', 'recal', 'postgres');
+IPC::Run::run([ 'sh', '-c', '"$0" "$1" | true; echo done', $doctor, 'port=' . $node->port . ' host=' . $node->host . ' dbname=postgres' ], '>', \$out, '2>', \$err);
+unlike($err, qr/Traceback/, 'whose output nobody reads');
 # nothing to look at
 doctor(2, 'no such database', [ qr/^doctor: .*nosuch/ ], 'nosuch');
 doctor(2, 'no vectorx', [ qr/^doctor: the database has no extension of vectorx/ ], 'template1');
