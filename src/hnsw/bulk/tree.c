@@ -84,7 +84,7 @@ attach(Tree *t, uint32 member, uint32 host)
 			uint32		child = BatchLinkMember(links[i]);
 			float		dist;
 
-			if (!(links[i] & BATCH_TREE))
+			if (!(links[i] & BATCH_TREE) || level->parent[child] == BATCH_NONE)
 				continue;
 			dist = HnswBatchDistance(t->b, batch_node(level, child), node);
 			if (nearest == BATCH_NONE || dist < best)
@@ -196,10 +196,41 @@ HnswBatchTree(Batch *b)
 	}
 }
 
+/* How often all members are gone through for those whose first so many links lead to what is reached. */
+#define NEAR_PASSES		4
+
+/*
+ * Hang members on the nearest they link to: first those whose nearest is reached, then those whose second is,
+ * and so on.  Some may be left, where chains of them are long.
+ */
+static void
+attach_near(Tree *t)
+{
+	BatchLevel *level = t->level;
+
+	for (int look = 1; look <= level->width; look *= 2)
+		for (int pass = 0; pass < NEAR_PASSES && t->nreached < level->n; pass++)
+			for (uint32 k = 0; k < level->n; k++)
+			{
+				/* to and fro, for who is near stands near */
+				uint32		m = pass % 2 ? level->n - 1 - k : k;
+				const BatchLink *links = level->links + (Size) m * level->width;
+
+				if (level->parent[m] != BATCH_NONE)
+					continue;
+				CHECK_FOR_INTERRUPTS();
+				for (int i = 0; i < Min(look, level->nlinks[m]); i++)
+					if (level->parent[BatchLinkMember(links[i])] != BATCH_NONE &&
+						attach(t, m, BatchLinkMember(links[i])))
+						break;
+			}
+}
+
 /*
  * Members that had lists before have their tree parents, or will: give the others, which
- * are targets, tree links from them, where they are linked from or link to, else from
- * below the root.  False when there is no place.
+ * are targets, tree links from near ones that they link to, else from who links to them, else from below the
+ * root.  False when there is no place.  (A node that few others link to is found by way of its tree parent,
+ * which has to be near for that.)
  */
 bool
 HnswBatchHang(Batch *b, BatchLevel *level, uint32 root)
@@ -213,6 +244,12 @@ HnswBatchHang(Batch *b, BatchLevel *level, uint32 root)
 		if (!batch_is_target(level, m))
 			reach(&t, m, m);
 	}
+	/* a merge that was cut off may have come as far as a target's parent */
+	for (uint32 m = 0; m < level->n; m++)
+		for (uint32 i = old->first[m]; i < old->first[m + 1]; i++)
+			if (level->parent[old->children[i]] == BATCH_NONE)
+				reach(&t, old->children[i], m);
+	attach_near(&t);
 	spread(&t);
 	while (t.nreached < level->n && attach_by_links(&t))
 		;

@@ -433,21 +433,6 @@ read_placed(HnswIndex *g, const HnswCandidate *at, HnswRecord *rec)
 }
 
 /*
- * Give a node a tree link from the root or one below it, not from one that may itself hang on the node.
- * False when there is no live one.
- */
-static bool
-hang_on_root(HnswIndex *g, const HnswCandidate *root, const HnswCandidate *node)
-{
-	float	   *vec = palloc(g->lay->dim * sizeof(float));
-	bool		done = HnswReadVector(g, node->blk, node->slot, 0, vec) &&
-		HnswAddTreeLink(g, root, 1, node, vec, 0);
-
-	pfree(vec);
-	return done;
-}
-
-/*
  * One attempt to settle a node, which has been read; false when another backend changed what it
  * relied on.
  */
@@ -471,7 +456,7 @@ settle(HnswIndex *g, const HnswCandidate *node, const HnswRecord *rec, int level
 	if (root.blk == node->blk && root.slot == node->slot)
 		linked = true;
 	else if (!linked && rec->nlinks > 0)
-		linked = hang_on_root(g, &root, node);
+		linked = HnswHangAgain(g, &root, node);
 	if (linked && level == 0)
 		return true;
 	top = Min(level, (int) meta.entry_level);

@@ -13,15 +13,6 @@
 #define HEAP_BEFORE(a, b)	((a).key < (b).key)
 #include "hnsw/base/heap.h"
 
-static inline int
-cmp_candidate(const void *a, const void *b)
-{
-	float		x = ((const HnswCandidate *) a)->key;
-	float		y = ((const HnswCandidate *) b)->key;
-
-	return x < y ? -1 : x > y;
-}
-
 /*
  * The queue is full: more memory, or, at its limit, the farther half goes.  The search
  * must not go beyond the least key that went then (walk).

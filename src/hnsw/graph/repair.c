@@ -45,16 +45,6 @@ typedef struct Choice
 	float	   *vec;			/* NULL: not needed */
 } Choice;
 
-/* By distance: of candidates, and of choices, which begin with one. */
-static int
-cmp_candidate(const void *a, const void *b)
-{
-	float		x = ((const HnswCandidate *) a)->key;
-	float		y = ((const HnswCandidate *) b)->key;
-
-	return x < y ? -1 : x > y;
-}
-
 /* One node under repair. */
 typedef struct Repair
 {
@@ -242,9 +232,8 @@ add_neighbours(Repair *r)
 }
 
 /*
- * Each heir must have a tree link: from here, whose list will be replaced and
- * must not be changed before; or, when there are many, from the nearest sibling
- * that has room.
+ * Each heir must have a tree link: from a node that is nearer to it; or from here, whose list will be
+ * replaced and must not be changed before; or, when there are many, from the nearest sibling that has room.
  */
 static void
 adopt(Repair *r, const NodeList *heirs)
@@ -268,9 +257,11 @@ adopt(Repair *r, const NodeList *heirs)
 				known = &r->choices[k];
 		if (known && known->tree)
 			continue;
+		HnswReadHeir(g, h->blk, h->slot, r->level, vec);
+		if (HnswHangNear(g, h, vec, HnswPairDistance(&g->space, vec, r->base), r->level))
+			continue;
 		if (r->ntree >= HnswMaxTreeLinks(lay))
 		{
-			HnswReadHeir(g, h->blk, h->slot, r->level, vec);
 			for (int k = 0; k < r->nchoices; k++)
 				if (r->choices[k].tree)
 				{

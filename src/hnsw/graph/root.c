@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "hnsw/base/waitpoint.h"
 #include "hnsw/graph/nodeset.h"
 #include "hnsw/graph/repair.h"
@@ -18,17 +20,25 @@
 #include "utils/memutils.h"
 
 /*
- * Which node is to be the root instead of a DEAD one: its first heir, from which
- * the other heirs are linked; false for none.
+ * Which node is to be the root instead of a DEAD one: its first heir.  The others hang on near nodes, or on
+ * that.  False for none.
  */
 static bool
 link_heirs(const HnswRepairContext *rc, const HnswCandidate *root, HnswCandidate *heir)
 {
 	NodeList	heirs = {NULL, 0, 0};
+	float	   *vec = palloc(rc->g->lay->dim * sizeof(float));
 
 	HnswTreeHeirs(rc->g, &rc->dead, root->blk, root->slot, &heirs);
 	for (int64 i = 1; i < heirs.n; i++)
-		HnswLinkHeir(rc->g, &heirs.items[0], &heirs.items[i], 0);
+	{
+		const HnswCandidate *h = &heirs.items[i];
+
+		CHECK_FOR_INTERRUPTS();
+		HnswReadHeir(rc->g, h->blk, h->slot, 0, vec);
+		if (!HnswHangNear(rc->g, h, vec, INFINITY, 0))
+			HnswLinkHeir(rc->g, &heirs.items[0], h, 0);
+	}
 	if (heirs.n > 0)
 		*heir = heirs.items[0];
 	return heirs.n > 0;

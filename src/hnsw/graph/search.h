@@ -45,6 +45,16 @@ typedef struct HnswCandidate
 	uint16		todo;			/* of a queued one */
 } HnswCandidate;
 
+/* For qsort, of candidates or what begins with one: the least key first. */
+static inline int
+cmp_candidate(const void *a, const void *b)
+{
+	float		x = ((const HnswCandidate *) a)->key;
+	float		y = ((const HnswCandidate *) b)->key;
+
+	return x < y ? -1 : x > y;
+}
+
 typedef struct HnswHeapItem
 {
 	float		key;

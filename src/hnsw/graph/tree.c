@@ -29,6 +29,7 @@
 #include "hnsw/graph/tree.h"
 #include "hnsw/layout/layout.h"
 #include "hnsw/layout/page.h"
+#include "hnsw/metric/link.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/access.h"
 #include "hnsw/page/dead.h"
@@ -84,7 +85,8 @@ void
 HnswTreeQueueFree(HnswTreeQueue *queue)
 {
 	nodeset_destroy(queue->queued);
-	pfree(queue->list.items);
+	if (queue->list.items)
+		pfree(queue->list.items);
 }
 
 /* How many tree links a node gives, of which HnswMaxTreeLinks are allowed to. */
@@ -168,28 +170,52 @@ HnswReadHeir(HnswIndex *g, BlockNumber blk, uint16 slot, int level, float *vec)
 }
 
 /*
- * Give the node "to", whose vector is vec, a tree link from one of the nodes
- * "from", or from a live one below them: used where the tree parent of a DEAD node
- * has no room for all its heirs.  False when none of them has room.
+ * Put a record and all below it into the queue, as taken; false when they are more than "most".
  */
-bool
-HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom, const HnswCandidate *to,
-				const float *vec, int level)
+static bool
+find_below(HnswIndex *g, const HnswCandidate *node, int64 most, HnswTreeQueue *below)
 {
-	const HnswLayout *lay = g->lay;
+	HnswCandidate at;
+
+	HnswTreePush(below, node->blk, node->slot);
+	while (HnswTreePop(below, &at))
+	{
+		HnswPin		pin;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswAcquire(g, at.blk, BUFFER_LOCK_SHARE, &pin);
+		HnswTreePushChildren(below, g->lay, HnswNodeAt(g, &pin, at.slot));
+		HnswRelease(g, &pin);
+		if (below->list.n > most)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Give the node "to", whose vector is the search's query, a tree link from one of the nodes "from", or from a
+ * live one below them, that gives less than "most".  The way down leads through live nodes: what is below a DEAD
+ * one is about to lose that way, and may be "to" itself and what has been hung on it.  by_dead: through DEAD ones,
+ * too, but to nothing below "to".  False for none.
+ */
+static bool
+add_tree_link(HnswIndex *g, const HnswCandidate *from, int nfrom, const HnswCandidate *to, int level, int most,
+			  bool by_dead)
+{
 	HnswSearch *s = HnswInserterOf(g)->search;
-	HnswQuery  *q = &s->query;
 	HnswWrite  *w = &g->scratch->write;
 	HnswTreeQueue queue;
 	HnswCandidate at;
 	bool		done = false;
 
-	memcpy(q->vec, vec, lay->dim * sizeof(float));
-	HnswKnownReset(s);
-	HnswQueryBuild(&g->space, q);
 	HnswTreeQueueInit(&queue);
-	HnswTreePush(&queue, to->blk, to->slot);	/* not below itself */
-	(void) HnswTreePop(&queue, &at);
+	if (by_dead)
+		(void) find_below(g, to, PG_INT64_MAX, &queue);
+	else
+	{
+		HnswTreePush(&queue, to->blk, to->slot);	/* not below itself */
+		(void) HnswTreePop(&queue, &at);
+	}
 	for (int i = 0; i < nfrom; i++)
 		HnswTreePush(&queue, from[i].blk, from[i].slot);
 	while (!done && HnswTreePop(&queue, &at))
@@ -203,24 +229,50 @@ HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom, const HnswCa
 		HnswAcquire(g, at.blk, BUFFER_LOCK_EXCLUSIVE, &pin);
 		node = HnswNodeAt(g, &pin, at.slot);
 		rec = (HnswRecord *) node;
-		if (rec->state == HNSW_LIVE && rec->level == level &&
-			HnswCountTreeLinks(lay, node) < lay->fanout)
+		if (rec->state == HNSW_LIVE && rec->level == level && HnswCountTreeLinks(g->lay, node) < most)
 		{
 			if (!HnswFindPlace(g, s, &pin, at.slot, to, true, &link))
 				HnswCorrupted(g, pin.blk, at.slot, "no place for a tree link");
 			HnswWriteBegin(g, w);
 			HnswWriteAdd(w, &pin, false);
-			HnswWriteLink(g, w, 0, q, &link);
+			HnswWriteLink(g, w, 0, &s->query, &link);
 			HnswWriteEnd(w);
 			done = true;
 		}
-		else if (rec->state != HNSW_FREE && rec->level == level)
-			/* through DEAD ones, too: all of a full node's children may be */
-			HnswTreePushChildren(&queue, lay, node);
+		else if (rec->level == level && (rec->state == HNSW_LIVE || (by_dead && rec->state == HNSW_DEAD)))
+			HnswTreePushChildren(&queue, g->lay, node);
 		HnswRelease(g, &pin);
 	}
 	HnswTreeQueueFree(&queue);
 	return done;
+}
+
+/* The handle's search for inserts, with a vector as its query. */
+static HnswSearch *
+search_for(HnswIndex *g, const float *vec)
+{
+	HnswSearch *s = HnswInserterOf(g)->search;
+
+	memcpy(s->query.vec, vec, g->lay->dim * sizeof(float));
+	HnswKnownReset(s);
+	HnswQueryBuild(&g->space, &s->query);
+	return s;
+}
+
+/*
+ * Give the node "to", whose vector is vec, a tree link from one of the nodes
+ * "from", or from a live one below them.  More than they should give (HnswMaxTreeLinks) only when no other
+ * has room: tree links push others out of a list, which then leads nowhere near.  (All children of a full
+ * node may be DEAD, so that the way down has to lead through those.)  False when none has.
+ */
+bool
+HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom, const HnswCandidate *to,
+				const float *vec, int level)
+{
+	(void) search_for(g, vec);
+	return add_tree_link(g, from, nfrom, to, level, HnswMaxTreeLinks(g->lay), false) ||
+		add_tree_link(g, from, nfrom, to, level, g->lay->fanout, false) ||
+		add_tree_link(g, from, nfrom, to, level, g->lay->fanout, true);
 }
 
 /* Give an heir of a record a tree link, from that record or from one below it; level: theirs. */
@@ -233,6 +285,108 @@ HnswLinkHeir(HnswIndex *g, const HnswCandidate *parent, const HnswCandidate *hei
 	if (!HnswAddTreeLink(g, parent, 1, heir, vec, level))
 		HnswCorrupted(g, parent->blk, parent->slot, "no node below it can take a tree link");
 	pfree(vec);
+}
+
+/* ---- a new parent, near by ---- */
+
+/* So many records below one are looked at: few have more, but nearly all of a chain would. */
+#define MAX_BELOW	1024
+
+/*
+ * The neighbours in a record's list that are nearer than "dist" and not below it by tree links, the nearest
+ * first; returns how many.  Who hangs on one of these makes no circle, now or later: only VACUUM and merges,
+ * of which there is one at a time, hang what is there on something else.  Inserts hang new records, which
+ * may come into the list at once: so that is read before what is below.
+ */
+static int
+find_parents(HnswIndex *g, const HnswCandidate *node, float dist, HnswCandidate *near)
+{
+	HnswTreeQueue below;
+	HnswPin		pin;
+	const char *rec;
+	int			nlinks = 0;
+	int			n = 0;
+
+	HnswAcquire(g, node->blk, BUFFER_LOCK_SHARE, &pin);
+	rec = HnswNodeAt(g, &pin, node->slot);
+	for (int i = 0; i < ((const HnswRecord *) rec)->nlinks; i++)
+	{
+		const ItemPointerData *link = &HnswNodeLinks(g->lay, rec)[i];
+
+		near[nlinks] = (HnswCandidate) {HnswLinkEdge(&g->space, rec, i), HnswLinkBlock(link), HnswLinkSlot(link)};
+		nlinks += near[nlinks].key < dist;
+	}
+	HnswRelease(g, &pin);
+	HnswTreeQueueInit(&below);
+	if (!find_below(g, node, MAX_BELOW, &below))
+		nlinks = 0;
+	for (int i = 0; i < nlinks; i++)
+		if (!nodeset_lookup(below.queued, NODESET_KEY(near[i].blk, near[i].slot)))
+			near[n++] = near[i];
+	HnswTreeQueueFree(&below);
+	qsort(near, n, sizeof(HnswCandidate), cmp_candidate);
+	return n;
+}
+
+/*
+ * Give an heir, whose vector is vec, a tree link from a neighbour of its own that is nearer than "dist", or from
+ * below that.  False for none.  (By contraction alone parents would get farther with each VACUUM; but a node that
+ * few others link to is found by way of its parent.)
+ */
+bool
+HnswHangNear(HnswIndex *g, const HnswCandidate *heir, const float *vec, float dist, int level)
+{
+	HnswCandidate near[HNSW_MAX_FANOUT];
+	int			n = find_parents(g, heir, dist, near);
+
+	return n > 0 && HnswAddTreeLink(g, near, n, heir, vec, level);
+}
+
+/* Does a node of level 0 give another a tree link? */
+static bool
+is_parent(HnswIndex *g, const HnswCandidate *parent, const HnswCandidate *node)
+{
+	HnswTreeQueue children;
+	HnswPin		pin;
+	const char *rec;
+	bool		found;
+
+	HnswTreeQueueInit(&children);
+	HnswAcquire(g, parent->blk, BUFFER_LOCK_SHARE, &pin);
+	rec = HnswLiveNodeAt(g, &pin, parent->slot);
+	if (rec)
+		HnswTreePushChildren(&children, g->lay, rec);
+	HnswRelease(g, &pin);
+	found = nodeset_lookup(children.queued, NODESET_KEY(node->blk, node->slot)) != NULL;
+	HnswTreeQueueFree(&children);
+	return found;
+}
+
+/*
+ * A merge that was cut off has left a node of level 0 with its list, and maybe nodes that hang on it; but does
+ * it hang on one itself?  See to that: on a near one that it links to, which may have it already, and not on one
+ * below it; else on the root.  Then it is offered to those, which may not have been done either.  False when
+ * there is no live node to hang on.
+ */
+bool
+HnswHangAgain(HnswIndex *g, const HnswCandidate *root, const HnswCandidate *node)
+{
+	HnswCandidate near[HNSW_MAX_FANOUT];
+	float	   *vec = palloc(g->lay->dim * sizeof(float));
+	int			n = find_parents(g, node, INFINITY, near);
+	bool		done = false;
+
+	if (HnswReadVector(g, node->blk, node->slot, 0, vec))
+	{
+		for (int i = 0; i < n && !done; i++)
+			done = is_parent(g, &near[i], node);
+		done = done || (n > 0 && HnswAddTreeLink(g, near, n, node, vec, 0)) ||
+			HnswAddTreeLink(g, root, 1, node, vec, 0);
+		if (done && n > 0)
+			HnswAddBackLinks(g, search_for(g, vec), 0, near, n, node);
+	}
+	pfree(vec);
+	return done;
 }
 
 /* ---- thinning ---- */

@@ -34,6 +34,8 @@ extern bool HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom,
 							const HnswCandidate *to, const float *vec, int level);
 extern void HnswLinkHeir(HnswIndex *g, const HnswCandidate *parent, const HnswCandidate *heir,
 						 int level);
+extern bool HnswHangNear(HnswIndex *g, const HnswCandidate *heir, const float *vec, float dist, int level);
+extern bool HnswHangAgain(HnswIndex *g, const HnswCandidate *root, const HnswCandidate *node);
 extern void HnswThinTree(HnswIndex *g, BlockNumber nblocks,
 						 const BlockNumber *uppers, int64 nuppers);
 
