@@ -204,7 +204,8 @@ def versions(systems: list[Client]) -> dict[str, str]:
     if "vectorx" in by_name:
         by_name["vectorx"] += commit()
     if "pgvector" in by_name:
-        by_name["pgvector"] += f" (as the package {server.WHEEL} has it)"
+        by_name["pgvector"] += (" (built from its sources for this processor)" if os.environ.get(server.PGVECTOR_SOURCE) else
+                                f" (as the package {server.WHEEL} has it)")
     return {**by_name, "built with": compiler(),
             "PostgreSQL": systems[0].one("SHOW server_version"), "Python": platform.python_version(),
             "psycopg": psycopg.__version__, "NumPy": np.__version__}

