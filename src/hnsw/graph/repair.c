@@ -293,14 +293,10 @@ add_found(Repair *r)
 {
 	HnswIndex  *g = r->rc->g;
 	const HnswLayout *lay = g->lay;
-	HnswSearch *s = HnswInserterOf(g)->search;
-	HnswQuery  *q = &s->query;
+	HnswSearch *s = HnswSearchFor(g, r->base);
 	HnswResult *res = &s->results;
 	HnswCandidate at = {0, r->blk, r->slot};
 
-	memcpy(q->vec, r->base, lay->dim * sizeof(float));
-	HnswQueryBuild(&g->space, q);
-	HnswKnownReset(s);
 	s->without.blk = InvalidBlockNumber;	/* an error may have left one */
 	HnswResultInit(res, lay, s->cxt, lay->ef_construction, true);
 	HnswSearchLevel(g, s, res, r->level, &at, 1, NULL);

@@ -248,8 +248,8 @@ add_tree_link(HnswIndex *g, const HnswCandidate *from, int nfrom, const HnswCand
 }
 
 /* The handle's search for inserts, with a vector as its query. */
-static HnswSearch *
-search_for(HnswIndex *g, const float *vec)
+HnswSearch *
+HnswSearchFor(HnswIndex *g, const float *vec)
 {
 	HnswSearch *s = HnswInserterOf(g)->search;
 
@@ -269,7 +269,7 @@ bool
 HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom, const HnswCandidate *to,
 				const float *vec, int level)
 {
-	(void) search_for(g, vec);
+	(void) HnswSearchFor(g, vec);
 	return add_tree_link(g, from, nfrom, to, level, HnswMaxTreeLinks(g->lay), false) ||
 		add_tree_link(g, from, nfrom, to, level, g->lay->fanout, false) ||
 		add_tree_link(g, from, nfrom, to, level, g->lay->fanout, true);
@@ -317,6 +317,8 @@ find_parents(HnswIndex *g, const HnswCandidate *node, float dist, HnswCandidate 
 		nlinks += near[nlinks].key < dist;
 	}
 	HnswRelease(g, &pin);
+	if (nlinks == 0)
+		return 0;
 	HnswTreeQueueInit(&below);
 	if (!find_below(g, node, MAX_BELOW, &below))
 		nlinks = 0;
@@ -383,7 +385,7 @@ HnswHangAgain(HnswIndex *g, const HnswCandidate *root, const HnswCandidate *node
 		done = done || (n > 0 && HnswAddTreeLink(g, near, n, node, vec, 0)) ||
 			HnswAddTreeLink(g, root, 1, node, vec, 0);
 		if (done && n > 0)
-			HnswAddBackLinks(g, search_for(g, vec), 0, near, n, node);
+			HnswAddBackLinks(g, HnswSearchFor(g, vec), 0, near, n, node);
 	}
 	pfree(vec);
 	return done;

@@ -30,6 +30,7 @@ extern bool HnswReadVector(HnswIndex *g, BlockNumber blk, uint16 slot, int level
 extern void HnswReadHeir(HnswIndex *g, BlockNumber blk, uint16 slot, int level, float *vec);
 extern void HnswTreeHeirs(HnswIndex *g, const HnswDeadSet *dead, BlockNumber blk, uint16 slot,
 						  NodeList *heirs);
+extern HnswSearch *HnswSearchFor(HnswIndex *g, const float *vec);
 extern bool HnswAddTreeLink(HnswIndex *g, const HnswCandidate *from, int nfrom,
 							const HnswCandidate *to, const float *vec, int level);
 extern void HnswLinkHeir(HnswIndex *g, const HnswCandidate *parent, const HnswCandidate *heir,
