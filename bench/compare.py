@@ -59,6 +59,7 @@ import builds
 import datasets
 import inserts
 import loading
+import plots
 import report
 import searches
 import server
@@ -204,8 +205,7 @@ def versions(systems: list[Client]) -> dict[str, str]:
     if "vectorx" in by_name:
         by_name["vectorx"] += commit()
     if "pgvector" in by_name:
-        by_name["pgvector"] += (" (built from its sources for this processor)" if os.environ.get(server.PGVECTOR_SOURCE) else
-                                f" (as the package {server.WHEEL} has it)")
+        by_name["pgvector"] += f" ({server.peer_build()})"
     return {**by_name, "built with": compiler(),
             "PostgreSQL": systems[0].one("SHOW server_version"), "Python": platform.python_version(),
             "psycopg": psycopg.__version__, "NumPy": np.__version__}
@@ -476,7 +476,7 @@ def write_report(output: Path) -> None:
         raise SystemExit(f"there are no results in {output / 'results'}")
     for run in runs:
         if "search" in run and run.get("kind") != report.MILLION:
-            problem = report.plot(output / "plots" / f"{report.label_of(run)}.png", run)
+            problem = plots.recall_and_speed(output / "plots" / f"{report.label_of(run)}.png", report.set_title(run), report.curves(run))
             if problem:
                 print(problem)
     report.write_results(output / "RESULTS.md", runs)

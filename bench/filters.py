@@ -21,7 +21,9 @@ vector the query is near to ("near"), or the part that is farthest from it ("far
 
     .venv/bin/python bench/server.py .venv/bin/python bench/filters.py --grid
 
-The second form asks pgvector, with hnsw.iterative_scan = relaxed_order.  The third goes over sets of
+The second form asks pgvector, with hnsw.iterative_scan = relaxed_order.  With --output both keep their
+cells in results/filters/ of that folder, draw those of both systems, and put a section into its
+RESULTS.md.  The third goes over sets of
 100 and 384 dimensions, few and many rows, LIMIT 10 and 100, statements with constants and
 prepared ones (which PostgreSQL, after five times, may give a plan for any parameters),
 and says in how many of these cells the plan that is taken needs at most 1.5 times as
@@ -30,6 +32,8 @@ long as the best.
 from __future__ import annotations
 
 import argparse
+import datetime
+import json
 import statistics
 from pathlib import Path
 from typing import Iterator
@@ -37,7 +41,11 @@ from typing import Iterator
 import numpy as np
 import psycopg
 from processes import cpu
+from terminal import processor
 
+import plots
+import report
+import server
 import vxdb
 
 SETS = {"glove100": ("glove100", 100), "minilm384": ("minilm1536", 384)}
@@ -48,6 +56,14 @@ PLANS = {
 }
 SWITCHES = ("enable_seqscan", "enable_sort", "enable_bitmapscan", "enable_indexscan")
 CENTRES = 10
+SYSTEMS = ("vectorx", "pgvector")
+BEGIN, END = "<!-- filters:begin -->", "<!-- filters:end -->"
+ABOUT = """## Searches with WHERE
+
+Queries that no parameter was chosen on, `LIMIT 10`, by the plan that each system's planner takes (pgvector with `hnsw.iterative_scan =
+relaxed_order`); rows that match lie at random, or are the part of the table that is nearest to a vector the query is near to ("near"), or
+farthest from it ("far"). CPU of the backend, medians of the rounds, in a server of each system's own. "Short": answers with fewer rows than match, at most ten.
+"""
 
 
 def text(vector: np.ndarray) -> str:
@@ -148,12 +164,13 @@ class Bench:
                 **{name: statistics.median(t) for name, t in times.items()}}
 
 
-def table(conn: psycopg.Connection, args: argparse.Namespace, prepared: bool, bench: Bench | None = None) -> list[float]:
-    """Measure and print; the taken plan's times as multiples of the best."""
+def table(conn: psycopg.Connection, args: argparse.Namespace, prepared: bool, bench: Bench | None = None) -> list[dict]:
+    """Measure and print; the cells, each with the taken plan's time as a multiple of the best."""
     if bench is None:
         bench = loaded(conn, args)
-    ratios = []
-    print(f"{args.system}, {args.set}, {len(bench.base)} rows, ef_search {args.ef}{', prepared' if prepared else ''}")
+    cells = []
+    args.rows = len(bench.base)
+    print(f"{args.system}, {args.set}, {args.rows} rows, ef_search {args.ef}{', prepared' if prepared else ''}")
     print("limit  lie     share   recall  short  plan     taken    index    exact  x none  x best")
     for limit in args.limits:
         none = 0.0
@@ -164,11 +181,12 @@ def table(conn: psycopg.Connection, args: argparse.Namespace, prepared: bool, be
                 c = bench.cell(share, lie, limit, prepared)
                 none = none or float(c["index"])
                 best = min(float(c["index"]), float(c["exact"]))
-                ratios.append(float(c["taken"]) / best)
+                c |= {"limit": limit, "lie": lie, "share": share, "ratio": float(c["taken"]) / best}
+                cells.append(c)
                 print(f"{limit:5d}  {lie:6s}  {share:5g}   {c['recall']:6.3f}  {c['short']:5d}  {c['plan']}  "
                       f"{c['taken']:7.0f}  {c['index']:7.0f}  {c['exact']:7.0f}  {c['taken'] / none:6.2f}  "
-                      f"{ratios[-1]:6.2f}", flush=True)
-    return ratios
+                      f"{c['ratio']:6.2f}", flush=True)
+    return cells
 
 
 def loaded(conn: psycopg.Connection, args: argparse.Namespace) -> Bench:
@@ -188,15 +206,59 @@ def grid(conn: psycopg.Connection, args: argparse.Namespace) -> None:
         for args.rows in (4000, most):
             bench = loaded(conn, args)
             for prepared in (False, True):
-                ratios += table(conn, args, prepared, bench)
+                ratios += [c["ratio"] for c in table(conn, args, prepared, bench)]
     good = sum(r <= 1.5 for r in ratios)
     print(f"{good} of {len(ratios)} cells within 1.5 times the best plan ({good / len(ratios):.1%}), "
           f"{sum(r <= 3 for r in ratios)} within 3 times, the worst {max(ratios):.1f}")
 
 
+def keep(args: argparse.Namespace, cells: list[dict]) -> None:
+    """Write the cells where write() finds them."""
+    path = args.output / "results" / "filters" / f"{args.set}-{args.system}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {"peer": server.peer_build(), "rows": args.rows, "ef": args.ef, "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "queries": args.queries, "rounds": args.rounds, "processor": processor()}
+    path.write_text(json.dumps({"about": about, "cells": cells}, indent=1) + "\n", encoding="utf-8")
+
+
+def section(name: str, kept: dict[str, dict]) -> list[str]:
+    """The lines about one set."""
+    systems = [s for s in SYSTEMS if s in kept]
+    a = kept[systems[0]]["about"]
+    lines = [f"### Searches with WHERE, {name}: {a['rows']:,} rows, cosine", "",
+             f"{a['queries']} queries, ef_search {a['ef']}, {a['rounds']} rounds; pgvector {kept[systems[-1]]['about']['peer']}; {a['processor']}; {a['date']}.", "",
+             f"![searches with WHERE, {name}](plots/filters-{name}.png)", ""]
+    by_cell: dict[tuple[str, float], dict[str, dict]] = {}
+    for system in systems:
+        for c in kept[system]["cells"]:
+            by_cell.setdefault((c["lie"], c["share"]), {})[system] = c
+    rows = []
+    for (lie, share), found in by_cell.items():
+        row = ["all rows" if share == 1 else f"{share:.3g}, {lie}"]
+        for form, key in (("{:.3f}", "recall"), ("{}", "short"), ("{:,.0f}", "taken")):
+            row += [form.format(found[s][key]) if s in found else "-" for s in systems]
+        rows.append(row)
+    heads = [f"{what}, {s}" for what in ("recall", "short", "CPU us") for s in systems]
+    return lines + report.table(["share of the rows that match", *heads], rows)
+
+
+def write(output: Path) -> None:
+    """Draw, and put the section about all sets kept into RESULTS.md."""
+    lines = [BEGIN, "", *ABOUT.splitlines(), ""]
+    for name in SETS:
+        paths = {s: output / "results" / "filters" / f"{name}-{s}.json" for s in SYSTEMS}
+        kept = {s: json.loads(path.read_text(encoding="utf-8")) for s, path in paths.items() if path.exists()}
+        if kept:
+            lines += section(name, kept)
+            problem = plots.filters(output / "plots" / f"filters-{name}.png", f"searches with WHERE, {name}",
+                                    {s: k["cells"] for s, k in kept.items()})
+            if problem:
+                print(problem)
+    report.insert_section(output / "RESULTS.md", [*lines, END])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--system", default="vectorx", choices=["vectorx", "pgvector"])
+    parser.add_argument("--system", default="vectorx", choices=SYSTEMS)
     parser.add_argument("--set", default="minilm384", choices=SETS)
     parser.add_argument("--data", default="../shared/data", help="folder of the vectors")
     parser.add_argument("--rows", type=int, default=100000)
@@ -207,13 +269,19 @@ def main() -> None:
     parser.add_argument("--ef", type=int, default=40)
     parser.add_argument("--grid", action="store_true", help="sets, rows, limits and generic plans; how good the plans are")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, help="folder to write to (default: print only)")
     args = parser.parse_args()
+    if args.output and (args.grid or args.limits != [10]):
+        parser.error("--output goes with LIMIT 10 and without --grid")
 
     with vxdb.connect(dbname=args.system) as conn:
         if args.grid:
             grid(conn, args)
         else:
-            table(conn, args, False)
+            cells = table(conn, args, False)
+            if args.output:
+                keep(args, cells)
+                write(args.output)
 
 
 if __name__ == "__main__":

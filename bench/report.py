@@ -519,6 +519,12 @@ def set_title(run: dict) -> str:
     return f"{s['name']}{type_name}: {s['rows']:,}{part} rows of {s['dim']:,} dimensions, {s['metric']}"
 
 
+def curves(run: dict) -> dict[str, Points]:
+    """What plots.py draws: the points of each system, and of the reference."""
+    points = {system: run["search"][system] for system in ("vectorx", "pgvector")}
+    return points | {name: r["points"] for name, r in run.get("reference", {}).items() if "points" in r}
+
+
 def set_section(run: dict) -> list[str]:
     lines = [f"### {set_title(run)}", "", f"{run['set']['queries']}; {run['date']}; load average {run['load']} at the start.", ""]
     if run.get("kind") == MILLION:
@@ -602,69 +608,28 @@ def others(runs: list[dict]) -> list[str]:
             *generated(runs, "###")]
 
 
-def write_results(path: Path, runs: list[dict]) -> None:
-    """Replace what stands between the marks; what people wrote around them stays, as does a part of which there are no runs."""
-    text = path.read_text(encoding="utf-8") if path.exists() else FRAME
-    for begin, end, part, make in ((BEGIN, END, [r for r in runs if not is_other(r)], generated),
-                                   (OTHER_BEGIN, OTHER_END, [r for r in runs if is_other(r)], others)):
-        if not part:
-            continue
-        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-            raise SystemExit(f"{path.name} lacks the two lines between which tables go:\n{begin}\n{end}")
-        before, rest = text.split(begin)
-        after = rest.split(end)[1]
-        body = "\n".join(make(part)).rstrip("\n")
-        text = f"{before}{begin}\n\n{body}\n\n{end}{after}"
+def insert_section(path: Path, lines: Sequence[str]) -> None:
+    """Replace what stands in a file between the first and the last of the lines, which mark a section, or add it at the end."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    new, start, end = "\n".join(lines), text.find(lines[0]), text.find(lines[-1])
+    if 0 <= start < end:
+        text = text[:start] + new + text[end + len(lines[-1]):]
+    else:
+        text = (text.rstrip("\n") + "\n\n" if text.strip() else "") + new + "\n"
     path.write_text(text, encoding="utf-8")
 
 
-# ---- plots
-
-# The axis is logarithmic in what is missed, or all that matters would be at its end.
-PLOT_RECALL = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-STYLES = {
-    "vectorx": ("#1f5fbf", "-", "o"),
-    "pgvector": ("#d9622b", "-", "s"),
-    "hnswlib": ("#777777", "--", "^"),
-    "faiss HNSW, flat": ("#999999", ":", "v"),
-    "faiss HNSW, SQ8": ("#555555", "-.", "d"),
-}
-
-
-def plot(path: Path, run: dict) -> str | None:
-    """Recall against speed; returns why there is no plot, if there is none."""
-    try:
-        import matplotlib
-        matplotlib.use("Agg")
-        from matplotlib import pyplot, ticker
-    except ImportError:
-        return "plots: not run: the package matplotlib is not installed"
-    figure, (by_clock, by_cpu) = pyplot.subplots(1, 2, figsize=(11, 4.2), sharex=True, constrained_layout=True)
-    curves = [(s, run["search"][s]) for s in ("vectorx", "pgvector")]
-    curves += [(name, r["points"]) for name, r in run.get("reference", {}).items() if "points" in r]
-    for name, points in curves:
-        colour, line, mark = STYLES[name]
-        style = {"color": colour, "linestyle": line, "marker": mark, "markersize": 4, "linewidth": 1.6, "label": name}
-        missed = [max(1 - p["recall"], 1 - PLOT_RECALL[-1]) for p in points]
-        if "queries_per_s" in points[0]:
-            by_clock.plot(missed, [p["queries_per_s"] for p in points], **style)
-        by_cpu.plot(missed, [1e6 / p["cpu_us"] for p in points], **style)
-    for axes, what in ((by_clock, "queries/s, one client"), (by_cpu, "queries per CPU second")):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.yaxis.set_minor_formatter(ticker.NullFormatter())
-        axes.set_xscale("log")
-        axes.set_xlim(1 - PLOT_RECALL[0], (1 - PLOT_RECALL[-1]) / 1.2)
-        axes.set_xticks([1 - r for r in PLOT_RECALL], [f"{r:g}" for r in PLOT_RECALL[:-1]] + [f"{PLOT_RECALL[-1]:g}+"])
-        axes.set_xticks([], minor=True)
-        axes.set_xlabel("recall@10")
-        axes.set_title(what, fontsize=10)
-        axes.grid(True, which="both", linewidth=0.3, alpha=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=8, frameon=False, loc="lower left")
-    figure.suptitle(set_title(run), fontsize=11)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
-    return None
+def write_results(path: Path, runs: list[dict]) -> None:
+    """Replace what stands between the marks; what people wrote around them stays, as does a part of which there are no runs."""
+    text = path.read_text(encoding="utf-8") if path.exists() else FRAME
+    sections = []
+    for begin, end, part, make in ((BEGIN, END, [r for r in runs if not is_other(r)], generated),
+                                   (OTHER_BEGIN, OTHER_END, [r for r in runs if is_other(r)], others)):
+        if part:
+            if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+                raise SystemExit(f"{path.name} lacks the two lines between which tables go:\n{begin}\n{end}")
+            sections.append([begin, "", "\n".join(make(part)).rstrip("\n"), "", end])
+    if not path.exists():
+        path.write_text(FRAME, encoding="utf-8")
+    for section in sections:
+        insert_section(path, section)

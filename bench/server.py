@@ -204,6 +204,12 @@ def build_pgvector(prefix: Path, source: Path) -> None:
     build("pgvector", folder, prefix)
 
 
+def peer_build() -> str:
+    """How the server's pgvector was built, for reports."""
+    return ("built from its sources for this processor" if os.environ.get(PGVECTOR_SOURCE)
+            else f"as the package {WHEEL} has it")
+
+
 def prepare() -> Path:
     """Provide the server's programs with both extensions; return their prefix."""
     PEER.mkdir(exist_ok=True)

@@ -163,6 +163,19 @@ class Results(unittest.TestCase):
         self.assertEqual(self.path.read_text(encoding="utf-8"), "mine\n")
 
 
+class Section(unittest.TestCase):
+    def test_replaced_or_appended(self):
+        lines = ["<!-- a -->", "new", "<!-- b -->"]
+        section = "\n".join(lines)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "RESULTS.md"
+            for text, wanted in (("", section + "\n"), ("# Title\n", "# Title\n\n" + section + "\n"),
+                                 ("# Title\n\n<!-- a -->\nold\n<!-- b -->\n\nmore\n", f"# Title\n\n{section}\n\nmore\n")):
+                path.write_text(text, encoding="utf-8")
+                report.insert_section(path, lines)
+                self.assertEqual(path.read_text(encoding="utf-8"), wanted)
+
+
 class Recall(unittest.TestCase):
     def test_ties_count_by_distance(self):
         """Twelve equal rows: any ten are right, farther ones and doubles are not."""

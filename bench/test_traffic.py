@@ -113,14 +113,6 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(self.cells("search, 2 pgvector"),
                          [["search, 2 pgvector", "30,000", "0.500", "1.000", "2.000", "3.000"]])
 
-    def test_section_is_replaced_or_appended(self):
-        lines = [traffic_report.BEGIN, "new", traffic_report.END]
-        section = "\n".join(lines)
-        for text, wanted in (("", section + "\n"), ("# Title\n", "# Title\n\n" + section + "\n"),
-                             (f"# Title\n\n{traffic_report.BEGIN}\nold\n{traffic_report.END}\n\nmore\n",
-                              f"# Title\n\n{section}\n\nmore\n")):
-            self.assertEqual(traffic_report.insert_section(text, lines), wanted)
-
     def test_written_twice_is_as_written_once(self):
         with tempfile.TemporaryDirectory() as name:
             output = Path(name)

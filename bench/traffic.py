@@ -421,6 +421,8 @@ def describe(args: argparse.Namespace, host: Host, data: Data, plan: Plan) -> di
         with host.connect(system) as conn:
             versions[system] = conn.execute("SELECT extversion FROM pg_extension WHERE extname = %s",
                                             (server.SYSTEMS[system],)).fetchone()[0]
+            if system == "pgvector" and not args.running:
+                versions[system] += f" ({server.peer_build()})"
             versions["PostgreSQL"] = conn.execute("SHOW server_version").fetchone()[0].split()[0]
     return {"data": data.name, "rows": data.rows, "reserve": len(data.base) - data.rows,
             "dimensions": data.base.shape[1], "queries": len(data.hot), "held": len(data.held), "skew": plan.skew,

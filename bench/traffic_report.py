@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import mean
 
 import pgbench
+import plots
+import report
 from report import table
 
 BEGIN, END = "<!-- traffic:begin -->", "<!-- traffic:end -->"
@@ -17,6 +19,7 @@ clients run, with queries that they do not ask, against an exact search in the s
 clients' backends.
 """
 FOLDER = Path("results") / "traffic"
+PLOTTED = "market_traffic"
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -66,6 +69,10 @@ def latencies(runs: list[dict], kinds: tuple[str, ...]) -> list[str]:
     return ["Latency in milliseconds:", "", *table(["statement, clients", "count", *names], rows)]
 
 
+def title(s: dict) -> str:
+    return f"Traffic, {s['data']}: {s['rows']:,} rows of {s['dimensions']:,} dimensions, cosine"
+
+
 def set_section(result: dict) -> list[str]:
     """The lines about one set."""
     s = result["settings"]
@@ -73,7 +80,7 @@ def set_section(result: dict) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in s["versions"].items())
     options = f"; index options {s['options']}" if s["options"] else ""
     rate = f" at {s['rate']:g} transactions a second" if s["rate"] else ""
-    lines = [f"### Traffic, {s['data']}: {s['rows']:,} rows of {s['dimensions']:,} dimensions, cosine", "",
+    lines = [f"### {title(s)}", "",
              f"{s['reserve']:,} more vectors in the reserve; {s['queries']:,} queries, Zipf exponent {s['skew']}; "
              f"{s['seconds']} s a run{rate}; ef_search {efs}{options}. {versions}; {s['processor']}, {s['processors']} "
              f"processors; {s['date']}.", "", f"Command: `{s['command']}`", ""]
@@ -82,6 +89,8 @@ def set_section(result: dict) -> list[str]:
         if runs:
             parts = ", ".join(f"{kind} {s['mix'][kind]}" for kind in kinds)
             lines += [f"{script}{f' (parts: {parts})' if len(kinds) > 1 else ''}:", ""]
+            if script == PLOTTED:
+                lines += [f"![{title(s)}](plots/traffic-{s['data']}.png)", ""]
             lines += throughput(runs) + ratios(runs) + latencies(runs, kinds)
     return lines
 
@@ -94,15 +103,6 @@ def section(results: list[dict]) -> list[str]:
     return lines + [END]
 
 
-def insert_section(text: str, lines: list[str]) -> str:
-    """The text with what stands between the marks replaced, or with the section at its end."""
-    new = "\n".join(lines)
-    start, end = text.find(BEGIN), text.find(END)
-    if 0 <= start < end:
-        return text[:start] + new + text[end + len(END):]
-    return (text.rstrip("\n") + "\n\n" if text.strip() else "") + new + "\n"
-
-
 def keep(output: Path, result: dict) -> None:
     """Write a set's figures where write() finds them."""
     (output / FOLDER).mkdir(parents=True, exist_ok=True)
@@ -111,10 +111,14 @@ def keep(output: Path, result: dict) -> None:
 
 
 def write(output: Path) -> None:
-    """Put the section about all sets kept into RESULTS.md."""
+    """Draw all sets kept, and put the section about them into RESULTS.md."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / FOLDER).glob("*.json"))]
     if not results:
         raise SystemExit("there are no results of traffic in the folder --output")
-    path = output / "RESULTS.md"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    path.write_text(insert_section(text, section(results)), encoding="utf-8")
+    for result in results:
+        s = result["settings"]
+        runs = [r for r in result["runs"] if r["script"] == PLOTTED]
+        problem = plots.traffic(output / "plots" / f"traffic-{s['data']}.png", title(s), runs) if runs else None
+        if problem:
+            print(problem)
+    report.insert_section(output / "RESULTS.md", section(results))
