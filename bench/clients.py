@@ -154,6 +154,30 @@ def warm(client: Client, queries: np.ndarray) -> None:
     client.ask(queries[:20])
 
 
+def pending(client: Client) -> int:
+    """Rows that the index has and that are not linked yet."""
+    if client.system != "vectorx":
+        return 0
+    # a build without pending rows has no such column
+    return client.one(f"SELECT coalesce((to_jsonb(i)->>'pending_rows')::int, 0) FROM hnsw_info('{INDEX}') i")
+
+
+def merge(client: Client) -> Cost:
+    """Until nothing is pending in the index; what that costs."""
+    with client.measured() as spent:
+        if client.one("SELECT to_regprocedure('hnsw_merge(regclass)') IS NOT NULL"):
+            client.conn.execute(f"SELECT hnsw_merge('{INDEX}')")
+    return spent
+
+
+def merge_all(client: Client, count: int) -> Cost:
+    """Link the rows that a client's inserts have left pending, all of which they are to be; what that costs."""
+    left = pending(client)
+    if left not in (0, count):
+        raise SystemExit(f"{left} of {count:,} rows are pending: others have linked some, at a cost that is not measured")
+    return merge(client)
+
+
 def check(client: Client) -> None:
     """vectorx can verify its index; nothing else may be published."""
     if client.system == "vectorx":

@@ -25,7 +25,7 @@ import psycopg
 import pgbench
 import traffic
 import vxdb
-from clients import INDEX, TABLE, Client, Cost, check, load, turns, wal_position, warm
+from clients import INDEX, TABLE, Client, Cost, check, load, merge, pending, turns, wal_position, warm
 from exact import Judge
 from processes import server_cpu, stat
 from server import SYSTEMS, Server
@@ -162,20 +162,13 @@ def on_copy(bench: Bench, contender: Contender) -> Iterator[Client]:
             conn.execute(drop)
 
 
-def merge(client: Client) -> None:
-    """Until nothing is pending in the index."""
-    if client.one("SELECT to_regprocedure('hnsw_merge(regclass)') IS NOT NULL"):
-        client.conn.execute(f"SELECT hnsw_merge('{INDEX}')")
-
-
 def sound(client: Client) -> None:
     """Nothing else may be published: the index holds, and all is merged."""
     check(client)
     if client.system == "vectorx":
-        # a build without pending rows has no such column
-        pending = client.one(f"SELECT coalesce((to_jsonb(i)->>'pending_rows')::int, 0) FROM hnsw_info('{INDEX}') i")
-        if pending:
-            raise SystemExit(f"{pending} rows are pending when all were to be merged")
+        left = pending(client)
+        if left:
+            raise SystemExit(f"{left} rows are pending when all were to be merged")
 
 
 @dataclass

@@ -382,7 +382,7 @@ def insert_tables(run: dict) -> list[str]:
     lines = []
     if "insert" in run:
         n = run["insert"]["vectorx"]
-        lines += [f"Single-row INSERT of the last {n['rows']:,} rows, one client; WAL without full-page images, less the"
+        lines += [f"Single-row INSERT of the last {n['rows']:,} rows, one client, with linking those that are pending at the end; WAL without full-page images, less the"
                   " WAL of the same rows into the same table without index. Recall is against exact neighbours of all"
                   f" live rows, at ef_search {n['recall_ef']}.", ""]
         lines += systems_table(run, "insert", (
@@ -393,7 +393,7 @@ def insert_tables(run: dict) -> list[str]:
     if "concurrent" in run:
         n = run["concurrent"]["vectorx"]
         lines += [f"The same by {n['writers']} clients at once while one more does {n['searches_wanted']} searches a second; CPU time is the inserting"
-                  " backends' sum.", ""]
+                  " backends' sum, and linking.", ""]
         lines += systems_table(run, "concurrent", (
             ("rows_per_cpu_s", "rows/CPU s", fixed(0)), ("rows_per_s", "rows/s", fixed(0)),
             ("queries_per_s", "searches/s", fixed(0)), ("query_cpu_us", "CPU us/search", fixed(0)),
