@@ -170,14 +170,6 @@ def merge(client: Client) -> Cost:
     return spent
 
 
-def merge_all(client: Client, count: int) -> Cost:
-    """Link the rows that a client's inserts have left pending, all of which they are to be; what that costs."""
-    left = pending(client)
-    if left not in (0, count):
-        raise SystemExit(f"{left} of {count:,} rows are pending: others have linked some, at a cost that is not measured")
-    return merge(client)
-
-
 def check(client: Client) -> None:
     """vectorx can verify its index; nothing else may be published."""
     if client.system == "vectorx":
