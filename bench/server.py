@@ -88,7 +88,7 @@ class Server:
 
     def environment(self) -> dict[str, str]:
         """The environment in which libpq's programs find this server."""
-        env = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+        env = {k: v for k, v in os.environ.items() if not k.startswith("PG") or k == PGVECTOR_SOURCE}
         return env | {"PGHOST": str(self.dir), "PGPORT": PORT, "PGUSER": "postgres",
                       "PATH": f"{self.bindir}:{env.get('PATH', '')}"}
 
