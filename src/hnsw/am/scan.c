@@ -153,6 +153,7 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 	so->nvisible = 0;
 	so->npassed = so->nrows = 0;
 	so->hold = 0;
+	so->went_on = false;
 	so->empty = false;
 	so->have_cur = false;
 	so->tids = NULL;
@@ -495,6 +496,27 @@ search_at_last(IndexScanDesc scan, HnswScan *so)
 }
 
 /*
+ * So many nodes of the first search as are to be returned before it goes on have been.  Those without a row
+ * that the snapshot sees do not count: rows that were deleted, and that VACUUM has not come to, say nothing of
+ * the search, and to go on costs as much again.  May more of what it has found be returned?
+ */
+static bool
+makes_up_for_dead(IndexScanDesc scan, HnswScan *so)
+{
+	int64		gone = so->npassed;
+
+	if (so->went_on || so->target > 0 || so->hold >= so->nfound)
+		return false;
+	for (int i = 0; i < so->nemitted; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		gone -= HnswFetchAny(scan, so, &so->emitted[i], NULL);
+	}
+	so->hold = Min(hand_out(so) + gone, so->nfound);
+	return so->npassed < so->hold;
+}
+
+/*
  * Before the search goes on: how far is the last row that was returned?  What is found
  * from now on and nearer is late.  With hnsw.iterative_scan off, also: which of the nodes
  * returned since the last time had a visible row?
@@ -519,6 +541,7 @@ look_back(IndexScanDesc scan, HnswScan *so)
 		so->nvisible++;
 	}
 	so->nemitted = 0;
+	so->went_on = true;
 }
 
 /*
@@ -721,7 +744,8 @@ next_node(IndexScanDesc scan, HnswScan *so)
 		CHECK_FOR_INTERRUPTS();
 		add_ahead(so);
 		only_late = so->nitems == 0 || so->items[0].late;
-		if ((only_late || (so->target > 0 ? so->nrows : so->npassed) >= so->hold) && search_more(scan, so))
+		if ((only_late || ((so->target > 0 ? so->nrows : so->npassed) >= so->hold && !makes_up_for_dead(scan, so))) &&
+			search_more(scan, so))
 			continue;
 		if (so->nitems == 0)
 			return false;

@@ -97,6 +97,7 @@ typedef struct HnswScan
 	int			nemitted;
 	int			maxemitted;
 	int64		nvisible;		/* nodes that had one, of those before them (hnsw.iterative_scan off) */
+	bool		went_on;		/* more than the first search's results has been asked for */
 	int64		npassed;		/* all nodes that have been items, and are done with */
 	int64		nrows;			/* of theirs, hints of dead ones aside */
 
