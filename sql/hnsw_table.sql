@@ -124,6 +124,22 @@ RESET plan_cache_mode;
 -- an error of a condition is the statement's
 SELECT outcome('SELECT count(*) FROM (SELECT id FROM htable WHERE 1 / (grp - 155) > 3 ORDER BY v <-> ''[0.5,0.5,0.5,0.5]'' LIMIT 10) s');
 SELECT n, agrees FROM read_table('grp = 155', '10');
+-- a predicate may run code of the table's owner, which a query does not name that merely implies it: it is not called
+CREATE FUNCTION hcalled(int) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_setting('htable.deny', true) = 'on' THEN
+		RAISE EXCEPTION 'called';
+	END IF;
+	RETURN false;
+END
+$$;
+CREATE INDEX htable_owners ON htable USING hnsw (v vector_l1_ops) WHERE hcalled(id) OR grp > 70;
+SET htable.deny = on;
+SELECT n, agrees, by_table FROM read_table('grp = 155', '10', 'v <+> ''[0.4,0.5,0.6,0.5]''');
+DROP INDEX htable_owners;
+CREATE INDEX htable_owners ON htable USING hnsw (v vector_l1_ops) WHERE grp > 70;
+SELECT n, agrees, by_table FROM read_table('grp = 155', '10', 'v <+> ''[0.4,0.5,0.6,0.5]''');
 DROP TABLE htable;
 DROP FUNCTION read_table;
+DROP FUNCTION hcalled;
 DROP ROLE regress_htable;

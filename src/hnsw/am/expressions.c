@@ -100,11 +100,17 @@ column_runs_user_code(Relation index, AttrNumber column)
 }
 
 /*
- * Can an index's expressions, or its predicate, run code that was not written by a superuser?  Calls none of it.
+ * Can an index's predicate run code that was not written by a superuser?  Calls none of it.
  */
+bool
+HnswPredicateRunsUserCode(Relation index)
+{
+	return column_runs_user_code(index, Anum_pg_index_indpred);
+}
+
+/* The same of the index's expressions, or its predicate. */
 bool
 HnswRunsUserCode(Relation index)
 {
-	return column_runs_user_code(index, Anum_pg_index_indexprs) ||
-		column_runs_user_code(index, Anum_pg_index_indpred);
+	return column_runs_user_code(index, Anum_pg_index_indexprs) || HnswPredicateRunsUserCode(index);
 }

@@ -56,6 +56,7 @@ extern void HnswQueriesSearch(HnswQueries *q, int number);
 extern void HnswQueriesClose(HnswQueries *q);
 
 /* ---- expressions.c ---- */
+extern bool HnswPredicateRunsUserCode(Relation index);
 extern bool HnswRunsUserCode(Relation index);
 
 /* ---- queries_parallel.c ---- */

@@ -28,6 +28,7 @@
 #include "compat.h"
 #include "executor/executor.h"
 #include "hnsw/am/am.h"
+#include "hnsw/am/queries.h"
 #include "hnsw/am/scan.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -159,7 +160,8 @@ read_vectors(const IndexScanState *node, Relation index)
 
 /*
  * Is the table to be read instead of the index, if one is?  Where the plan has conditions, whose
- * evaluation here can be told by nobody and is cheap, and few rows meet them.
+ * evaluation here can be told by nobody and is cheap, and few rows meet them.  The predicate is evaluated, too,
+ * which the query need not have named: not one that runs what the table's owner has written.
  */
 static bool
 is_for_table(IndexScanDesc scan, HnswScan *so)
@@ -176,7 +178,7 @@ is_for_table(IndexScanDesc scan, HnswScan *so)
 	plan = node->ss.ps.plan;
 	return plan->plan_rows * MATCHING_SHARE <= HnswNodeNumber(so->g, RelationGetNumberOfBlocks(so->g->rel), 0) &&
 		!contain_volatile_functions((Node *) plan->qual) && !contain_subplans((Node *) plan->qual) &&
-		!read_vectors(node, scan->indexRelation);
+		!read_vectors(node, scan->indexRelation) && !HnswPredicateRunsUserCode(scan->indexRelation);
 }
 
 /*
