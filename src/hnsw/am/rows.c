@@ -437,3 +437,45 @@ HnswDropKilled(void *arg, HnswFound *found, int n)
 	pfree(seen);
 	return nkept;
 }
+
+/* How many of the nodes that were returned since the last search have a row that the snapshot sees? */
+int
+HnswCountVisible(IndexScanDesc scan, HnswScan *so)
+{
+	int			n = 0;
+
+	for (int i = 0; i < so->nemitted; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		n += HnswFetchAny(scan, so, &so->emitted[i], NULL);
+	}
+	return n;
+}
+
+/*
+ * Before the search goes on: how far is the last row that was returned?  What is found
+ * from now on and nearer is late.  With hnsw.iterative_scan off, also: which of the nodes
+ * returned since the last time had a visible row?
+ */
+void
+HnswLookBack(IndexScanDesc scan, HnswScan *so)
+{
+	const bool	count = so->settings.iterative_scan == HNSW_ITERATIVE_OFF;
+	bool		any = so->settings.iterative_scan == HNSW_ITERATIVE_RELAXED;
+
+	/* the last row was the farthest */
+	for (int i = so->nemitted - 1; i >= 0 && (count || !any); i--)
+	{
+		double		dist = so->emitted[i].dist;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!HnswFetchAny(scan, so, &so->emitted[i], so->exact && !any ? &dist : NULL))
+			continue;
+		if (!any)
+			so->farthest = Max(so->farthest, dist);
+		any = true;
+		so->nvisible++;
+	}
+	so->nemitted = 0;
+	so->went_on = true;
+}

@@ -503,45 +503,10 @@ search_at_last(IndexScanDesc scan, HnswScan *so)
 static bool
 makes_up_for_dead(IndexScanDesc scan, HnswScan *so)
 {
-	int64		gone = so->npassed;
-
 	if (so->went_on || so->target > 0 || so->hold >= so->nfound)
 		return false;
-	for (int i = 0; i < so->nemitted; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		gone -= HnswFetchAny(scan, so, &so->emitted[i], NULL);
-	}
-	so->hold = Min(hand_out(so) + gone, so->nfound);
+	so->hold = Min(hand_out(so) + so->npassed - HnswCountVisible(scan, so), so->nfound);
 	return so->npassed < so->hold;
-}
-
-/*
- * Before the search goes on: how far is the last row that was returned?  What is found
- * from now on and nearer is late.  With hnsw.iterative_scan off, also: which of the nodes
- * returned since the last time had a visible row?
- */
-static void
-look_back(IndexScanDesc scan, HnswScan *so)
-{
-	const bool	count = so->settings.iterative_scan == HNSW_ITERATIVE_OFF;
-	bool		any = so->settings.iterative_scan == HNSW_ITERATIVE_RELAXED;
-
-	/* the last row was the farthest */
-	for (int i = so->nemitted - 1; i >= 0 && (count || !any); i--)
-	{
-		double		dist = so->emitted[i].dist;
-
-		CHECK_FOR_INTERRUPTS();
-		if (!HnswFetchAny(scan, so, &so->emitted[i], so->exact && !any ? &dist : NULL))
-			continue;
-		if (!any)
-			so->farthest = Max(so->farthest, dist);
-		any = true;
-		so->nvisible++;
-	}
-	so->nemitted = 0;
-	so->went_on = true;
 }
 
 /*
@@ -587,7 +552,7 @@ look_further(IndexScanDesc scan, HnswScan *so)
 	HnswSearch *s = so->search;
 	int			more = (int) Min(so->nfound, MAX_MORE);
 
-	look_back(scan, so);
+	HnswLookBack(scan, so);
 	so->stats.resumes++;
 	if (s->dry)
 		HnswSearchFromRoot(so->g, s, more);
@@ -617,7 +582,7 @@ search_more(IndexScanDesc scan, HnswScan *so)
 	left = (int64) settings->max_scan_tuples - (so->unsearched ? HnswCachedVisits(so) : s->nvisits);
 	if (left <= 0)
 		return false;
-	look_back(scan, so);
+	HnswLookBack(scan, so);
 	if (settings->iterative_scan == HNSW_ITERATIVE_OFF && so->nvisible >= settings->ef_search)
 		return false;
 	/* twice as many in all; to a recall steps are smaller, for they repeat nothing */

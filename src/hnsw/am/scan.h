@@ -200,6 +200,8 @@ extern void HnswLoadTids(HnswScan *so, const HnswFound *f);
 extern void HnswReadAheadRows(IndexScanDesc scan, HnswScan *so, int n);
 extern bool HnswSlotDistance(IndexScanDesc scan, HnswScan *so, TupleTableSlot *slot, double *dist);
 extern bool HnswFetchAny(IndexScanDesc scan, HnswScan *so, const HnswFound *f, double *dist);
+extern int	HnswCountVisible(IndexScanDesc scan, HnswScan *so);
+extern void HnswLookBack(IndexScanDesc scan, HnswScan *so);
 extern bool HnswNextRow(IndexScanDesc scan, HnswScan *so, const HnswFound *f, HnswFound *row, double *dist);
 extern bool HnswRankNode(void *arg, const HnswFound *found, double *dist);
 extern int HnswDropKilled(void *arg, HnswFound *found, int n);

@@ -24,6 +24,8 @@ typedef struct Tree
 	BatchLevel *level;
 	uint32		nreached;
 	uint32		nspread;		/* of these, whose links have been followed */
+	uint32	   *way;			/* of each member, the last way down that came to it; NULL: none comes twice */
+	uint32		nways;
 } Tree;
 
 static void
@@ -61,7 +63,8 @@ spread(Tree *t)
 
 /*
  * Give a member a tree link from "host", which is reached, or from below it; false when a
- * list there has no place (one that is all links to what is no member).
+ * list there has no place (one that is all links to what is no member).  Members that had lists before may have
+ * two tree parents, and so be below each other: no way down comes to one twice.
  */
 static bool
 attach(Tree *t, uint32 member, uint32 host)
@@ -73,18 +76,22 @@ attach(Tree *t, uint32 member, uint32 host)
 	bool		victim_pruned = false;
 	BatchLink	link;
 
+	t->nways++;
 	while (level->nchildren[host] >= Min(HnswMaxTreeLinks(t->b->g->lay), batch_room(t->b, level, host)))
 	{
 		uint32		nearest = BATCH_NONE;
 		float		best = INFINITY;
 
+		if (t->way)
+			t->way[host] = t->nways;
 		links = level->links + (Size) host * level->width;
 		for (int i = 0; i < level->nlinks[host]; i++)
 		{
 			uint32		child = BatchLinkMember(links[i]);
 			float		dist;
 
-			if (!(links[i] & BATCH_TREE) || level->parent[child] == BATCH_NONE)
+			if (!(links[i] & BATCH_TREE) || level->parent[child] == BATCH_NONE ||
+				(t->way && t->way[child] == t->nways))
 				continue;
 			dist = HnswBatchDistance(t->b, batch_node(level, child), node);
 			if (nearest == BATCH_NONE || dist < best)
@@ -235,9 +242,11 @@ attach_near(Tree *t)
 bool
 HnswBatchHang(Batch *b, BatchLevel *level, uint32 root)
 {
-	Tree		t = {b, level, 0, 0};
+	Tree		t = {b, level, 0, 0, NULL, 0};
 	const BatchOld *old = level->old;
+	bool		done = true;
 
+	t.way = MemoryContextAllocExtended(CurrentMemoryContext, level->n * sizeof(uint32), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (uint32 m = 0; m < level->n; m++)
 	{
 		level->nchildren[m] = old->first[m + 1] - old->first[m];
@@ -253,12 +262,12 @@ HnswBatchHang(Batch *b, BatchLevel *level, uint32 root)
 	spread(&t);
 	while (t.nreached < level->n && attach_by_links(&t))
 		;
-	for (uint32 m = 0; m < level->n && t.nreached < level->n; m++)
+	for (uint32 m = 0; done && m < level->n && t.nreached < level->n; m++)
 		if (level->parent[m] == BATCH_NONE)
 		{
-			if (!attach(&t, m, root))
-				return false;
+			done = attach(&t, m, root);
 			spread(&t);
 		}
-	return true;
+	pfree(t.way);
+	return done;
 }
