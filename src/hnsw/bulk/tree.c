@@ -26,7 +26,11 @@ typedef struct Tree
 	uint32		nspread;		/* of these, whose links have been followed */
 	uint32	   *way;			/* of each member, the last way down that came to it; NULL: none comes twice */
 	uint32		nways;
+	uint64		nsteps;			/* of all ways */
 } Tree;
+
+/* Members on all ways down that are looked at, a member; more are only where there is hardly any place. */
+#define MAX_STEPS	64
 
 static void
 reach(Tree *t, uint32 member, uint32 parent)
@@ -64,7 +68,7 @@ spread(Tree *t)
 /*
  * Give a member a tree link from "host", which is reached, or from below it; false when a
  * list there has no place (one that is all links to what is no member).  Members that had lists before may have
- * two tree parents, and so be below each other: no way down comes to one twice.
+ * two tree parents, and so be below each other: no way down comes to one twice, and there is an end of ways.
  */
 static bool
 attach(Tree *t, uint32 member, uint32 host)
@@ -83,7 +87,11 @@ attach(Tree *t, uint32 member, uint32 host)
 		float		best = INFINITY;
 
 		if (t->way)
+		{
+			if (t->nsteps++ >= (uint64) level->n * MAX_STEPS)
+				return false;
 			t->way[host] = t->nways;
+		}
 		links = level->links + (Size) host * level->width;
 		for (int i = 0; i < level->nlinks[host]; i++)
 		{
@@ -242,7 +250,7 @@ attach_near(Tree *t)
 bool
 HnswBatchHang(Batch *b, BatchLevel *level, uint32 root)
 {
-	Tree		t = {b, level, 0, 0, NULL, 0};
+	Tree		t = {b, level};
 	const BatchOld *old = level->old;
 	bool		done = true;
 
