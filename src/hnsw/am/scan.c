@@ -498,14 +498,20 @@ search_at_last(IndexScanDesc scan, HnswScan *so)
 /*
  * So many nodes of the first search as are to be returned before it goes on have been.  Those without a row
  * that the snapshot sees do not count: rows that were deleted, and that VACUUM has not come to, say nothing of
- * the search, and to go on costs as much again.  May more of what it has found be returned?
+ * the search, and to go on costs as much again.  May more of what it has found be returned?  Not where most are
+ * dead: then it takes more than a few (is_rare).
  */
 static bool
 makes_up_for_dead(IndexScanDesc scan, HnswScan *so)
 {
+	int			visible;
+
 	if (so->went_on || so->target > 0 || so->hold >= so->nfound)
 		return false;
-	so->hold = Min(hand_out(so) + so->npassed - HnswCountVisible(scan, so), so->nfound);
+	visible = HnswCountVisible(scan, so);
+	if (visible < so->npassed / 2)
+		return false;
+	so->hold = Min(hand_out(so) + so->npassed - visible, so->nfound);
 	return so->npassed < so->hold;
 }
 
