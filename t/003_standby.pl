@@ -24,8 +24,8 @@ use VectorxTest;
 my $cycles = $ENV{VX_STANDBY_ROUNDS} || 20;
 my $kills = max(1, int($cycles / 20));
 
-# Real words beside the random kinds of VectorxTest.pm.
-my $word = 'SELECT embedding FROM words WHERE id = (SELECT floor(random() * 3000)::int)';
+# Real words beside the random kinds of VectorxTest.pm; the last are for anchors (below), which no other row is to equal.
+my $word = 'SELECT embedding FROM words WHERE id = (SELECT floor(random() * 2980)::int)';
 $kinds{l2_4} = { dim => 4, opclass => 'vector_l2_ops', op => '<->' };
 $kinds{w_cos} = { dim => 100, opclass => 'vector_cosine_ops', op => '<=>', gen => "($word)" };
 # its anchors (below) are equal, and are to be one node
@@ -60,11 +60,12 @@ create_tables($primary, \@names);
 # of a long vector with itself is greater than with others.
 foreach my $name (@names)
 {
-	my $anchor = $name eq 'w_ip' ? "(SELECT array_agg(4 * x)::vector FROM unnest(gen_$name()::real[]) x)" : "gen_$name()";
+	my $anchor = $name eq 'w_ip' ? "(SELECT array_agg(4 * x)::vector FROM unnest(gen_$name()::real[]) x)"
+	  : $name eq 'w_cos' ? '(SELECT embedding FROM words WHERE id = 2979 + n)' : "gen_$name()";
 
 	$primary->safe_psql('postgres', qq(
 ALTER TABLE $name SET (fillfactor = 10);
-INSERT INTO $name (v) SELECT $anchor FROM generate_series(1, $anchors)));
+INSERT INTO $name (v) SELECT $anchor FROM generate_series(1, $anchors) n));
 }
 fill_tables($primary, \%rows);
 
