@@ -42,7 +42,6 @@ Defaults of vectorx were chosen with queries 0 to 499 of each set; this runs
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import platform
@@ -67,7 +66,7 @@ import vxdb
 from clients import Client, check, clients, load
 from exact import Judge
 from reference import reference
-from terminal import processor
+from terminal import processor, today
 
 BENCH = Path(__file__).resolve().parent
 EF_SEARCH = "10,20,30,40,60,80,100,150,200,300,400,600,800"
@@ -257,7 +256,7 @@ def run_set(one: Set, args: argparse.Namespace) -> dict:
         "set": {"name": one.name, "label": report.label(one.name, args.type, metric, one.metric), "rows": len(base),
                 "rows_available": available, "dim": base.shape[1], "metric": metric, "type": args.type,
                 "queries": f"queries {args.skip} to {args.skip + len(queries) - 1}"},
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "date": today(),
         "load": f"{os.getloadavg()[0]:.1f}",
         "command": command("bench/compare.py"),
     }
@@ -430,7 +429,7 @@ def million_run(args: argparse.Namespace) -> dict:
         "kind": report.MILLION,
         "set": {"name": report.MILLION, "rows": args.rows, "rows_available": args.rows, "dim": MILLION_DIM, "metric": MILLION_METRIC,
                 "queries": f"{args.count} queries from the same {CLUSTERS:,} clusters, seed {args.seed}"},
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "date": today(),
         "load": f"{os.getloadavg()[0]:.1f}",
         "command": command("bench/compare.py"),
         "build": {},

@@ -32,7 +32,6 @@ long as the best.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import statistics
 from pathlib import Path
@@ -41,7 +40,7 @@ from typing import Iterator
 import numpy as np
 import psycopg
 from processes import cpu
-from terminal import processor
+from terminal import processor, today
 
 import plots
 import report
@@ -56,7 +55,6 @@ PLANS = {
 }
 SWITCHES = ("enable_seqscan", "enable_sort", "enable_bitmapscan", "enable_indexscan")
 CENTRES = 10
-SYSTEMS = ("vectorx", "pgvector")
 BEGIN, END = "<!-- filters:begin -->", "<!-- filters:end -->"
 ABOUT = """## Searches with WHERE
 
@@ -216,13 +214,14 @@ def keep(args: argparse.Namespace, cells: list[dict]) -> None:
     """Write the cells where write() finds them."""
     path = args.output / "results" / "filters" / f"{args.set}-{args.system}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"peer": server.peer_build(), "rows": args.rows, "ef": args.ef, "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "queries": args.queries, "rounds": args.rounds, "processor": processor()}
+    about = {"peer": server.peer_build(), "rows": args.rows, "ef": args.ef, "queries": args.queries, "rounds": args.rounds,
+             "processor": processor(), "date": today()}
     path.write_text(json.dumps({"about": about, "cells": cells}, indent=1) + "\n", encoding="utf-8")
 
 
 def section(name: str, kept: dict[str, dict]) -> list[str]:
     """The lines about one set."""
-    systems = [s for s in SYSTEMS if s in kept]
+    systems = [s for s in server.SYSTEMS if s in kept]
     a = kept[systems[0]]["about"]
     lines = [f"### Searches with WHERE, {name}: {a['rows']:,} rows, cosine", "",
              f"{a['queries']} queries, ef_search {a['ef']}, {a['rounds']} rounds; pgvector {kept[systems[-1]]['about']['peer']}; {a['processor']}; {a['date']}.", "",
@@ -245,7 +244,7 @@ def write(output: Path) -> None:
     """Draw, and put the section about all sets kept into RESULTS.md."""
     lines = [BEGIN, "", *ABOUT.splitlines(), ""]
     for name in SETS:
-        paths = {s: output / "results" / "filters" / f"{name}-{s}.json" for s in SYSTEMS}
+        paths = {s: output / "results" / "filters" / f"{name}-{s}.json" for s in server.SYSTEMS}
         kept = {s: json.loads(path.read_text(encoding="utf-8")) for s, path in paths.items() if path.exists()}
         if kept:
             lines += section(name, kept)
@@ -258,7 +257,7 @@ def write(output: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--system", default="vectorx", choices=SYSTEMS)
+    parser.add_argument("--system", default="vectorx", choices=server.SYSTEMS)
     parser.add_argument("--set", default="minilm384", choices=SETS)
     parser.add_argument("--data", default="../shared/data", help="folder of the vectors")
     parser.add_argument("--rows", type=int, default=100000)

@@ -29,7 +29,6 @@ the other half is published.  Distances are cosine.  Linux only: CPU times are r
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import sys
@@ -45,7 +44,7 @@ import mixed_report
 import server
 import vxdb
 from mixed_items import Bench, Contender, Sizes
-from terminal import processor
+from terminal import processor, today
 
 WORDS = "words100"
 CONTENDERS = {"vectorx": "vectorx", "direct": "vectorx", "pgvector": "pgvector"}
@@ -136,7 +135,7 @@ def describe(args: argparse.Namespace, bench: Bench) -> dict:
     return {"data": args.set, "rows": bench.rows, "dimensions": bench.pool.shape[1], "pool": len(bench.pool),
             "options": {c.name: c.options for c in bench.contenders}, "settings": compare.shown_settings(bench.server),
             "versions": versions, "processor": processor(), "processors": os.cpu_count(), "repeat": args.repeat,
-            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+            "date": today(),
             "command": compare.command("bench/mixed.py")}
 
 

@@ -1,6 +1,7 @@
 """What demo and benchmark show on a terminal."""
 from __future__ import annotations
 
+import datetime
 import platform
 import sys
 import time
@@ -62,3 +63,8 @@ def processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def today() -> str:
+    """The date of a report, UTC."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import itertools
 import os
 import subprocess
@@ -49,7 +48,7 @@ import pgbench
 import server
 import traffic_report
 import vxdb
-from terminal import processor
+from terminal import processor, today
 
 SYSTEMS = tuple(server.SYSTEMS)
 SAMPLE_EVERY = 10.0
@@ -428,7 +427,7 @@ def describe(args: argparse.Namespace, host: Host, data: Data, plan: Plan) -> di
             "dimensions": data.base.shape[1], "queries": len(data.hot), "held": len(data.held), "skew": plan.skew,
             "mix": plan.mix, "seconds": plan.seconds, "ef_search": plan.ef_search, "options": args.options,
             "seed": plan.seed, "rate": plan.rate, "versions": versions, "processor": processor(), "processors": os.cpu_count(),
-            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "command": compare.command("bench/traffic.py")}
+            "date": today(), "command": compare.command("bench/traffic.py")}
 
 
 def run_set(args: argparse.Namespace, data: Data, host: Host) -> dict | None:
