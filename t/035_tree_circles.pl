@@ -105,7 +105,7 @@ sub all_are_found
 }
 
 insert_rows(1, ROWS);
-$node->safe_psql('postgres', 'CREATE INDEX c_i ON c USING hnsw (v vector_l2_ops); SET hnsw.write_profile = throughput');
+$node->safe_psql('postgres', 'CREATE INDEX c_i ON c USING hnsw (v vector_l2_ops)');
 my $path = $node->safe_psql('postgres', q(SELECT pg_relation_filepath('c_i')));
 
 foreach my $way ('at once', 'in turn')
@@ -114,7 +114,6 @@ foreach my $way ('at once', 'in turn')
 	my $n = $way eq 'at once' ? MORE : 20;
 
 	# not so many that a worker comes
-	$node->safe_psql('postgres', 'ALTER INDEX c_i SET (pending_limit = 4096)');
 	insert_rows($last + 1, $n);
 	$node->stop;
 	cmp_ok(all_tree_links($node->data_dir . "/$path"), '>', ROWS, "$way: the tree has circles");
