@@ -300,9 +300,11 @@ vx_install() {
 passed=0
 failed=0
 not_run=()
+what_failed=()
 
 # count NAME PASSED FAILED STATUS: add one runner's result to the sum.  A
-# runner that failed without a failed test, or that ran no test, is a failure.
+# runner that failed without a failed test, or that ran no test, is a failure;
+# what it said of its failures is kept for the end, where who reads the last page looks.
 count() {
   local name=$1 ok=$2 bad=$3 status=$4
   if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
@@ -313,13 +315,25 @@ count() {
     bad=1
   fi
   say "$name: $ok passed, $bad failed"
+  [ "$bad" -eq 0 ] || what_failed+=("$name:" "$(said_of_failures "$run_log")")
+  run_log=
   passed=$((passed + ok))
   failed=$((failed + bad))
 }
 
-# run LOG COMMAND...: show the output and keep it; the status is in "status".
+# said_of_failures LOG: the failed tests of any of the runners, with the lines around them.
+said_of_failures() {
+  [ ! -f "$1" ] ||
+    grep -E -B 4 -A 12 -- '^not ok |\.\.\. (FAILED|FAIL$|ERROR$)|: FAILED$|^t/.*\(Wstat: [1-9]|passed, [1-9][0-9]* failed$' "$1" |
+    head -n 100 | cut -c 1-300 || true
+}
+
+# run LOG COMMAND...: show the output and keep it; the status is in "status", the log's
+# name in "run_log".
+run_log=
 run() {
   local log=$1
+  run_log=$log
   shift
   status=0
   "$@" 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
@@ -344,7 +358,7 @@ count_script() {
   local name=$1 log=$2 line sum ok=0 bad=0 _
   while IFS= read -r line; do
     not_run+=("$line")
-  done < <(sed -n -e 's/^not run: //p' -e '/^not run:$/,/^[0-9]/s/^  //p' "$log")
+  done < <(sed -n -e 's/^not run: //p' -e '/^not run:$/,/^\([0-9]\|failed:\)/s/^  //p' "$log")
   sum=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1 || true)
   if [ "$status" -eq 0 ] && [ -z "$sum" ] && grep -q '^not run: ' "$log"; then
     return
@@ -360,6 +374,7 @@ count_crashes() {
   if [ "$crashes" -gt 0 ]; then
     step "the server crashed"
     grep -E -B 2 -A 5 -- 'PANIC:|was terminated by signal|TRAP:' "$VX_SERVER_DIR/log"
+    what_failed+=("the server crashed")
     failed=$((failed + 1))
   fi
 }
@@ -368,6 +383,7 @@ show_diffs() {
   if [ -s "$1" ]; then
     step "$1"
     head -n 400 "$1"
+    what_failed+=("$1:" "$(head -n 60 "$1")")
   fi
 }
 
@@ -400,6 +416,10 @@ summary() {
   if [ ${#not_run[@]} -gt 0 ]; then
     say "not run:"
     printf '  %s\n' "${not_run[@]}"
+  fi
+  if [ ${#what_failed[@]} -gt 0 ]; then
+    say "failed:"
+    printf '%s\n' "${what_failed[@]}" | sed 's/^/  /'
   fi
   say "$passed passed, $failed failed"
   [ "$failed" -eq 0 ]
