@@ -41,6 +41,7 @@ typedef struct Collecting
 	uint16		near[BATCH_LEAF_MAX];
 	float		reach[BATCH_LEAF_MAX];	/* of the members of a leaf */
 	bool		tight;			/* many of them are out of reach of most others */
+	uint64		ndropped;		/* candidates that turned out to be out of reach */
 	float		norm2;			/* of the member being merged */
 	float		nearest;		/* square of its distance to one before it */
 } Collecting;
@@ -87,19 +88,13 @@ select_least(BatchLink *list, int n, int k)
 	}
 }
 
-/*
- * A distance below which a few more than "want" of n are to be expected: the
- * rank it should have, and a bit, in a sample.
- */
+/* The distance that has this rank, from 1, in a sample of n. */
 static float
-guess_bound(const float *dists, int n, int want)
+sample_rank(const float *dists, int n, int rank)
 {
 	float		sample[BOUND_SAMPLE];
-	int			rank = (int) ((int64) want * BOUND_SAMPLE / n) + 3;
 
-	Assert(rank > 0);
-	if (rank >= BOUND_SAMPLE / 2)
-		return INFINITY;
+	Assert(rank > 0 && rank <= BOUND_SAMPLE);
 	for (int i = 0; i < BOUND_SAMPLE; i++)
 	{
 		float		d = dists[(int64) i * n / BOUND_SAMPLE];
@@ -114,6 +109,26 @@ guess_bound(const float *dists, int n, int want)
 		sample[at] = d;
 	}
 	return sample[rank - 1];
+}
+
+/*
+ * A distance below which a few more than "want" of n are to be expected: the
+ * rank it should have, and a bit, in a sample.
+ */
+static float
+guess_bound(const float *dists, int n, int want)
+{
+	int			rank = (int) ((int64) want * BOUND_SAMPLE / n) + 3;
+
+	return rank >= BOUND_SAMPLE / 2 ? INFINITY : sample_rank(dists, n, rank);
+}
+
+/* The square of the distance between a member and what a link or candidate of its leads to. */
+float
+HnswBatchApart(const Batch *b, const BatchLevel *level, uint32 member, BatchLink link)
+{
+	return batch_apart(b->g->lay->metric, b->nodes[batch_node(level, member)].norm2,
+					   b->nodes[batch_node(level, BatchLinkMember(link))].norm2, batch_link_dist(link));
 }
 
 /* The least square of a distance between two members that rounding may not account for. */
@@ -173,39 +188,37 @@ merge_range(Collecting *l, uint32 member, const uint32 *ids, const float *dists,
 int
 HnswKeepInReach(const Batch *b, const BatchLevel *level, uint32 member, BatchLink *list, int n)
 {
-	const float norm2 = b->nodes[batch_node(level, member)].norm2;
-	const HnswMetricOps *metric = b->g->lay->metric;
 	int			nkept = 0;
 
 	for (int i = 0; i < n; i++)
-	{
-		uint32		id = BatchLinkMember(list[i]);
-		float		other = b->nodes[batch_node(level, id)].norm2;
-
-		if (batch_apart(metric, norm2, other, batch_link_dist(list[i])) <= level->reach[id])
+		if (HnswBatchApart(b, level, member, list[i]) <= level->reach[BatchLinkMember(list[i])])
 			list[nkept++] = list[i];
-	}
 	return nkept;
 }
 
 /*
  * Load how far off each of a leaf's n members is a candidate.  The leaf is tight
- * where an eighth is none for most others, by the distances of one of them, which is
- * at "from".
+ * where so many as fill a list are none at a distance that is great among those of
+ * one of them, which is at "from".
  */
 static void
 load_reach(Collecting *l, const uint32 *ids, const float *dists, int n, int from)
 {
 	const float *norm = l->c->norm;
 	const HnswMetricOps *metric = l->b->g->lay->metric;
+	float		apart[BATCH_LEAF_MAX];
+	float		great;
 	int			nfar = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		l->reach[i] = l->level->reach[LEAF_MEMBER(ids[i])];
-		nfar += batch_apart(metric, norm[from], norm[i], dists[i]) > l->reach[i];
+		apart[i] = batch_apart(metric, norm[from], norm[i], dists[i]);
 	}
-	l->tight = nfar > n / 8;
+	great = sample_rank(apart, n, BOUND_SAMPLE * 3 / 4);
+	for (int i = 0; i < n; i++)
+		nfar += great > l->reach[i];
+	l->tight = nfar >= l->b->g->lay->fanout;
 	if (l->tight)
 		l->b->shared->tight = true;
 }
@@ -232,7 +245,11 @@ merge_candidates(Collecting *l, uint32 member, const uint32 *ids, const float *d
 		l->seen[BatchLinkMember(kept[i])] = member;
 	l->seen[member] = member;
 	if (l->tight)
+	{
+		l->ndropped += nlist;
 		nlist = HnswKeepInReach(l->b, level, member, l->list, nlist);
+		l->ndropped -= nlist;
+	}
 	l->norm2 = x->norm2;
 	l->nearest = INFINITY;
 	if (nlist == width)
@@ -301,6 +318,7 @@ collect_leaves(Collecting *l)
 	uint64		from;
 
 	memset(l->seen, 0xFF, (Size) l->level->n * sizeof(uint32));
+	l->ndropped = 0;
 	while ((from = HnswTeamTask(b->team) * TASK_LEAVES) < (uint64) nmembers)
 	{
 		int64		end = Min((int64) from + TASK_LEAVES, nmembers);
@@ -321,6 +339,7 @@ collect_leaves(Collecting *l)
 			i += n - 1;
 		}
 	}
+	pg_atomic_fetch_add_u64(&b->shared->ndropped[l->level - b->levels], l->ndropped);
 }
 
 /*
@@ -345,9 +364,10 @@ HnswCollectCandidates(BatchColumns *c, BatchLevel *level)
 		LWLockRegisterTranche(b->shared->lock_tranche, "VectorxBuild");
 	collect_leaves(&l);
 	(void) HnswTeamSync(b->team);
-	if (b->shared->nmembers == level->n)
+	if (b->shared->nmembers == level->n || pg_atomic_read_u64(&b->shared->ndropped[level - b->levels]) >
+		(uint64) level->n * level->width / 4)
 	{
-		/* of one leaf, the first lists were made when little was known */
+		/* the first lists were made when little was known of who is in reach */
 		collect_leaves(&l);
 		(void) HnswTeamSync(b->team);
 	}

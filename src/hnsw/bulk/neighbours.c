@@ -16,6 +16,7 @@
 #include "hnsw/bulk/columns.h"
 #include "hnsw/bulk/neighbours.h"
 #include "hnsw/bulk/team.h"
+#include "hnsw/bulk/wayout.h"
 #include "hnsw/layout/page.h"
 #include "hnsw/metric/vector.h"
 #include "hnsw/page/index.h"
@@ -100,17 +101,26 @@ make_origin(const Linking *l, BatchLink link)
 						l->squared);
 }
 
+/* The node that a member is. */
+static inline BatchNode *
+node_of(const Linking *l, uint32 member)
+{
+	return &l->b->nodes[batch_node(l->level, member)];
+}
+
 /*
  * The heuristic of HNSW (Malkov & Yashunin, 2018, algorithm 4): a candidate,
  * nearest first, is selected unless one selected before is nearer to it than
  * the member is.  l->chosen gets positions in the list; returns how many.
+ * What is so near to the member that the two are one place for a candidate (BATCH_REACH)
+ * does not rule it out: it would by chance (README, "Reach").
  *
  * "again": there are offers among the candidates.  Those selected before are then
  * measured against the offers only, those not selected stay so (what was nearer to
  * them is there still, or something nearer to that).
  */
 static pg_attribute_always_inline int
-select_diverse(Linking *l, const BatchLink *list, int n, bool again)
+select_diverse(Linking *l, uint32 member, const BatchLink *list, int n, bool again)
 {
 	const int	most = l->b->g->lay->fanout;
 	int			nchosen = 0;
@@ -126,7 +136,9 @@ select_diverse(Linking *l, const BatchLink *list, int n, bool again)
 		x = make_origin(l, list[i]);
 		for (int j = 0; j < nchosen && keep; j++)
 			if (!again || (list[i] | list[l->chosen[j]]) & LINK_OFFER)
-				keep = distance_from(l, &x, list[l->chosen[j]]) > dist;
+				keep = distance_from(l, &x, list[l->chosen[j]]) > dist ||
+					HnswBatchApart(l->b, l->level, member, list[l->chosen[j]]) * (BATCH_REACH * BATCH_REACH) <
+					HnswBatchApart(l->b, l->level, member, list[i]);
 		if (keep)
 			l->chosen[nchosen++] = i;
 	}
@@ -173,17 +185,10 @@ select_links(Linking *l)
 			if (l->b->shared->tight)
 				level->nlinks[m] = HnswKeepInReach(l->b, level, m, list, level->nlinks[m]);
 			sort_candidates(list, level->nlinks[m]);
-			n = select_diverse(l, list, level->nlinks[m], false);
+			n = select_diverse(l, m, list, level->nlinks[m], false);
 			for (int i = 0; i < n; i++)
 				list[l->chosen[i]] |= LINK_SELECTED;
 		}
-}
-
-/* The node that a member is. */
-static inline BatchNode *
-node_of(const Linking *l, uint32 member)
-{
-	return &l->b->nodes[batch_node(l->level, member)];
 }
 
 /* Is it on the level above? */
@@ -257,13 +262,11 @@ count_nearer(const Linking *l, uint32 member)
 {
 	const BatchLevel *level = l->level;
 	const BatchLink *list = level->links + (Size) member * level->width;
-	const float norm2 = node_of(l, member)->norm2;
 	const float before = level->reach[member] / (BATCH_REACH * BATCH_REACH);
 	int			n = 0;
 
 	while (n < level->nlinks[member] &&
-		   batch_apart(l->b->g->lay->metric, norm2, node_of(l, BatchLinkMember(list[n]))->norm2,
-					   batch_link_dist(list[n])) < before)
+		   HnswBatchApart(l->b, level, member, list[n]) < before)
 		n++;
 	return n;
 }
@@ -563,7 +566,7 @@ choose_links(Linking *l)
 				pg_atomic_read_u64(&l->start[m]) == pg_atomic_read_u64(&l->start[m + 1]))
 				continue;
 			n = gather_candidates(l, m);
-			nchosen = select_diverse(l, l->list, n, true);
+			nchosen = select_diverse(l, m, l->list, n, true);
 			level->nlinks[m] = old ? put_relinked(l, m, links, n, nchosen) :
 				put_selected(l, links, n, nchosen);
 			if (old)
@@ -605,6 +608,8 @@ HnswBatchLink(BatchColumns *c, BatchLevel *level)
 	if (collect_offers(&l))
 	{
 		choose_links(&l);
+		(void) HnswTeamSync(b->team);
+		HnswWaysOut(b, level, l.offers);
 		(void) HnswTeamSync(b->team);
 		HnswTeamFree(b->team, TEAM_OFFERS);
 		pfree(l.list);
