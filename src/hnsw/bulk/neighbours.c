@@ -108,12 +108,21 @@ node_of(const Linking *l, uint32 member)
 	return &l->b->nodes[batch_node(l->level, member)];
 }
 
+/* Is a member so near to one candidate that both are one place for another, which is far off? */
+static inline bool
+is_one_place(const Linking *l, uint32 member, BatchLink near, BatchLink far)
+{
+	float		apart = Max(HnswBatchApart(l->b, l->level, member, near), HnswLeastApart(l->b->g->lay, node_of(l, member)));
+
+	return apart * (BATCH_REACH * BATCH_REACH) < HnswBatchApart(l->b, l->level, member, far);
+}
+
 /*
  * The heuristic of HNSW (Malkov & Yashunin, 2018, algorithm 4): a candidate,
  * nearest first, is selected unless one selected before is nearer to it than
  * the member is.  l->chosen gets positions in the list; returns how many.
- * What is so near to the member that the two are one place for a candidate (BATCH_REACH)
- * does not rule it out: it would by chance (README, "Reach").
+ * What is one place with the member for a candidate does not rule it out: it would by chance
+ * (README, "Reach").
  *
  * "again": there are offers among the candidates.  Those selected before are then
  * measured against the offers only, those not selected stay so (what was nearer to
@@ -137,8 +146,7 @@ select_diverse(Linking *l, uint32 member, const BatchLink *list, int n, bool aga
 		for (int j = 0; j < nchosen && keep; j++)
 			if (!again || (list[i] | list[l->chosen[j]]) & LINK_OFFER)
 				keep = distance_from(l, &x, list[l->chosen[j]]) > dist ||
-					HnswBatchApart(l->b, l->level, member, list[l->chosen[j]]) * (BATCH_REACH * BATCH_REACH) <
-					HnswBatchApart(l->b, l->level, member, list[i]);
+					is_one_place(l, member, list[l->chosen[j]], list[i]);
 		if (keep)
 			l->chosen[nchosen++] = i;
 	}

@@ -112,12 +112,14 @@ count_ways(WaysOut *o)
 		}
 }
 
-/* Is there nobody among a member's neighbours in its group with more links out of it? */
+/* Has a member links out of its group, and none of its neighbours there more? */
 static bool
 is_gate(const WaysOut *o, uint32 member)
 {
 	Ways		w = look_at(o, member);
 
+	if (o->first[member] == 0)
+		return false;
 	for (int i = 0; i < w.nlinks; i++)
 	{
 		uint32		to = BatchLinkMember(w.links[i]);
@@ -126,7 +128,7 @@ is_gate(const WaysOut *o, uint32 member)
 			(o->first[to] > o->first[member] || (to < member && o->first[to] == o->first[member])))
 			return false;
 	}
-	return o->first[member] > 0;
+	return true;
 }
 
 /* The leader: the group of each gate is whoever its links lead to, one after the other, within it. */
