@@ -24,11 +24,11 @@ from pathlib import Path
 
 import numpy as np
 import psycopg
+import server
 import vxdb
 from processes import cpu
 
 SETS = {"glove100": ("glove100", 100), "minilm384": ("minilm1536", 384)}
-SYSTEMS = {"vectorx": "vectorx", "pgvector": "vector"}
 
 
 def forget(files: list[str]) -> None:
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--limit", type=int, default=10)
     parser.add_argument("--ef", type=int, default=40)
-    parser.add_argument("--systems", nargs="*", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--systems", nargs="*", choices=server.SYSTEMS, default=list(server.SYSTEMS))
     parser.add_argument("--where", nargs="*", default=["disk", "system cache"])
     parser.add_argument("--concurrency", nargs="*", type=int, default=[0, 1, 4, 16])
     args = parser.parse_args()
@@ -114,7 +114,7 @@ def main() -> None:
     queries = np.asarray(np.load(Path(args.data) / f"{name}.queries.npy")[-args.queries:, :dim], np.float32)
     for system in args.systems:
         with vxdb.connect(dbname=system) as conn:
-            load(conn, SYSTEMS[system], base)
+            load(conn, server.SYSTEMS[system], base)
         with vxdb.connect(dbname=system) as conn:
             size, buffers = conn.execute("SELECT pg_size_pretty(pg_relation_size('cold_v')), current_setting('shared_buffers')").fetchone()
             print(f"{system}: an index of {size}, shared_buffers {buffers}", flush=True)
