@@ -199,7 +199,6 @@ HnswBatchMakeArrays(Batch *b)
 		for (uint32 i = 0; i < level->n; i++)
 			level->reach[i] = INFINITY;
 		memset(level->parent, 0xFF, (Size) level->n * sizeof(uint32));
-		pg_atomic_init_u64(&sh->ndropped[l], 0);
 	}
 	if (b->team->nparticipants > 1)
 		init_locks(sh);

@@ -163,7 +163,6 @@ typedef struct BatchShared
 
 	/* candidates */
 	bool		tight;			/* some are out of reach, of this level or one below */
-	pg_atomic_uint64 ndropped[HNSW_MAX_LEVEL + 1];	/* because they were, by level */
 	int			lock_tranche;
 	LWLock		locks[BATCH_LOCKS];
 

@@ -41,7 +41,6 @@ typedef struct Collecting
 	uint16		near[BATCH_LEAF_MAX];
 	float		reach[BATCH_LEAF_MAX];	/* of the members of a leaf */
 	bool		tight;			/* many of them are out of reach of most others */
-	uint64		ndropped;		/* candidates that turned out to be out of reach */
 	float		norm2;			/* of the member being merged */
 	float		nearest;		/* square of its distance to one before it */
 } Collecting;
@@ -245,11 +244,7 @@ merge_candidates(Collecting *l, uint32 member, const uint32 *ids, const float *d
 		l->seen[BatchLinkMember(kept[i])] = member;
 	l->seen[member] = member;
 	if (l->tight)
-	{
-		l->ndropped += nlist;
 		nlist = HnswKeepInReach(l->b, level, member, l->list, nlist);
-		l->ndropped -= nlist;
-	}
 	l->norm2 = x->norm2;
 	l->nearest = INFINITY;
 	if (nlist == width)
@@ -318,7 +313,6 @@ collect_leaves(Collecting *l)
 	uint64		from;
 
 	memset(l->seen, 0xFF, (Size) l->level->n * sizeof(uint32));
-	l->ndropped = 0;
 	while ((from = HnswTeamTask(b->team) * TASK_LEAVES) < (uint64) nmembers)
 	{
 		int64		end = Min((int64) from + TASK_LEAVES, nmembers);
@@ -339,7 +333,6 @@ collect_leaves(Collecting *l)
 			i += n - 1;
 		}
 	}
-	pg_atomic_fetch_add_u64(&b->shared->ndropped[l->level - b->levels], l->ndropped);
 }
 
 /*
@@ -364,10 +357,9 @@ HnswCollectCandidates(BatchColumns *c, BatchLevel *level)
 		LWLockRegisterTranche(b->shared->lock_tranche, "VectorxBuild");
 	collect_leaves(&l);
 	(void) HnswTeamSync(b->team);
-	if (b->shared->nmembers == level->n || pg_atomic_read_u64(&b->shared->ndropped[level - b->levels]) >
-		(uint64) level->n * level->width / 4)
+	if (b->shared->nmembers == level->n)
 	{
-		/* the first lists were made when little was known of who is in reach */
+		/* of one leaf, the first lists were made when little was known */
 		collect_leaves(&l);
 		(void) HnswTeamSync(b->team);
 	}

@@ -25,6 +25,8 @@
 #define IN_GROUP_OF(fanout)	Max((fanout) / 8, 1)
 #define IN_GROUP(lay)	IN_GROUP_OF((lay)->fanout)
 #define OUT_OF_GROUP(lay)	((lay)->fanout / 4)
+/* Who has so many that lead out needs no others: its group does not fill its list. */
+#define ENOUGH_OUT(lay)	((lay)->fanout / 2)
 
 /* The most ways out that members of a group share. */
 #define MAX_WAYS	256
@@ -39,7 +41,7 @@ typedef struct WaysOut
 	BatchLevel *level;
 	const BatchLink *offers;
 	uint32	   *gate;			/* of each member: the one whose ways out it shares, itself, or BATCH_NONE */
-	uint32	   *first;			/* of a gate: where its group begins; before that, links that lead out */
+	uint32	   *first;			/* of a gate: where its group begins; of others: links that lead out */
 	uint32	   *group;			/* the members of the first group, the second, and so on, and BATCH_NONE */
 } WaysOut;
 
@@ -304,32 +306,29 @@ take_ways(const WaysOut *o, uint32 member, const BatchLink *ways, int nways)
 	level->nlinks[member] = w.nlinks + ntaken;
 }
 
-/* Find the ways out of each group and give them to its members. */
+/* Find the ways out of a group, when any of its members takes some, and give them to those. */
 static void
-share_ways(WaysOut *o)
+share_ways(WaysOut *o, uint32 gate)
 {
-	const uint32 n = o->level->n;
-	uint64		from;
+	const BatchOld *old = o->level->old;
 	Outside		out;
+	int			nways = -1;
 
-	memset(o->b->seen, 0xFF, (Size) n * sizeof(uint32));
-	while ((from = HnswTeamTask(o->b->team) * TASK_MEMBERS) < n)
-		for (uint32 gate = (uint32) from; gate < Min(n, from + TASK_MEMBERS); gate++)
+	for (uint32 i = o->first[gate]; i < o->level->n && o->group[i] != BATCH_NONE && o->gate[o->group[i]] == gate; i++)
+	{
+		const uint32 m = o->group[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (o->first[m] >= ENOUGH_OUT(o->b->g->lay) || (old && !(old->flags[m] & OLD_CHOSEN)))
+			continue;
+		if (nways < 0)
 		{
-			int			nways;
-
-			if (o->gate[gate] != gate || o->first[gate] == BATCH_NONE)
-				continue;
 			out.gate = look_at(o, gate);
 			search_outside(o, &out);
 			nways = select_ways(o, &out);
-			for (uint32 i = o->first[gate]; i < n && o->group[i] != BATCH_NONE && o->gate[o->group[i]] == gate; i++)
-			{
-				CHECK_FOR_INTERRUPTS();
-				if (o->level->old == NULL || o->level->old->flags[o->group[i]] & OLD_CHOSEN)
-					take_ways(o, o->group[i], out.met, nways);
-			}
 		}
+		take_ways(o, m, out.met, nways);
+	}
 }
 
 /*
@@ -341,6 +340,7 @@ void
 HnswWaysOut(Batch *b, BatchLevel *level, const BatchLink *offers)
 {
 	WaysOut		o = {b, level, offers, b->members, b->members + level->n, b->members + 2 * (Size) level->n};
+	uint64		from;
 
 	StaticAssertStmt(BATCH_MIN_COPIES >= 3, "the room for leaves' members holds three arrays");
 	if (!b->shared->tight)
@@ -350,5 +350,9 @@ HnswWaysOut(Batch *b, BatchLevel *level, const BatchLink *offers)
 	if (HnswTeamLeader(b->team))
 		make_groups(&o);
 	(void) HnswTeamSync(b->team);
-	share_ways(&o);
+	memset(b->seen, 0xFF, (Size) level->n * sizeof(uint32));
+	while ((from = HnswTeamTask(b->team) * TASK_MEMBERS) < level->n)
+		for (uint32 m = (uint32) from; m < Min(level->n, from + TASK_MEMBERS); m++)
+			if (o.gate[m] == m && o.first[m] != BATCH_NONE)
+				share_ways(&o, m);
 }
