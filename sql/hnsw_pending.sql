@@ -75,9 +75,9 @@ SELECT name, hnsw_merge(format('hpend_%s_v', name)::regclass) > 0 OR shared AS m
 SELECT name, counts(k), faults(k) FROM hkinds k;
 SELECT format('VACUUM hpend_%s', name) FROM hkinds \gexec
 SELECT name, counts(k), faults(k), dead_nodes FROM hkinds k, hnsw_info(format('hpend_%s_v', name)::regclass);
--- the pages are used again
+-- the pages are used again; there are twice as many where the worker merges while rows come
 DO $$ DECLARE k hkinds; BEGIN FOR k IN TABLE hkinds LOOP CALL add(k, 50); END LOOP; END $$;
-SELECT name, counts(k), pending_pages <= 120 / 32 + 1 AS few, merges > 0 AS merged, merged_rows >= 120 AS rows, faults(k)
+SELECT name, counts(k), pending_pages <= (120 / 32 + 1) * CASE WHEN name LIKE 'shared%' THEN 2 ELSE 1 END AS few, merges > 0 AS merged, merged_rows >= 120 AS rows, faults(k)
 	FROM hkinds k, hnsw_info(format('hpend_%s_v', name)::regclass);
 -- to a recall, within a distance
 SET hnsw.target_recall = 0.95;

@@ -45,7 +45,7 @@
 
 /* A session asks no more often than this. */
 #define ASK_MS			1000
-/* A worker ends when it has found nothing to do so many times. */
+/* A worker ends when it has found nothing to do so many times, and once more. */
 #define IDLE_ROUNDS		3
 /* It tries to become its database's so many times: a session that looks may be in the way. */
 #define LOCK_TRIES		5
@@ -334,13 +334,51 @@ give_way(void)
 	LWLockRelease(ProcArrayLock);
 }
 
+/* Cease to be it: whoever finds that there is none asks for the next. */
+static void
+resign(void)
+{
+	LOCKTAG		tag = merger_lock();
+
+	(void) LockRelease(&tag, ExclusiveLock, true);
+}
+
+/*
+ * Look at all indexes, again and again, until there has been nothing to do for some rounds.  Then
+ * resign, and look once more: who added to them meanwhile has seen a worker, and does not ask again.
+ */
+static void
+work(Merger *m)
+{
+	MemoryContext cxt = AllocSetContextCreate(m->cxt, "vectorx merger round", ALLOCSET_DEFAULT_SIZES);
+
+	for (int idle = 0;; nap())
+	{
+		const bool	last = idle == IDLE_ROUNDS;
+		bool		busy;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (last)
+			resign();
+		pgstat_report_activity(STATE_RUNNING, "merging pending rows");
+		busy = round_of(m, cxt);
+		pgstat_report_activity(STATE_IDLE, NULL);
+		if (last && (!busy || !become_merger()))
+			break;
+		idle = busy ? 0 : idle + 1;
+	}
+}
+
 /* The worker; arg: its database. */
 void
 vectorx_merger_main(Datum arg)
 {
 	Merger		m = {0};
-	MemoryContext cxt;
-	int			idle = 0;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -361,20 +399,7 @@ vectorx_merger_main(Datum arg)
 		proc_exit(0);
 	ereport(DEBUG1, (errmsg_internal("worker that merges pending rows begins")));
 	m.cxt = AllocSetContextCreate(TopMemoryContext, "vectorx merger", ALLOCSET_DEFAULT_SIZES);
-	cxt = AllocSetContextCreate(m.cxt, "vectorx merger round", ALLOCSET_DEFAULT_SIZES);
-	while (idle < IDLE_ROUNDS)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
-		pgstat_report_activity(STATE_RUNNING, "merging pending rows");
-		idle = round_of(&m, cxt) ? 0 : idle + 1;
-		pgstat_report_activity(STATE_IDLE, NULL);
-		nap();
-	}
+	work(&m);
 	ereport(DEBUG1, (errmsg_internal("worker that merges pending rows has nothing to do and ends")));
 	proc_exit(0);
 }
