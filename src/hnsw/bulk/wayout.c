@@ -319,7 +319,7 @@ share_ways(WaysOut *o, uint32 gate)
 		const uint32 m = o->group[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (o->first[m] >= ENOUGH_OUT(o->b->g->lay) || (old && !(old->flags[m] & OLD_CHOSEN)))
+		if (o->first[m] >= (uint32) ENOUGH_OUT(o->b->g->lay) || (old && !(old->flags[m] & OLD_CHOSEN)))
 			continue;
 		if (nways < 0)
 		{
