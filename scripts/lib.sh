@@ -321,11 +321,12 @@ count() {
   failed=$((failed + bad))
 }
 
-# said_of_failures LOG: the failed tests of any of the runners, with the lines around them.
+# said_of_failures LOG: the failed tests of any of the runners, with the lines around them; of one
+# that stopped for another reason the last lines.
 said_of_failures() {
-  [ ! -f "$1" ] ||
-    grep -E -B 4 -A 12 -- '^not ok |\.\.\. (FAILED|FAIL$|ERROR$)|: FAILED$|^t/.*\(Wstat: [1-9]|passed, [1-9][0-9]* failed$' "$1" |
-    head -n 100 | cut -c 1-300 || true
+  [ -f "$1" ] || return 0
+  { grep -E -B 4 -A 12 -- '^not ok |\.\.\. (FAILED|FAIL$|ERROR$)|: FAILED$|^t/.*\(Wstat: [1-9]|passed, [1-9][0-9]* failed$' "$1" ||
+    tail -n 20 "$1"; } | head -n 100 | cut -c 1-300 || true
 }
 
 # run LOG COMMAND...: show the output and keep it; the status is in "status", the log's
