@@ -130,14 +130,18 @@ HnswBatchApart(const Batch *b, const BatchLevel *level, uint32 member, BatchLink
 					   b->nodes[batch_node(level, BatchLinkMember(link))].norm2, batch_link_dist(link));
 }
 
-/* The least square of a distance between two members that rounding may not account for. */
+/*
+ * The square of BATCH_REACH times a distance from a member, whose square is "apart"; at least that of BATCH_REACH
+ * times what rounding may account for.
+ */
 float
-HnswLeastApart(const HnswLayout *lay, const BatchNode *x)
+HnswBatchReach(const HnswLayout *lay, const BatchNode *x, float apart)
 {
 	double		step = HnswElementError(lay, x->norm2, x->scale);
 	double		square = 2 * lay->dim * step * step + 1e-6 * x->norm2;
+	float		least = (float) (lay->metric->sums ? lay->dim * square : square);
 
-	return (float) (lay->metric->sums ? lay->dim * square : square);
+	return BATCH_REACH * BATCH_REACH * Max(apart, least);
 }
 
 /*
@@ -266,7 +270,7 @@ merge_candidates(Collecting *l, uint32 member, const uint32 *ids, const float *d
 	memcpy(kept, l->list, nlist * sizeof(BatchLink));
 	level->nlinks[member] = nlist;
 	level->reach[member] = Min(level->reach[member],
-							   BATCH_REACH * BATCH_REACH * Max(l->nearest, HnswLeastApart(l->b->g->lay, x)));
+							   HnswBatchReach(l->b->g->lay, x, l->nearest));
 	if (l->locking)
 		LWLockRelease(lock);
 }

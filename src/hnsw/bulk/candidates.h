@@ -26,7 +26,7 @@ batch_apart(const HnswMetricOps *metric, float norm2, float other_norm2, float d
 
 extern void HnswCollectCandidates(BatchColumns *c, BatchLevel *level);
 extern float HnswBatchApart(const Batch *b, const BatchLevel *level, uint32 member, BatchLink link);
-extern float HnswLeastApart(const HnswLayout *lay, const BatchNode *x);
+extern float HnswBatchReach(const HnswLayout *lay, const BatchNode *x, float apart);
 extern int	HnswKeepInReach(const Batch *b, const BatchLevel *level, uint32 member,
 							BatchLink *list, int n);
 

@@ -112,9 +112,9 @@ node_of(const Linking *l, uint32 member)
 static inline bool
 is_one_place(const Linking *l, uint32 member, BatchLink near, BatchLink far)
 {
-	float		apart = Max(HnswBatchApart(l->b, l->level, member, near), HnswLeastApart(l->b->g->lay, node_of(l, member)));
+	float		apart = HnswBatchApart(l->b, l->level, member, near);
 
-	return apart * (BATCH_REACH * BATCH_REACH) < HnswBatchApart(l->b, l->level, member, far);
+	return HnswBatchReach(l->b->g->lay, node_of(l, member), apart) < HnswBatchApart(l->b, l->level, member, far);
 }
 
 /*

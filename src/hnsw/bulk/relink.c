@@ -300,7 +300,7 @@ look_up(Relink *r, uint32 m, uint32 *nchildren, uint32 *max)
 	}
 	r->level->nlinks[m] = n;
 	if (nearest < INFINITY)
-		r->level->reach[m] = BATCH_REACH * BATCH_REACH * Max(nearest, HnswLeastApart(lay, x));
+		r->level->reach[m] = HnswBatchReach(lay, x, nearest);
 	if (wants_links(r, ItemPointerGetBlockNumberNoCheck(&x->tid), ItemPointerGetOffsetNumberNoCheck(&x->tid), n))
 		start_target(r, m);
 }

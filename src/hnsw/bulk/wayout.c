@@ -89,9 +89,8 @@ look_at(const WaysOut *o, uint32 member)
 		nearest[at] = w.links[i];
 	}
 	if (n == IN_GROUP(lay))
-		w.beyond = BATCH_REACH * BATCH_REACH *
-			Max(HnswBatchApart(o->b, level, member, nearest[n - 1]),
-				HnswLeastApart(lay, &o->b->nodes[batch_node(level, member)]));
+		w.beyond = HnswBatchReach(lay, &o->b->nodes[batch_node(level, member)],
+								  HnswBatchApart(o->b, level, member, nearest[n - 1]));
 	return w;
 }
 
@@ -133,6 +132,27 @@ is_gate(const WaysOut *o, uint32 member)
 	return true;
 }
 
+/*
+ * Put whom a member of a gate's group has links to, and who is in none yet, into the group, which ends at "end".
+ * Returns where it ends then.
+ */
+static uint32
+add_linked(WaysOut *o, uint32 member, uint32 gate, float beyond, uint32 end)
+{
+	const BatchLevel *level = o->level;
+
+	for (int i = 0; i < level->nlinks[member]; i++)
+	{
+		uint32		to = BatchLinkMember(level->links[(Size) member * level->width + i]);
+
+		if (o->gate[to] != BATCH_NONE || HnswBatchApart(o->b, level, gate, link_of(o, gate, to)) > beyond)
+			continue;
+		o->gate[to] = gate;
+		o->group[end++] = to;
+	}
+	return end;
+}
+
 /* The leader: the group of each gate is whoever its links lead to, one after the other, within it. */
 static void
 make_groups(WaysOut *o)
@@ -154,22 +174,11 @@ make_groups(WaysOut *o)
 		if (o->gate[gate] != gate)
 			continue;
 		beyond = look_at(o, gate).beyond;
-		for (uint32 i = start, m = gate;; m = o->group[i++])
+		end = add_linked(o, gate, gate, beyond, end);
+		for (uint32 i = start; i < end; i++)
 		{
-			Ways		w = look_at(o, m);
-
 			CHECK_FOR_INTERRUPTS();
-			for (int k = 0; k < w.nlinks; k++)
-			{
-				uint32		to = BatchLinkMember(w.links[k]);
-
-				if (o->gate[to] != BATCH_NONE || HnswBatchApart(o->b, o->level, gate, link_of(o, gate, to)) > beyond)
-					continue;
-				o->gate[to] = gate;
-				o->group[end++] = to;
-			}
-			if (i == end)
-				break;
+			end = add_linked(o, o->group[i], gate, beyond, end);
 		}
 		o->first[gate] = start < end ? start : BATCH_NONE;
 	}
@@ -211,12 +220,23 @@ meet(WaysOut *o, Outside *out, uint32 to)
 	out->met[at] = link;
 }
 
+/* The nearest of those met whose links are to be followed and have not been; NULL: there is none. */
+static BatchLink *
+next_met(Outside *out, int width)
+{
+	for (int i = 0; i < Min(out->n, width); i++)
+		if (!(out->met[i] & FOLLOWED))
+			return &out->met[i];
+	return NULL;
+}
+
 /* Search as an insert of the gate would, from its links and from who was offered to it. */
 static void
 search_outside(WaysOut *o, Outside *out)
 {
 	const BatchLevel *level = o->level;
 	const uint32 gate = out->gate.member;
+	BatchLink  *next;
 
 	out->n = 0;
 	o->b->seen[gate] = gate;
@@ -224,17 +244,14 @@ search_outside(WaysOut *o, Outside *out)
 		meet(o, out, BatchLinkMember(out->gate.links[i]));
 	for (uint64 i = pg_atomic_read_u64(&o->b->offered[gate]); i < pg_atomic_read_u64(&o->b->offered[gate + 1]); i++)
 		meet(o, out, BatchLinkMember(o->offers[i]));
-	for (int i = 0; i < Min(out->n, level->width); i++)
+	while ((next = next_met(out, level->width)) != NULL)
 	{
-		const uint32 from = BatchLinkMember(out->met[i]);
+		const uint32 from = BatchLinkMember(*next);
 
-		if (out->met[i] & FOLLOWED)
-			continue;
 		CHECK_FOR_INTERRUPTS();
-		out->met[i] |= FOLLOWED;
+		*next |= FOLLOWED;
 		for (int k = 0; k < level->nlinks[from]; k++)
 			meet(o, out, BatchLinkMember(level->links[(Size) from * level->width + k]));
-		i = -1;
 	}
 }
 
